@@ -1,0 +1,3 @@
+module coredrop
+
+go 1.26
