@@ -65,3 +65,15 @@ func (r *Report) types() AccessType {
 	}
 	return t
 }
+
+// nameable fails with a *[TypeError] when the version has no name for one of
+// the accesses.
+func (r *Report) nameable() error {
+	if r.Other != nil {
+		if _, err := r.Version.KindName(r.Other.Type); err != nil {
+			return err
+		}
+	}
+	_, err := r.Version.KindName(r.Own.Type)
+	return err
+}
