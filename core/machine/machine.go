@@ -1,0 +1,84 @@
+// Package machine is the frozen virtual machine: its CPUs and its physical
+// memory, whatever the container they came in. It recognises files of other
+// tools by name. It does not import the containers: it is handed their openers.
+package machine
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+	"coredrop/core/progress"
+)
+
+// Source is an input file: random access, its size in bytes and its name for
+// messages.
+type Source struct {
+	io.ReaderAt
+	Size int64
+	Name string
+}
+
+// ErrNotMine is an opener's answer to a file of another format.
+var ErrNotMine = errors.New("not this format")
+
+// Options of opening.
+type Options struct {
+	CacheBytes int64 // page-cache budget; 0: mem.DefaultCache
+	progress.Sink
+}
+
+// Opener reads one container format. It answers ErrNotMine (errors.Is) to a
+// file that is not of its format, and a *fault.Error to one that is but cannot
+// be used.
+type Opener func(ctx context.Context, s Source, o Options) (*Machine, error)
+
+// Arch names the guest's processor architecture.
+type Arch string
+
+// The architectures that containers tell apart.
+const (
+	X64   Arch = "x86-64"
+	X86   Arch = "x86"
+	ARM64 Arch = "arm64"
+)
+
+// Machine is an opened core.
+type Machine struct {
+	Format string // "elf", "kdump", …
+	Arch   Arch
+	CPUs   []CPU
+	Mem    mem.Physical
+	Blocks []mem.Extent // memory as the container lists it: its order, overlaps kept
+	Guest  []Note       // notes that the guest itself supplied (vmcoreinfo device)
+
+	Headers    int   // program headers the container announces; 0 where it has none
+	MissingEnd int64 // bytes of memory announced behind the end of the file
+
+	Warnings []fault.Warning
+}
+
+// Note is a note record that is not a CPU's.
+type Note struct {
+	Name string
+	Type uint32
+	Desc []byte
+}
+
+// Open hands the file to each opener in turn. A file that none of them takes is
+// refused by the name of the format it is recognised as.
+func Open(ctx context.Context, s Source, o Options, openers ...Opener) (*Machine, error) {
+	if s.Size == 0 {
+		return nil, fault.New(fault.EmptyFile, "")
+	}
+	for _, open := range openers {
+		m, err := open(ctx, s, o)
+		if errors.Is(err, ErrNotMine) {
+			continue
+		}
+		return m, err
+	}
+	return nil, Recognise(s)
+}
