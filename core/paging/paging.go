@@ -27,7 +27,9 @@ type Error struct {
 	Err   error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("virtual address %v: %s: %v", e.VA, e.Level, e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("virtual address %v: %s: %v", e.VA, e.Level, e.Err)
+}
 
 // Unwrap gives the reason.
 func (e *Error) Unwrap() error { return e.Err }
