@@ -62,32 +62,41 @@ func (e *TypeError) Error() string {
 // [Version.KindName] finds them.
 func (v Version) DecodeType(raw uint32) AccessType {
 	var t AccessType
+	known := 0 // bits that have a meaning; they are the lowest
 	for i, bit := range v.Features().Bits {
-		if bit != 0 && raw&bit != 0 {
+		if bit == 0 {
+			continue
+		}
+		known++
+		if raw&bit != 0 {
 			t |= 1 << i
-			raw &^= bit
 		}
 	}
-	return t | AccessType(raw)<<accessFlags
+	return t | AccessType(raw>>known)<<accessFlags
 }
 
 // EncodeType is the inverse of [Version.DecodeType]. It fails with a
 // *[TypeError] for a flag that the version does not have.
 func (v Version) EncodeType(t AccessType) (uint32, error) {
-	raw := uint32(t >> accessFlags)
-	if AccessType(raw)<<accessFlags|t&(1<<accessFlags-1) != t {
-		return 0, &TypeError{v, t}
-	}
+	var raw uint32
+	known := 0
 	for i, bit := range v.Features().Bits {
+		if bit != 0 {
+			known++
+		}
 		if t&(1<<i) == 0 {
 			continue
 		}
-		if bit == 0 || raw&bit != 0 {
+		if bit == 0 {
 			return 0, &TypeError{v, t}
 		}
 		raw |= bit
 	}
-	return raw, nil
+	beyond := t >> accessFlags << known
+	if beyond>>32 != 0 {
+		return 0, &TypeError{v, t}
+	}
+	return raw | uint32(beyond), nil
 }
 
 // KindName is R1: what the headline calls an access. It fails with a
