@@ -1,0 +1,76 @@
+// Command coredrop converts guest-memory cores to Windows crash dumps, recovers
+// the race reports of Linux cores, and serves the page that does the same in a
+// browser. This file only dispatches: each subcommand has a file of its own.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit codes of every subcommand.
+const (
+	exitDone   = 0 // warnings are no failure: they are printed and in the JSON
+	exitFailed = 1 // the job cannot be done
+	exitUsage  = 2
+)
+
+// command is a subcommand. args are those behind its name; run gives the exit
+// code and reports to the writers it is handed, never to os.Stdout itself.
+type command struct {
+	name, arguments, summary string
+	run                      func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int
+}
+
+// commands lists the subcommands in the order of the help text. It is a
+// function and not a variable because the commands' own help refers to it.
+func commands() []command {
+	return []command{}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		// The first Ctrl-C cancels, so that the temporary file is removed; once
+		// it has, the default action is back and a second one ends the process
+		// even if it hangs in a read of a dead network disk.
+		<-ctx.Done()
+		stop()
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main without the process: tests call it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		help(stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		help(stdout)
+		return exitDone
+	case "-version", "--version", "version":
+		fmt.Fprintln(stdout, versionLine())
+		return exitDone
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], stdin, stdout, stderr)
+		}
+	}
+	return usageError(stderr, "", "there is no command %q", args[0])
+}
+
+// help prints the one screen of help.
+func help(w io.Writer) {
+	fmt.Fprint(w, "coredrop turns guest-memory cores into crash dumps for WinDbg and recovers\nthe data-race reports of Linux cores. Nothing leaves this machine but the\nname and identity of a PDB, when one is fetched.\n\nusage:\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  coredrop %-8s%s\n          %s\n", c.name, c.arguments, c.summary)
+	}
+	fmt.Fprint(w, "  coredrop -version\n\ncoredrop COMMAND -h explains the flags of a command; flags come before files.\nexit codes: 0 done, 1 the job cannot be done, 2 wrong usage\n")
+}
