@@ -69,7 +69,8 @@ func classify(s string) class {
 	if _, ok := parseLocks(s); ok {
 		return locksLine
 	}
-	if _, _, ok := parseHeadline(s); ok {
+	// Damaged numbers and names must not make it another caller's line.
+	if strings.Contains(s, " to 0x") && strings.Contains(s, " bytes by ") {
 		return headLine
 	}
 	if f, ok := strings.CutPrefix(s, " "); ok {
@@ -265,7 +266,9 @@ func (p *parser) thread(t *Thread) (unknown bool, err error) {
 	if !ok {
 		return false, p.unexpected("an access")
 	}
-	t.Access, unknown, _ = parseHeadline(head)
+	if t.Access, unknown, ok = parseHeadline(head); !ok {
+		return false, fragmentf("the line %q is not an access", head)
+	}
 	for {
 		l, ok := p.next(frameLine)
 		if !ok {
