@@ -1,0 +1,95 @@
+# Coredrop. make run serves the page with the demo guest, make test runs every
+# test; make help lists the rest. go build ./server, go vet ./... and
+# go test ./... work without make: they only lack the page.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= go
+FUZZTIME ?= 1m
+ADDR     ?= 127.0.0.1:8080
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+export CGO_ENABLED := 0
+
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BINARY   := build/coredrop
+WASM     := build/coredrop.wasm
+WASMEXEC  = $(shell $(GO) env GOROOT)/lib/wasm
+# Node gets a small environment: Go's js runtime has 8 KB for it.
+NODETEST  = env -i PATH="$(PATH)" HOME="$(HOME)" TMPDIR="$${TMPDIR:-/tmp}" GOFLAGS="$$($(GO) env GOFLAGS)" GOPROXY="$$($(GO) env GOPROXY)" \
+            GOCACHE="$$($(GO) env GOCACHE)" GOMODCACHE="$$($(GO) env GOMODCACHE)" COREDROP_CORPUS="$${COREDROP_CORPUS:-}" CGO_ENABLED=0 \
+            GOOS=js GOARCH=wasm $(GO) test -exec "$(WASMEXEC)/go_js_wasm_exec"
+
+# stage runs one step of the tests and says how long it took.
+define stage
+@echo "=== $(1)"; begin=$$SECONDS; $(2); echo "=== $(1): $$((SECONDS - begin)) s"
+endef
+
+.PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet \
+        fuzz bench wasm dist screenshots clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+build: dist ## build/coredrop, with the page in it
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./server
+
+run demo: build ## build everything and serve the page with the demo guest
+	$(BINARY) demo -addr $(ADDR)
+
+demo-convert: build ## convert the built-in demo core to build/demo.dmp
+	$(BINARY) convert -v -demo build/demo.dmp
+
+wasm: ## build/coredrop.wasm, the core for the browser
+	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(WASM) ./wasm
+
+dist: wasm ## server/page/dist: the page as any static server can serve it
+	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist
+
+vet: ## go vet, for both worlds
+	$(GO) vet ./...
+	GOOS=js GOARCH=wasm $(GO) vet ./core/... ./wasm
+
+test: ## every test: Go, the core as wasm under Node, the page in two browsers
+	$(call stage,what the tests need,$(MAKE) --no-print-directory test-deps)
+	$(call stage,build,$(MAKE) --no-print-directory build)
+	$(call stage,vet,$(MAKE) --no-print-directory vet)
+	$(call stage,go test,$(MAKE) --no-print-directory test-go)
+	$(call stage,go test as js/wasm,$(MAKE) --no-print-directory test-wasm)
+	$(call stage,browsers,$(MAKE) --no-print-directory test-browser)
+
+test-deps:
+	web/test/install.sh
+
+test-go: ## go test, with the race-report engine's own build tag too
+	$(GO) test ./...
+	$(GO) test -tags kcsan ./core/kcsan/...
+
+test-wasm: ## the core's tests as js/wasm under Node
+	$(NODETEST) ./core/...
+	$(NODETEST) -tags kcsan ./core/kcsan/...
+
+test-browser: ## the page in headless Chromium and Firefox
+	npm test
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for package in $$($(GO) list ./core/... ./server/...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "=== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+bench: build ## ratios of one run: against cp, against the size of the core, per browser
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./server
+	npm run bench
+
+screenshots: build ## pictures of each state of the page, to build/screenshots
+	npm run screenshots
+
+clean: ## remove what was built
+	rm -rf build node_modules
+	find server/page/dist -mindepth 1 ! -name placeholder -delete
