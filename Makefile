@@ -47,7 +47,7 @@ wasm: ## build/coredrop.wasm, the core for the browser
 	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(WASM) ./wasm
 
 dist: wasm ## server/page/dist: the page as any static server can serve it
-	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist
+	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist -version "$(VERSION)" -commit "$(COMMIT)"
 
 vet: ## go vet, for both worlds
 	$(GO) vet ./...
