@@ -60,7 +60,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 			t.Errorf("version.json lacks %s: %s", want, about)
 		}
 	}
-	for _, name := range []string{"stale.js", "web/test/app.test.js", "index.html.br"} {
+	for _, name := range []string{"stale.js", "web/test/app.test.js", "coredrop.wasm.br", "coredrop.wasm.gz"} {
 		if _, err := os.Stat(filepath.Join(out, name)); err == nil {
 			t.Errorf("%s is there", name)
 		}
