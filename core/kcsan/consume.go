@@ -9,22 +9,20 @@ func (r *Reporter) consume(ctx context.Context, c *Caller, a Access, change Valu
 	if !r.await(ctx, info) {
 		return Cancelled
 	}
+	// Whatever happens, a panic in a hook included, the slot is freed at last.
+	defer r.release(info)
 	b := &info.access
 	if !r.cfg.Version.MatchesWatchpoint(b.Addr, b.Size, a.Addr, a.Size) {
 		// The watchpoint would not have matched: this slot is not ours.
 		r.cfg.Warn("other_info does not match the watchpoint")
-		r.release(info)
 		return Discarded
 	}
 	if !a.Overlaps(*b) {
 		// The encoding keeps only part of the address.
 		r.counters.Add(EncodingFalsePositives, 1)
-		r.release(info)
 		return Discarded
 	}
-	outcome := r.print(c, a, change, info, v)
-	r.release(info)
-	return outcome
+	return r.print(c, a, change, info, v)
 }
 
 // await waits until the slot is filled and reports whether it is. Woken up, it

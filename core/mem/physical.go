@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"coredrop/core/kcsan/watch"
 )
 
 // Physical is guest physical memory as a core holds it.
@@ -94,6 +96,7 @@ func (f *File) readFile(p []byte, off int64) error {
 
 // block gives one block of the file, which is shorter only at the file's end.
 func (f *File) block(number int64) ([]byte, error) {
+	watch.ReadWrite(&f.recent) // a hit changes the order, too
 	if el, ok := f.blocks[number]; ok {
 		f.recent.MoveToFront(el)
 		return el.Value.(*block).data, nil
@@ -108,6 +111,7 @@ func (f *File) block(number int64) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("reading %d bytes at file offset %#x: %w", len(data), start, err)
 	}
+	watch.ReadWrite(&f.held)
 	f.blocks[number] = f.recent.PushFront(&block{number, data})
 	f.held += int64(len(data))
 	for f.held > f.budget && f.recent.Len() > 1 {
