@@ -29,7 +29,9 @@ type command struct {
 // commands lists the subcommands in the order of the help text. It is a
 // function and not a variable because the commands' own help refers to it.
 func commands() []command {
-	return []command{}
+	return []command{
+		{"kcsan", "[-json] CORE|LOG", "race reports of a Linux core or a kernel log", runKCSAN},
+	}
 }
 
 func main() {
@@ -70,7 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func help(w io.Writer) {
 	fmt.Fprint(w, "coredrop turns guest-memory cores into crash dumps for WinDbg and recovers\nthe data-race reports of Linux cores. Nothing leaves this machine but the\nname and identity of a PDB, when one is fetched.\n\nusage:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  coredrop %-8s%s\n          %s\n", c.name, c.arguments, c.summary)
+		fmt.Fprintf(w, "  coredrop %-8s%s\n      %s\n", c.name, c.arguments, c.summary)
 	}
 	fmt.Fprint(w, "  coredrop -version\n\ncoredrop COMMAND -h explains the flags of a command; flags come before files.\nexit codes: 0 done, 1 the job cannot be done, 2 wrong usage\n")
 }
