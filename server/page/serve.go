@@ -1,0 +1,81 @@
+package page
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// shortestHash is how much of a content hash an address must carry (?v=…) to be
+// taken as naming that content for ever.
+const shortestHash = 16
+
+// ServeHTTP serves a file by the request's path, relative to where the handler
+// is mounted; the empty path is index.html.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	if name == "" {
+		name = "index.html"
+		if !h.Built() {
+			refuse(w, http.StatusServiceUnavailable, "this server was built without the page: run make")
+			return
+		}
+	}
+	f := h.files[name]
+	if f == nil {
+		refuse(w, http.StatusNotFound, "there is nothing at this address")
+		return
+	}
+	head := w.Header()
+	head.Set("Content-Type", f.contentType)
+	head.Set("Cache-Control", "no-cache") // ask each time; the answer is mostly 304
+	if v := r.URL.Query().Get("v"); len(v) >= shortestHash && strings.HasPrefix(f.hash, v) {
+		head.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	body, encoding := f.variant(r.Header.Get("Accept-Encoding"))
+	tag := `"` + f.hash[:32]
+	if encoding != "" {
+		head.Set("Content-Encoding", encoding)
+		tag += "-" + encoding // other bytes, other tag
+	}
+	if f.brotli != nil || f.gzip != nil {
+		head.Set("Vary", "Accept-Encoding")
+	}
+	head.Set("ETag", tag+`"`)
+	if encoding != "" && r.Header.Get("Range") != "" {
+		// A range of a compressed variant is of no use to anybody.
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
+}
+
+// variant picks the smallest form the client takes.
+func (f *file) variant(accept string) (body []byte, encoding string) {
+	switch {
+	case f.brotli != nil && accepts(accept, "br"):
+		return f.brotli, "br"
+	case f.gzip != nil && accepts(accept, "gzip"):
+		return f.gzip, "gzip"
+	}
+	return f.plain, ""
+}
+
+// accepts reads an Accept-Encoding header; a weight of 0 is a refusal.
+func accepts(header, coding string) bool {
+	for _, item := range strings.Split(header, ",") {
+		name, parameters, _ := strings.Cut(strings.TrimSpace(item), ";")
+		if !strings.EqualFold(strings.TrimSpace(name), coding) {
+			continue
+		}
+		weight, found := strings.CutPrefix(strings.ReplaceAll(parameters, " ", ""), "q=")
+		if !found {
+			return true
+		}
+		q, err := strconv.ParseFloat(weight, 64)
+		return err == nil && q > 0
+	}
+	return false
+}
