@@ -1,0 +1,196 @@
+package elfcore_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"coredrop/core/elfcore"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/synth"
+)
+
+// corpus finds the folder of real cores, which is not part of the repository.
+func corpus(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("COREDROP_CORPUS")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "corpus")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the corpus of real cores is not here: ", err)
+	}
+	return dir
+}
+
+// head is the beginning of a packed core: headers and notes are there, and
+// nothing else is to be read.
+func head(t *testing.T, path string, bytes int64) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	data, err := io.ReadAll(io.LimitReader(z, bytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+type segment struct {
+	Selector, Limit uint32
+	Flags, Base     hex
+}
+
+// hex is a number that truth.json writes as "0x…".
+type hex uint64
+
+func (h *hex) UnmarshalJSON(p []byte) error {
+	v, err := strconv.ParseUint(strings.Trim(string(p), `"`), 0, 64)
+	*h = hex(v)
+	return err
+}
+
+type truth struct {
+	ELF struct {
+		Size     int64
+		Phnum    int
+		LoadList [][5]hex `json:"pt_load"`
+		Loads    int      `json:"pt_load_count"`
+		Notes    [][3]any
+	}
+	CPUs []struct {
+		RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP hex
+		R8, R9, R10, R11, R12, R13, R14, R15   hex
+		RIP, RFLAGS                            hex
+		CS, DS, ES, FS, GS, SS                 segment
+		LDT, TR, GDT, IDT                      segment
+		CR                                     [5]hex
+		KernelGSBase                           hex `json:"kernel_gs_base"`
+	}
+	Expect struct {
+		Runs  [][2]hex `json:"union_runs"`
+		Count int      `json:"union_run_count"`
+		Pages uint64   `json:"union_pages"`
+	}
+}
+
+func TestRealCores(t *testing.T) {
+	dir := corpus(t)
+	paths, _ := filepath.Glob(filepath.Join(dir, "windows", "*", "core.elf.zst"))
+	if len(paths) < 15 {
+		t.Fatalf("only %d cores in %s", len(paths), dir)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
+			raw, err := os.ReadFile(filepath.Join(filepath.Dir(path), "truth.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want truth
+			if err := json.Unmarshal(raw, &want); err != nil {
+				t.Fatal(err)
+			}
+			s := synth.Source(head(t, path, 8<<20))
+			s.Size = want.ELF.Size
+			m, err := elfcore.Open(context.Background(), s, machine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, m, &want)
+		})
+	}
+}
+
+func compare(t *testing.T, m *machine.Machine, want *truth) {
+	if m.Headers != want.ELF.Phnum || len(m.Blocks) != want.ELF.Loads || m.MissingEnd != 0 || codes(m) != "" {
+		t.Errorf("%d headers, %d blocks, %d missing, %s", m.Headers, len(m.Blocks), m.MissingEnd, codes(m))
+	}
+	for i, l := range want.ELF.LoadList {
+		if got, load := m.Blocks[i], (mem.Extent{Start: mem.PA(l[2]), Bytes: uint64(l[3]), Offset: int64(l[0])}); got != load {
+			t.Fatalf("load %d is %v, want %v", i, got, load)
+		}
+	}
+	var states, guest int
+	for _, n := range want.ELF.Notes {
+		switch n[0] {
+		case "QEMU":
+			states++
+		case "CORE":
+		default:
+			if g := m.Guest[guest]; g.Name != n[0] || float64(g.Type) != n[1] || float64(len(g.Desc)) != n[2] {
+				t.Errorf("guest note %s %d of %d bytes, want %v", g.Name, g.Type, len(g.Desc), n)
+			}
+			guest++
+		}
+	}
+	if len(m.CPUs) != states || states != len(want.CPUs) || len(m.Guest) != guest {
+		t.Fatalf("%d CPUs, %d guest notes; want %d and %d", len(m.CPUs), len(m.Guest), states, guest)
+	}
+	seg := func(s segment) machine.Segment {
+		return machine.Segment{Selector: s.Selector, Limit: s.Limit, Flags: uint32(s.Flags), Base: uint64(s.Base)}
+	}
+	for i, c := range want.CPUs {
+		state := machine.X64State{System: true,
+			RAX: uint64(c.RAX), RBX: uint64(c.RBX), RCX: uint64(c.RCX), RDX: uint64(c.RDX),
+			RSI: uint64(c.RSI), RDI: uint64(c.RDI), RSP: uint64(c.RSP), RBP: uint64(c.RBP),
+			R8: uint64(c.R8), R9: uint64(c.R9), R10: uint64(c.R10), R11: uint64(c.R11),
+			R12: uint64(c.R12), R13: uint64(c.R13), R14: uint64(c.R14), R15: uint64(c.R15),
+			RIP: uint64(c.RIP), RFLAGS: uint64(c.RFLAGS),
+			CS: seg(c.CS), DS: seg(c.DS), ES: seg(c.ES), FS: seg(c.FS), GS: seg(c.GS), SS: seg(c.SS),
+			LDT: seg(c.LDT), TR: seg(c.TR), GDT: seg(c.GDT), IDT: seg(c.IDT),
+			CR0: uint64(c.CR[0]), CR2: uint64(c.CR[2]), CR3: uint64(c.CR[3]), CR4: uint64(c.CR[4]),
+			KernelGSBase: uint64(c.KernelGSBase), HasKernelGSBase: true}
+		if *m.CPUs[i].X64 != state {
+			t.Errorf("CPU %d: %+v\nwant %+v", i, *m.CPUs[i].X64, state)
+		}
+		if m.CPUs[i].PID != uint32(i+1) || m.CPUs[i].Index != i {
+			t.Errorf("CPU %d: pid %d", i, m.CPUs[i].PID)
+		}
+	}
+	runs, partial := mem.Runs(m.Mem.Extents())
+	var pages uint64
+	for _, r := range runs {
+		pages += r.Pages
+	}
+	if len(runs) != want.Expect.Count || pages != want.Expect.Pages || len(partial) != 0 {
+		t.Errorf("%d runs, %d pages, partial %v", len(runs), pages, partial)
+	}
+	for i, r := range want.Expect.Runs {
+		if runs[i] != (mem.Run{Start: mem.PA(r[0]) * mem.PageSize, Pages: uint64(r[1])}) {
+			t.Errorf("run %d is %v, want %#x", i, runs[i], r)
+		}
+	}
+}
+
+func TestRealCoresOfOtherProcessors(t *testing.T) {
+	dir := corpus(t)
+	paths, _ := filepath.Glob(filepath.Join(dir, "arch", "*", "core.elf.zst"))
+	if len(paths) == 0 {
+		t.Fatal("no cores")
+	}
+	for _, path := range paths {
+		name, word := filepath.Base(filepath.Dir(path)), "ARM64"
+		if strings.HasPrefix(name, "x86") {
+			word = "32-bit x86"
+		}
+		if _, err := open(head(t, path, 1<<20)); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "unsupported-cpu") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
