@@ -1,0 +1,73 @@
+package linux
+
+import (
+	"errors"
+
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// The x86-64 kernel's own mapping, arch/x86/include/asm/page_64_types.h and
+// Documentation/arch/x86/x86_64/mm.rst.
+const (
+	kernelMap     = 0xffffffff80000000 // __START_KERNEL_map
+	kernelMapSize = 1 << 30            // KERNEL_IMAGE_SIZE with KASLR
+	moduleStart   = 0xffffffffa0000000 // MODULES_VADDR without KASLR (then at kernelMap+1 GiB)
+	moduleEnd     = 0xffffffffff000000 // MODULES_END
+	kernelHalf    = 0xff00000000000000 // lowest kernel address with 5-level tables
+
+	// linkText is where _text is linked: __START_KERNEL_map plus
+	// CONFIG_PHYSICAL_START, which every distribution leaves alone.
+	linkText = 0xffffffff81000000
+)
+
+// maxImage bounds how much of the kernel image is believed to be mapped; the
+// largest configurations have about 100 MiB.
+const maxImage = 256 << 20
+
+// span is a mapped range of virtual addresses.
+type span struct{ start, end uint64 }
+
+func (s span) holds(a uint64) bool { return a >= s.start && a < s.end }
+
+// mapped lists what is mapped between from and to, in ascending order, at most
+// limit bytes of it.
+func mapped(s *paging.Space, from, to, limit uint64) []span {
+	var out []span
+	for a := from; a < to && limit > 0; {
+		_, left, err := s.Translate(mem.VA(a))
+		if err != nil {
+			next := a + skipUnmapped(a, err)
+			if next <= a {
+				break
+			}
+			a = next
+			continue
+		}
+		left = min(left, to-a, limit)
+		if n := len(out); n > 0 && out[n-1].end == a {
+			out[n-1].end += left
+		} else {
+			out = append(out, span{a, a + left})
+		}
+		a += left
+		limit -= left
+	}
+	return out
+}
+
+// skipUnmapped tells how far a failed walk allows to step: to the end of what
+// the missing entry would have mapped.
+func skipUnmapped(a uint64, err error) uint64 {
+	shift := uint(12)
+	var e *paging.Error
+	if errors.As(err, &e) {
+		switch e.Level {
+		case "PDE":
+			shift = 21
+		case "PDPTE", "PML4E", "PML5E":
+			shift = 30
+		}
+	}
+	return 1<<shift - a&(1<<shift-1)
+}

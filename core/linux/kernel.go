@@ -1,0 +1,325 @@
+package linux
+
+import (
+	"context"
+	"strings"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/progress"
+)
+
+// Options of finding a kernel. The detections can be turned off one by one, for
+// comparison: each has a fallback.
+type Options struct {
+	IgnoreNote bool // do not use the VMCOREINFO note
+	IgnoreInfo bool // do not use any vmcoreinfo text, note or memory
+	IgnoreKeys bool // do not use the SYMBOL(kallsyms_…) keys
+	progress.Sink
+}
+
+// Kernel is a Linux kernel found in a core.
+type Kernel struct {
+	Machine *machine.Machine
+	Space   *paging.Space // the kernel's own address space
+
+	Info     *VMCoreInfo // nil when none was found
+	InfoFrom string      // "note", "memory" or ""
+
+	Release string // utsname release
+	Version string // utsname version, "#1 SMP …"
+	Banner  string // linux_banner without its line end
+
+	Text     uint64 // address of _text (or _stext)
+	Slide    uint64 // KASLR slide of virtual addresses
+	PhysBase int64  // phys(a) = a - 0xffffffff80000000 + PhysBase, for addresses of the image
+
+	Symbols     *Symbols // nil when no table was found
+	SymbolsFrom string   // "keys", "scan" or ""
+	Modules     []Module
+
+	Warnings []fault.Warning
+
+	view  view
+	image []span
+	tasks *taskLayout
+	orc   *orcTables
+	log   *ring
+}
+
+// Locate finds the Linux kernel in a machine's memory, or fails with
+// linux-unreachable.
+func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error) {
+	k := &Kernel{Machine: m}
+	if err := k.findSpace(ctx, o); err != nil {
+		return nil, err
+	}
+	k.view = view{k.Space}
+	k.image = mapped(k.Space, k.Text, kernelMap+kernelMapSize, maxImage)
+	o.Logf("linux: text at %#x, slide %#x, phys_base %#x, vmcoreinfo from %q", k.Text, k.Slide, uint64(k.PhysBase), k.InfoFrom)
+
+	if err := k.findSymbols(ctx, o); err != nil {
+		return nil, err
+	}
+	if k.Info == nil && !o.IgnoreInfo {
+		if err := k.findInfo(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	k.identify(ctx)
+	k.findModules()
+	return k, ctx.Err()
+}
+
+// Is reports whether a machine looks like a Linux guest, without searching
+// memory: a vmcoreinfo note, or a kernel image where Linux maps it.
+func Is(m *machine.Machine) bool {
+	if noteInfo(m) != nil {
+		return true
+	}
+	for _, s := range cpuSpaces(m) {
+		if text, ok := imageText(s); ok {
+			if _, ok := bannerIn(view{s}, mapped(s, text, kernelMap+kernelMapSize, maxImage)); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// findSpace finds the kernel's page tables: by the note, by the CPUs' own
+// tables, and at last by a vmcoreinfo text anywhere in memory.
+func (k *Kernel) findSpace(ctx context.Context, o Options) error {
+	use := !o.IgnoreInfo
+	if use && !o.IgnoreNote {
+		if v := noteInfo(k.Machine); v != nil {
+			if k.tryInfo(v, "note") {
+				return nil
+			}
+			k.warn(fault.LinuxUnreachable, "the VMCOREINFO note disagrees with memory and is not used")
+		}
+	}
+	for _, s := range cpuSpaces(k.Machine) {
+		text, ok := imageText(s)
+		if !ok {
+			continue
+		}
+		if _, ok := bannerIn(view{s}, mapped(s, text, kernelMap+kernelMapSize, maxImage)); !ok {
+			continue
+		}
+		pa, _, err := s.Translate(mem.VA(text))
+		if err != nil {
+			continue
+		}
+		k.Space, k.Text, k.Slide = s, text, text-linkText
+		k.PhysBase = int64(uint64(pa) - (text - kernelMap))
+		return nil
+	}
+	found := false
+	if use {
+		err := scanInfo(ctx, k.Machine.Mem, o.Sink, func(v *VMCoreInfo) bool {
+			found = k.tryInfo(v, "memory")
+			return found
+		})
+		if err != nil {
+			return fault.Wrap(err, fault.Cancelled, "")
+		}
+	}
+	if found {
+		return nil
+	}
+	return fault.New(fault.LinuxUnreachable, "")
+}
+
+// tryInfo takes page tables and addresses from a vmcoreinfo text, when memory
+// agrees with it: the tables it names must map _stext where phys_base says.
+func (k *Kernel) tryInfo(v *VMCoreInfo, from string) bool {
+	text, ok1 := v.Symbol("_stext")
+	base, ok2 := v.Number("phys_base")
+	root, ok3 := v.Symbol("swapper_pg_dir")
+	if !ok3 {
+		root, ok3 = v.Symbol("init_top_pgt")
+	}
+	if !ok1 || !ok2 || !ok3 || text < kernelMap || root < kernelMap {
+		return false
+	}
+	modes := []*paging.Mode{paging.X64, paging.X64L5}
+	if l5, ok := v.Number("pgtable_l5_enabled"); ok && l5 != 0 {
+		modes[0], modes[1] = modes[1], modes[0]
+	}
+	for _, mode := range modes {
+		s := paging.New(k.Machine.Mem, root-kernelMap+uint64(base), mode)
+		pa, _, err := s.Translate(mem.VA(text))
+		if err != nil || uint64(pa) != text-kernelMap+uint64(base) {
+			continue
+		}
+		k.Space, k.Info, k.InfoFrom = s, v, from
+		k.Text, k.PhysBase = text&^(mem4K-1), base
+		if off, ok := v.KernelOffset(); ok {
+			k.Slide = off
+		} else {
+			k.Slide = k.Text - linkText
+		}
+		return true
+	}
+	return false
+}
+
+// cpuSpaces are the address spaces of the CPUs. The kernel half is shared, but
+// for the user tables of page-table isolation: bit 12 of CR3 tells those from
+// the kernel's.
+func cpuSpaces(m *machine.Machine) []*paging.Space {
+	var out []*paging.Space
+	seen := map[uint64]bool{}
+	for _, c := range m.CPUs {
+		if c.X64 == nil || !c.X64.System || c.X64.CR0&machine.CR0Paging == 0 {
+			continue
+		}
+		mode := paging.X64
+		if c.X64.CR4&machine.CR4LA57 != 0 {
+			mode = paging.X64L5
+		}
+		const userTables = 1 << 12 // PTI_USER_PGTABLE_BIT, arch/x86/include/asm/processor-flags.h
+		for _, root := range []uint64{c.X64.CR3 &^ userTables, c.X64.CR3} {
+			if !seen[root] {
+				seen[root] = true
+				out = append(out, paging.New(m.Mem, root, mode))
+			}
+		}
+	}
+	return out
+}
+
+// imageText is where the kernel image's mapping begins.
+func imageText(s *paging.Space) (uint64, bool) {
+	spans := mapped(s, kernelMap, kernelMap+kernelMapSize, 2<<20)
+	if len(spans) == 0 {
+		return 0, false
+	}
+	return spans[0].start, true
+}
+
+// findInfo finds the vmcoreinfo text of a kernel that was found without it:
+// through the kernel's own pointer to it, by name or by what it points to, and at
+// last by searching memory.
+func (k *Kernel) findInfo(ctx context.Context, o Options) error {
+	if at, ok := k.Symbols.Lookup("vmcoreinfo_data"); ok {
+		if p, ok := k.view.u64(at); ok && k.useInfo(p) {
+			return nil
+		}
+	}
+	scanSpans(k.view, k.image, 0, func(chunk []byte, _ uint64) bool {
+		for off := 0; off+8 <= len(chunk); off += 8 {
+			if p := le64(chunk, off); p >= kernelHalf && p%mem4K == 0 && k.useInfo(p) {
+				return true
+			}
+		}
+		return ctx.Err() != nil
+	})
+	if k.Info == nil {
+		text, base := k.Text, k.PhysBase
+		err := scanInfo(ctx, k.Machine.Mem, o.Sink, func(v *VMCoreInfo) bool {
+			at, _ := v.Symbol("_stext")
+			pb, _ := v.Number("phys_base")
+			if at&^(mem4K-1) != text || pb != base {
+				return false // of another kernel
+			}
+			k.takeInfo(v)
+			return true
+		})
+		if err != nil {
+			return fault.Wrap(err, fault.Cancelled, "")
+		}
+	}
+	return nil
+}
+
+// useInfo takes the vmcoreinfo text at an address, if there is one.
+func (k *Kernel) useInfo(p uint64) bool {
+	var mark [16]byte
+	if p < kernelHalf || k.Space.ReadAt(mark[:], mem.VA(p)) != nil || !strings.HasPrefix(string(mark[:]), string(infoMark)) {
+		return false
+	}
+	v, err := ParseVMCoreInfo(k.view.prefix(p, vmcoreinfoBytes))
+	if err == nil {
+		k.takeInfo(v)
+	}
+	return err == nil
+}
+
+func (k *Kernel) takeInfo(v *VMCoreInfo) {
+	k.Info, k.InfoFrom = v, "memory"
+	if off, ok := v.KernelOffset(); ok {
+		k.Slide = off
+	}
+}
+
+func (k *Kernel) warn(code fault.Code, format string, args ...any) {
+	k.Warnings = append(k.Warnings, fault.Warn(code, format, args...))
+}
+
+// Address finds a symbol in the symbol table, or else in vmcoreinfo.
+func (k *Kernel) Address(name string) (uint64, bool) {
+	if a, ok := k.Symbols.Lookup(name); ok {
+		return a, true
+	}
+	return k.Info.Symbol(name)
+}
+
+// String reads a NUL-terminated string of at most limit bytes from the guest.
+func (k *Kernel) String(va uint64, limit int) (string, bool) { return k.view.cstring(va, limit) }
+
+// Read reads n bytes of the guest's virtual memory.
+func (k *Kernel) Read(va uint64, n int) ([]byte, bool) { return k.view.bytes(va, n) }
+
+// Uint64 reads a word of the guest's virtual memory.
+func (k *Kernel) Uint64(va uint64) (uint64, bool) { return k.view.u64(va) }
+
+// Uint32 reads half a word of the guest's virtual memory.
+func (k *Kernel) Uint32(va uint64) (uint32, bool) { return k.view.u32(va) }
+
+// KernelPointer reports whether an address lies in the kernel's half.
+func (k *Kernel) KernelPointer(a uint64) bool {
+	return a >= kernelHalf && k.Space.Mode.Canonical(mem.VA(a))
+}
+
+// InText reports whether an address lies in the kernel's code.
+func (k *Kernel) InText(a uint64) bool {
+	start, end := k.textBounds()
+	return a >= start && a < end || k.moduleAt(a) != nil
+}
+
+// textBounds are _stext and _etext, or all of the image without symbols.
+func (k *Kernel) textBounds() (start, end uint64) {
+	start = k.Text
+	if e, ok := k.Symbols.Lookup("_etext"); ok && e > start {
+		return start, e
+	}
+	if n := len(k.image); n > 0 {
+		return start, k.image[n-1].end
+	}
+	return start, start
+}
+
+// MinorRelease gives the release's first two numbers, "6.1.192-kcsan-a" being
+// 6 and 1.
+func (k *Kernel) MinorRelease() (major, minor int) {
+	parts := strings.SplitN(k.Release, ".", 3)
+	if len(parts) < 2 {
+		return 0, 0
+	}
+	return leadingInt(parts[0]), leadingInt(parts[1])
+}
+
+func leadingInt(s string) int {
+	n := 0
+	for _, c := range s {
+		if c < '0' || c > '9' || n > 1<<20 {
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}

@@ -1,0 +1,212 @@
+package linux
+
+import (
+	"bytes"
+
+	"coredrop/core/fault"
+)
+
+// Module is a loaded kernel module.
+type Module struct {
+	Name string
+	Base uint64 // of its core memory
+	Size uint64 // in bytes
+	Addr uint64 // of its struct module
+
+	memory   []span // all memory that belongs to it
+	textEnd  uint64 // where code ends, as the kernel's symbol search uses it
+	symbols  moduleSymbols
+	orcIP    uint64 // arch.orc_unwind_ip
+	orc      uint64 // arch.orc_unwind
+	orcCount uint32
+}
+
+// moduleSymbols is struct mod_kallsyms.
+type moduleSymbols struct {
+	symtab, strtab uint64
+	count          uint32
+}
+
+// struct module, include/linux/module.h. Only the first members have the same
+// place in every configuration; the others are found by what they hold.
+const (
+	modList     = 8
+	modName     = 24
+	modNameSize = 56 // MODULE_NAME_LEN
+
+	maxModules      = 4096
+	maxModuleStruct = 0x600
+	maxModuleSize   = 64 << 20
+	maxModuleSyms   = 1 << 20
+	maxModuleOrc    = 1 << 20
+)
+
+// Elf64_Sym, include/uapi/linux/elf.h.
+const (
+	symSize  = 24
+	symShndx = 6
+	symValue = 8
+)
+
+// findModules walks the modules list. Without the symbol (no KALLSYMS_ALL) the
+// list's head is not known; modules' addresses then stay numbers.
+func (k *Kernel) findModules() {
+	head, ok := k.Symbols.Lookup("modules")
+	if !ok {
+		return
+	}
+	at, ok := k.view.u64(head)
+	seen := map[uint64]bool{}
+	for ok && at != head {
+		if len(k.Modules) == maxModules || seen[at] || at < kernelHalf {
+			k.warn(fault.UnknownLayout, "the list of modules is damaged: %d were read", len(k.Modules))
+			return
+		}
+		seen[at] = true
+		if m, good := k.readModule(at - modList); good {
+			k.Modules = append(k.Modules, m)
+		}
+		at, ok = k.view.u64(at)
+	}
+}
+
+// readModule takes name, memory, symbols and unwind tables from a struct module.
+func (k *Kernel) readModule(addr uint64) (Module, bool) {
+	p := k.view.prefix(addr, maxModuleStruct)
+	if len(p) < modName+modNameSize {
+		return Module{}, false
+	}
+	name := p[modName:][:modNameSize]
+	if i := bytes.IndexByte(name, 0); i > 0 {
+		name = name[:i]
+	} else {
+		return Module{}, false
+	}
+	m := Module{Name: string(name), Addr: addr}
+	m.findMemory(p)
+	if len(m.memory) == 0 {
+		return m, true // its name is known, nothing more
+	}
+	m.findKallsyms(p)
+	m.findOrc(p)
+	return m, true
+}
+
+// findMemory looks for the pairs {base, size}: core_layout up to 6.3, the array
+// mem[] from 6.4 on. Bases are pages in the module area.
+func (m *Module) findMemory(p []byte) {
+	for off := modName + modNameSize; off+16 <= len(p); off += 8 {
+		base, size := le64(p, off), uint64(le32(p, off+8))
+		if base < kernelMap || base >= moduleEnd || base%mem4K != 0 || size == 0 || size > maxModuleSize {
+			continue
+		}
+		if n := len(m.memory); n > 0 && m.memory[n-1].start == base {
+			continue
+		}
+		m.memory = append(m.memory, span{base, base + size})
+		if m.Size == 0 {
+			m.Base, m.Size = base, size
+			m.textEnd = base + size
+			if text := uint64(le32(p, off+12)); text != 0 && text <= size {
+				m.textEnd = base + text
+			}
+		}
+		if len(m.memory) == 8 {
+			return
+		}
+	}
+}
+
+func (m *Module) holds(a uint64) bool {
+	for _, s := range m.memory {
+		if s.holds(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// findKallsyms looks for struct mod_kallsyms {symtab, num_symtab, strtab,
+// typetab}, the copy that stays after loading (core_kallsyms).
+func (m *Module) findKallsyms(p []byte) {
+	for off := modName + modNameSize; off+32 <= len(p); off += 8 {
+		symtab, count, strtab := le64(p, off), le64(p, off+8), le64(p, off+16)
+		if m.holds(symtab) && m.holds(strtab) && m.holds(le64(p, off+24)) &&
+			count > 0 && count < maxModuleSyms && strtab == symtab+count*symSize {
+			m.symbols = moduleSymbols{symtab: symtab, strtab: strtab, count: uint32(count)}
+			return
+		}
+	}
+}
+
+// findOrc looks for struct mod_arch_specific {num_orcs, orc_unwind_ip,
+// orc_unwind}: arrays of 4 and 6 bytes an entry in the module's memory.
+func (m *Module) findOrc(p []byte) {
+	for off := modName + modNameSize; off+24 <= len(p); off += 8 {
+		count, ip, orc := le64(p, off), le64(p, off+8), le64(p, off+16)
+		if count == 0 || count > maxModuleOrc || !m.holds(ip) || !m.holds(orc) || ip == orc {
+			continue
+		}
+		if m.holds(ip+4*count-1) && m.holds(orc+orcEntrySize*count-1) && (ip+4*count <= orc || orc+orcEntrySize*count <= ip) {
+			m.orcIP, m.orc, m.orcCount = ip, orc, uint32(count)
+			return
+		}
+	}
+}
+
+// moduleAt finds the module that holds an address.
+func (k *Kernel) moduleAt(a uint64) *Module {
+	for i := range k.Modules {
+		if k.Modules[i].holds(a) {
+			return &k.Modules[i]
+		}
+	}
+	return nil
+}
+
+// symbolAt resolves an address in the module, as find_kallsyms_symbol does: the
+// nearest symbol at or below it, sized to the next different one or the end of
+// the code.
+func (m *Module) symbolAt(v view, a uint64) (Symbol, bool) {
+	var best, name uint64
+	next := m.textEnd
+	if a >= next {
+		next = m.Base + m.Size
+	}
+	table := v.prefix(m.symbols.symtab, int(m.symbols.count)*symSize)
+	for off := symSize; off+symSize <= len(table); off += symSize {
+		value := le64(table, off+symValue)
+		if le32(table, off+symShndx-2)>>16 == 0 { // SHN_UNDEF
+			continue
+		}
+		if value <= a && value > best || value > a && value < next {
+			first, _ := v.bytes(m.symbols.strtab+uint64(le32(table, off)), 1)
+			if len(first) == 0 || first[0] == 0 {
+				continue
+			}
+			if value <= a {
+				best, name = value, uint64(le32(table, off))
+			} else {
+				next = value
+			}
+		}
+	}
+	if best == 0 || best < m.Base {
+		return Symbol{}, false
+	}
+	s, ok := v.cstring(m.symbols.strtab+name, maxNameBytes)
+	return Symbol{Name: s, Kind: 't', Addr: best, Size: next - best}, ok && s != ""
+}
+
+// Resolve finds the symbol that covers an address, in the kernel or in a module.
+// module is "" for the kernel's own.
+func (k *Kernel) Resolve(a uint64) (s Symbol, module string, ok bool) {
+	if s, ok := k.Symbols.At(a); ok {
+		return s, "", true
+	}
+	if m := k.moduleAt(a); m != nil {
+		s, ok := m.symbolAt(k.view, a)
+		return s, m.Name, ok
+	}
+	return Symbol{}, "", false
+}
