@@ -1,0 +1,100 @@
+package windows
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Windows 8 and later keep the debugger block encoded while no debugger is
+// attached (FORMATS.md section 7.2). Per 64-bit word, with r = KiWaitNever mod
+// 64 and A the address of KdpDataBlockEncoded:
+//
+//	plain = bswap(rol(encoded ^ KiWaitNever, r) ^ A) ^ KiWaitAlways
+//
+// rol and bswap are linear over xor, so this is bswap(rol(encoded, r)) ^ K with
+// one constant K for a whole boot. That is what makes the block decodable
+// without symbols: two words in a row, of which the plain values are known but
+// for the size, give r, and one of them K (section 8).
+type key struct {
+	rotation int    // r
+	constant uint64 // K
+}
+
+// keyOf makes the key from the kernel's variables, as a PDB names them.
+func keyOf(never, always, flag uint64) key {
+	r := int(never % 64)
+	return key{r, bits.ReverseBytes64(bits.RotateLeft64(never, r)^flag) ^ always}
+}
+
+// word decodes one word.
+func (k key) word(encoded uint64) uint64 {
+	return bits.ReverseBytes64(bits.RotateLeft64(encoded, k.rotation)) ^ k.constant
+}
+
+// decode gives the plain form of an encoded block; a rest shorter than a word
+// is left out.
+func (k key) decode(encoded []byte) []byte {
+	plain := make([]byte, len(encoded)&^7)
+	for i := 0; i < len(plain); i += 8 {
+		binary.LittleEndian.PutUint64(plain[i:], k.word(binary.LittleEndian.Uint64(encoded[i:])))
+	}
+	return plain
+}
+
+// sane reports whether a debugger block can have this size: at least Windows
+// XP's, and some room above the newest known (0x3a0).
+func sane(size uint32) bool { return size >= kdMinSize && size <= kdMaxSize && size%8 == 0 }
+
+// keyFrom finds the key by which the encoded words e2 (tag and size) and e3
+// (KernBase) decode to a debugger block of the kernel at base.
+func keyFrom(e2, e3, base uint64) (key, bool) {
+	x := e2 ^ e3
+	// bswap(rol(x, r)) must have this in its low half; swapped, it is the high
+	// half of rol(x, r): one comparison a rotation.
+	want := bits.ReverseBytes32(uint32(base) ^ kdTagValue)
+	for r := range 64 {
+		v := bits.RotateLeft64(x, r)
+		if uint32(v>>32) != want {
+			continue
+		}
+		if size := uint32((bits.ReverseBytes64(v) ^ base) >> 32); sane(size) {
+			return key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, true
+		}
+	}
+	return key{}, false
+}
+
+// releaseSizes are the sizes of the debugger block by release (FORMATS.md
+// section 7.1). Where the kernel's base is not known, the size must be one of
+// them, or accidents would be too many.
+var releaseSizes = []uint32{0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3a0}
+
+// blindGuess is what two encoded words say where the base is not known.
+type blindGuess struct {
+	key
+	base uint64
+	size uint32
+}
+
+// keysBlind lists the keys by which e2 and e3 decode to the tag with a
+// release's size and a page-aligned base among the kernel's image addresses
+// (FORMATS.md section 8, last part).
+func keysBlind(e2, e3 uint64) (out []blindGuess) {
+	x := e2 ^ e3
+	for r := range 64 {
+		v := bits.ReverseBytes64(bits.RotateLeft64(x, r))
+		low := uint32(v) ^ kdTagValue
+		if low&0xfff != 0 {
+			continue
+		}
+		for _, size := range releaseSizes {
+			high := uint32(v>>32) ^ size
+			if high>>8 != 0xfffff8 {
+				continue
+			}
+			base := uint64(high)<<32 | uint64(low)
+			out = append(out, blindGuess{key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, base, size})
+		}
+	}
+	return out
+}

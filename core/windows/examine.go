@@ -1,0 +1,236 @@
+package windows
+
+import (
+	"bytes"
+	"strings"
+
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/pe"
+)
+
+// The kernel's publics that are used, as its PDB names them.
+const (
+	symDebuggerBlock = "KdDebuggerDataBlock"
+	symVersionBlock  = "KdVersionBlock"
+	symWaitNever     = "KiWaitNever"
+	symWaitAlways    = "KiWaitAlways"
+	symEncodedFlag   = "KdpDataBlockEncoded"
+)
+
+// kernelExports are the module names that a kernel's export directory gives.
+var kernelExports = []string{"ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe", "ntkrla57.exe"}
+
+// kernelSection is a section that only the kernel has. Source: FORMATS.md
+// section 5.1 (MemProcFS).
+const kernelSection = "POOLCODE"
+
+// symbols is what is known of an image's PDB.
+type symbols struct {
+	asked bool
+	rvas  map[string]uint32 // nil: there is no PDB
+	from  string
+	err   error
+}
+
+// looksLikeKernel reports whether an image may be the kernel: by its PDB's
+// name, by its exports' name where the record or its page is missing, or by its
+// sections.
+func looksLikeKernel(img *pe.Image) bool {
+	if img.CodeView != nil && pe.KernelPDBName(img.CodeView.Name) {
+		return true
+	}
+	for _, name := range kernelExports {
+		if strings.EqualFold(img.Exports, name) {
+			return true
+		}
+	}
+	for _, s := range img.Sections {
+		if s.Name == kernelSection {
+			return true
+		}
+	}
+	return false
+}
+
+// upstreamTakes reports whether upstream elf2dmp would take an image for the
+// kernel: its first debug entry is a CodeView record of exactly one size with
+// exactly one name (FORMATS.md section 5.1).
+func upstreamTakes(s *paging.Space, base mem.VA) bool {
+	const (
+		dosNewHeader   = 0x3c
+		ntDebugData    = 0xb8 // data directory 6
+		debugType      = 0x0c
+		debugSize      = 0x10
+		debugAddress   = 0x14
+		debugEntry     = 28
+		debugCodeView  = 2
+		rsdsName       = 0x18
+		upstreamRecord = "ntkrnlmp.pdb\x00"
+	)
+	lfanew, err := s.Uint32(base + dosNewHeader)
+	if err != nil {
+		return false
+	}
+	rva, err := s.Uint32(base + mem.VA(lfanew) + ntDebugData)
+	if err != nil {
+		return false
+	}
+	var entry [debugEntry]byte
+	if s.ReadAt(entry[:], base+mem.VA(rva)) != nil || u32(entry[:], debugType) != debugCodeView ||
+		u32(entry[:], debugSize) != uint32(rsdsName+len(upstreamRecord)) {
+		return false
+	}
+	record := make([]byte, rsdsName+len(upstreamRecord))
+	return s.ReadAt(record, base+mem.VA(u32(entry[:], debugAddress))) == nil &&
+		bytes.HasPrefix(record, []byte("RSDS")) && string(record[rsdsName:]) == upstreamRecord
+}
+
+// examine looks at the image at base: nil when it is not a kernel, else a
+// candidate with what its PDB and the search in memory say of its debugger
+// block.
+func (f *finder) examine(s *paging.Space, r root, base mem.VA) *found {
+	img, err := pe.Read(s, base)
+	if err != nil {
+		f.refuse("image at %v: %v", base, err)
+		return nil
+	}
+	if img.Machine != machineAMD64 || !looksLikeKernel(img) || f.o.Compat && !upstreamTakes(s, base) {
+		name := img.Exports
+		if img.CodeView != nil {
+			name = img.CodeView.Name
+		}
+		f.refuse("image at %v: not a kernel (%q)", base, name)
+		return nil
+	}
+	c := &found{root: r, space: s, image: img}
+	if cv := img.CodeView; cv != nil {
+		f.logf("kernel image at %v, %#x bytes, CodeView RSDS %s %s", base, img.SizeOfImage, cv.Name, cv.Key())
+	} else {
+		f.logf("kernel image at %v, %#x bytes: %v", base, img.SizeOfImage, img.CodeViewErr)
+	}
+	c.symbols = f.symbolsOf(img)
+	if err := f.ctx.Err(); err != nil {
+		f.failure = err
+		return nil
+	}
+	f.findBlock(c)
+	return c
+}
+
+// symbolsOf asks for an image's PDB once and looks up the publics in it.
+func (f *finder) symbolsOf(img *pe.Image) symbols {
+	cv := img.CodeView
+	if f.o.Symbols == nil || cv == nil {
+		return symbols{}
+	}
+	if known, ok := f.pdbs[*cv]; ok {
+		return known
+	}
+	sym := symbols{asked: true}
+	file, from, err := f.o.Symbols.PDB(f.ctx, *cv)
+	if err == nil && !file.Matches(cv.GUID, cv.Age) {
+		err = fault.New(fault.SymbolsMismatch, "the PDB from %s belongs to another build: %s is needed", from, cv.Key())
+	}
+	if err == nil {
+		sym.from = from
+		sym.rvas, err = file.Lookup(symDebuggerBlock, symVersionBlock, symWaitNever, symWaitAlways, symEncodedFlag)
+	}
+	if err != nil {
+		sym.rvas, sym.err = nil, err
+		f.logf("symbols of %s %s: %v", cv.Name, cv.Key(), err)
+	} else {
+		f.logf("symbols of %s %s from %s", cv.Name, cv.Key(), from)
+		for _, name := range []string{symDebuggerBlock, symVersionBlock, symWaitNever, symWaitAlways, symEncodedFlag} {
+			if rva, ok := sym.rvas[name]; ok {
+				f.logf("%s = %v", name, img.Base+mem.VA(rva))
+			}
+		}
+	}
+	f.pdbs[*cv] = sym
+	return sym
+}
+
+// findBlock finds the candidate's debugger block: by the PDB and in memory.
+// The PDB's word counts where both have one; that they differ is a warning.
+func (f *finder) findBlock(c *found) {
+	if f.o.Compat {
+		c.err = c.symbols.err
+		if c.symbols.rvas != nil {
+			c.block, c.flag, c.err = f.blockByPDB(c.space, c.image, c.symbols)
+		} else if c.err == nil {
+			c.err = fault.New(fault.SymbolsOffline, "-compat needs the kernel's PDB, as elf2dmp does")
+		}
+		return
+	}
+	inMemory, all := f.blockInMemory(c.space, c.image)
+	if c.symbols.rvas != nil {
+		k, flag, err := f.blockByPDB(c.space, c.image, c.symbols)
+		var refused bool
+		if err == nil {
+			c.contradictions, refused, c.reason = validate(c.space, c.image.Base, c.image.SizeOfImage, k)
+			if refused {
+				err = fault.Wrap(c.reason, fault.KDBGUndecodable, "what the PDB says is the kernel's debugger block at %v is none: %v", k.VA, c.reason)
+			}
+		}
+		c.flag = flag
+		switch {
+		case err == nil:
+			c.block = k
+			f.crossCheck(c, inMemory, all)
+			return
+		case inMemory == nil:
+			c.err = err
+			return
+		default:
+			c.warnings = append(c.warnings, fault.Warn(fault.SymbolsDisagree,
+				"the PDB and the search in memory disagree: by the PDB %v; in memory (%s) the block is at %v, and that was used",
+				err, inMemory.block.FoundBy, inMemory.block.VA))
+		}
+	}
+	if inMemory == nil {
+		c.err = f.noBlock(c)
+		return
+	}
+	c.block, c.contradictions, c.reason = inMemory.block, inMemory.contradictions, inMemory.reason
+}
+
+// crossCheck compares the PDB's block with the one found in memory.
+func (f *finder) crossCheck(c *found, inMemory *judged, all []mem.VA) {
+	if inMemory == nil {
+		return
+	}
+	for _, va := range all {
+		if va != c.block.VA {
+			continue
+		}
+		if inMemory.block.VA == va && !bytes.Equal(inMemory.block.Plain, c.block.Plain) {
+			c.warnings = append(c.warnings, fault.Warn(fault.SymbolsDisagree,
+				"the PDB's variables decode the debugger block at %v otherwise than known plaintext does: its module list would be at %v and at %v; the PDB's was used",
+				va, c.block.ModuleList(), inMemory.block.ModuleList()))
+		}
+		return
+	}
+	c.warnings = append(c.warnings, fault.Warn(fault.SymbolsDisagree,
+		"the PDB has the debugger block at %v, the search in memory (%s) found one at %v; the PDB's was used",
+		c.block.VA, inMemory.block.FoundBy, inMemory.block.VA))
+}
+
+// noBlock tells a block that cannot be decoded from one that is not there: the
+// version block, which is never encoded, leads to where it should be.
+func (f *finder) noBlock(c *found) error {
+	v, ok := findVersion(c.space, c.image, 0)
+	if ok {
+		if va, err := c.space.Uint64(mem.VA(v.DebuggerDataList)); err == nil && inImage(mem.VA(va), c.image.Base, c.image.SizeOfImage, kdMinSize) {
+			var head [kdHeaderSize]byte
+			if c.space.ReadAt(head[:], mem.VA(va)) == nil && u32(head[:], kdTag) != kdTagValue {
+				return fault.Wrap(errNoBlock, fault.KDBGUndecodable,
+					"the kernel's debugger block at %v could not be decoded: it is not in clear, and known plaintext gives no key", mem.VA(va))
+			}
+		}
+	}
+	return fault.Wrap(errNoBlock, fault.KDBGMissing,
+		"no kernel debugger block found: neither in clear nor by known plaintext in the writable sections of the kernel image at %v%s",
+		c.image.Base, map[bool]string{true: ", nor by the guest's note"}[len(f.notes) > 0])
+}

@@ -1,0 +1,206 @@
+package windows
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/pe"
+)
+
+// probeBudget is how many mapped pages one search may look at for the start of
+// an image: hostile tables can map a single page everywhere.
+const probeBudget = 4 << 20
+
+// finder carries one search for the kernel.
+type finder struct {
+	ctx context.Context
+	m   *machine.Machine
+	o   Options
+
+	tried    []string // strategies for the page-table base, for the message
+	resolved int      // roots through which the shared page resolves
+	walkable int      // roots through which any register leads to mapped memory
+	budget   int      // page probes left
+	hints    []mem.VA // addresses of or inside the kernel image, from notes
+	notes    []fwcfgNote
+	pdbs     map[pe.CodeView]symbols
+	kernels  []*found // candidates that look like the kernel, in order of discovery
+	seen     map[candidate]bool
+	refused  []string // why images and blocks were passed over
+	warnings []fault.Warning
+	gates    int  // interrupt gates that could be read
+	shared   bool // some root showed a page that is KUSER_SHARED_DATA by its content
+	failure  error
+}
+
+// root is a candidate for the page-table base.
+type root struct {
+	value    uint64
+	mode     *paging.Mode
+	from     string
+	upstream bool // one of upstream's own three
+}
+
+// strategy is one way to page-table bases. All candidates pass the same test:
+// the shared page resolves, and the kernel is found through them.
+type strategy struct {
+	name string
+	// scan says that it reads all of memory: not worth it where a root that
+	// works is known already.
+	scan       bool
+	candidates func(f *finder) iter.Seq[root]
+}
+
+// candidate is an image seen through one root.
+type candidate struct {
+	root mem.PA
+	base mem.VA
+}
+
+// found is an image that looks like the kernel, with what was found through it.
+type found struct {
+	root           root
+	space          *paging.Space
+	image          *pe.Image
+	symbols        symbols
+	block          KDBG
+	flag           mem.VA // KdpDataBlockEncoded
+	contradictions int
+	reason         error // the first contradiction
+	err            error // why there is no block
+	warnings       []fault.Warning
+}
+
+// complete says that nothing contradicts the candidate.
+func (c *found) complete() bool { return c.err == nil && c.contradictions == 0 }
+
+func (f *finder) logf(format string, args ...any) { f.o.Logf(format, args...) }
+
+// search runs the strategies until one leads to a kernel that nothing
+// contradicts; else the best of what was found is taken.
+func (f *finder) search(strategies []strategy) (*found, error) {
+	type rootKey struct {
+		pa   mem.PA
+		mode *paging.Mode
+	}
+	known := map[rootKey]bool{}
+	var later []root // the shared page did not resolve: perhaps it is not in the core
+	for _, s := range strategies {
+		if s.scan && len(f.kernels) > 0 {
+			break
+		}
+		f.tried = append(f.tried, s.name)
+		for r := range s.candidates(f) {
+			if err := f.ctx.Err(); err != nil {
+				return nil, err
+			}
+			space := paging.New(f.m.Mem, r.value, r.mode)
+			k := rootKey{space.Root, r.mode}
+			if known[k] {
+				continue
+			}
+			known[k] = true
+			if !space.Resolves(sharedData) {
+				f.logf("page-table base %#x (%s): the shared page does not resolve", uint64(space.Root), r.from)
+				if !s.scan {
+					later = append(later, r)
+				}
+				continue
+			}
+			f.resolved++
+			f.logf("page-table base %#x (%s, %s): the shared page resolves", uint64(space.Root), r.from, r.mode.Name)
+			f.noteShared(space)
+			if c := f.through(space, r, true); c != nil {
+				return c, nil
+			}
+			if f.failure != nil {
+				return nil, f.failure
+			}
+		}
+		if c := f.best(); c != nil {
+			return c, nil
+		}
+	}
+	for _, r := range later {
+		if len(f.kernels) > 0 {
+			break
+		}
+		space := paging.New(f.m.Mem, r.value, r.mode)
+		if c := f.through(space, r, false); c != nil {
+			return c, nil
+		}
+		if f.failure != nil {
+			return nil, f.failure
+		}
+	}
+	if c := f.best(); c != nil {
+		return c, nil
+	}
+	return nil, nil
+}
+
+// noteShared remembers whether a root shows the real shared page.
+func (f *finder) noteShared(s *paging.Space) {
+	var p [kusdBytes]byte
+	if s.ReadAt(p[:], sharedData) == nil && looksShared(p[:]) {
+		f.shared = true
+	}
+}
+
+// best is the usable candidate with the fewest contradictions, the first of
+// equals; nil when there is none.
+func (f *finder) best() *found {
+	var b *found
+	for _, c := range f.kernels {
+		if c.err != nil || c.block.FoundBy != FoundByPDB && c.contradictions > maxContradictions {
+			continue
+		}
+		if b == nil || c.contradictions < b.contradictions {
+			b = c
+		}
+	}
+	return b
+}
+
+// through looks for the kernel through one root. It returns a candidate that
+// nothing contradicts; the others are kept in f.kernels.
+func (f *finder) through(s *paging.Space, r root, deep bool) *found {
+	for base := range f.bases(s, deep) {
+		k := candidate{s.Root, base}
+		if f.seen[k] {
+			continue
+		}
+		f.seen[k] = true
+		c := f.examine(s, r, base)
+		if c == nil {
+			if f.failure != nil {
+				return nil
+			}
+			continue
+		}
+		f.kernels = append(f.kernels, c)
+		if c.complete() {
+			return c
+		}
+		if c.err != nil {
+			f.refuse("image at %v: %v", base, c.err)
+		} else {
+			f.refuse("image at %v: %v", base, c.reason)
+		}
+	}
+	return nil
+}
+
+// refuse remembers why something was passed over.
+func (f *finder) refuse(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	f.logf("%s", text)
+	if len(f.refused) < 16 {
+		f.refused = append(f.refused, text)
+	}
+}

@@ -1,0 +1,72 @@
+package windows
+
+import "coredrop/core/mem"
+
+// Addresses that are the same on every x86-64 Windows. Source: FORMATS.md
+// sections 4.1, 5.1 and 10.2.
+const (
+	sharedData  mem.VA = 0xfffff78000000000 // kernel alias of KUSER_SHARED_DATA
+	imageFloor  mem.VA = 0xfffff78000000000 // upstream looks for the kernel no lower
+	imageRegion mem.VA = 0xfffff80000000000 // where system images are
+	imageTop    mem.VA = 0xfffffa0000000000 // end of the region
+)
+
+// Offsets in the KPCR of x86-64. Source: FORMATS.md section 11.2.
+const (
+	pcrGdtBase      = 0x000
+	pcrSelf         = 0x018
+	pcrCurrentPrcb  = 0x020
+	pcrIdtBase      = 0x038
+	pcrVersionBlock = 0x108
+	pcrPrcb         = 0x180
+	pcrKernelDTB    = 0x7000 // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
+	pcrScanBytes    = 0x10000
+)
+
+// KUSER_SHARED_DATA. Source: FORMATS.md section 10.2.
+const (
+	kusdInterruptTime = 0x008 // low u32, high1, high2
+	kusdSystemTime    = 0x014
+	kusdSystemRoot    = 0x030 // UTF-16
+	kusdRootChars     = 260
+	kusdBuild         = 0x260
+	kusdProductType   = 0x264
+	kusdMajor         = 0x26c
+	kusdMinor         = 0x270
+	kusdSuiteMask     = 0x2d0
+	kusdActive        = 0x3c0 // ActiveProcessorCount
+	kusdBytes         = 0x3c4
+)
+
+// DBGKD_GET_VERSION64. Source: FORMATS.md section 9.
+const (
+	verMajor      = 0x00
+	verMinor      = 0x02
+	verProtocol   = 0x04
+	verSecondary  = 0x05
+	verFlags      = 0x06
+	verMachine    = 0x08
+	verKernBase   = 0x10
+	verModuleList = 0x18
+	verDataList   = 0x20
+	verBytes      = 0x28
+)
+
+// KLDR_DATA_TABLE_ENTRY of x86-64. Source: FORMATS.md section 7.4.
+const (
+	ldrBase     = 0x30
+	ldrSize     = 0x40
+	ldrBaseName = 0x58 // UNICODE_STRING: length u16, maximum u16, pad, buffer u64
+	ldrBytes    = 0x68
+)
+
+// contextBytes is the size of CONTEXT on x86-64 (FORMATS.md section 11.1).
+const contextBytes = 0x4d0
+
+// Section characteristics of PE images. Source: the PE format's specification.
+const (
+	sectionExecute = 0x20000000
+	sectionWrite   = 0x80000000
+)
+
+const machineAMD64 = 0x8664

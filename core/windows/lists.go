@@ -1,0 +1,222 @@
+package windows
+
+import (
+	"bytes"
+	"fmt"
+
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// Limits of the guest's lists: more is damage. Windows itself stays far below.
+const (
+	maxModules    = 4096
+	maxProcesses  = 1 << 16
+	maxProcessors = 2048
+	maxNameBytes  = 512 // of UTF-16
+)
+
+// walkList follows a LIST_ENTRY from its head and hands each entry's address to
+// visit, which may stop it. It ends with an error where the list cannot be
+// right: an entry that is no kernel address, links that disagree, a cycle that
+// misses the head, more than limit entries.
+func walkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) bool) error {
+	seen := map[mem.VA]bool{}
+	previous := head
+	entry, err := s.Uint64(head)
+	for n := 0; err == nil; n++ {
+		at := mem.VA(entry)
+		if at == head {
+			return nil
+		}
+		switch {
+		case n == limit:
+			return fmt.Errorf("more than %d entries", limit)
+		case at%8 != 0 || !kernelHalf(s, at):
+			return fmt.Errorf("entry %v links to %v", previous, at)
+		case seen[at]:
+			return fmt.Errorf("entry %v links back to %v", previous, at)
+		}
+		seen[at] = true
+		var links [16]byte
+		if err := s.ReadAt(links[:], at); err != nil {
+			return err
+		}
+		if back := mem.VA(u64(links[:], 8)); back != previous {
+			return fmt.Errorf("entry %v links back to %v, not to %v", at, back, previous)
+		}
+		if !visit(at) {
+			return nil
+		}
+		previous, entry = at, u64(links[:], 0)
+	}
+	return err
+}
+
+// Modules reads the loaded-module list through an address space. What was read
+// before a damaged entry is returned along with the error, whose code is
+// modules-damaged.
+func Modules(s *paging.Space, k KDBG) ([]Module, error) {
+	var out []Module
+	err := walkList(s, k.ModuleList(), maxModules, func(entry mem.VA) bool {
+		if m, err := readModule(s, entry); err == nil {
+			out = append(out, m)
+		}
+		return true
+	})
+	if err != nil {
+		return out, fault.Wrap(err, fault.ModulesDamaged, "the module list ends early, after %d modules: %v", len(out), err)
+	}
+	return out, nil
+}
+
+// readModule reads one KLDR_DATA_TABLE_ENTRY. A name that cannot be read is
+// empty: the rest is worth having.
+func readModule(s *paging.Space, entry mem.VA) (Module, error) {
+	var p [ldrBytes]byte
+	if err := s.ReadAt(p[:], entry); err != nil {
+		return Module{}, err
+	}
+	m := Module{Base: mem.VA(u64(p[:], ldrBase)), Size: u32(p[:], ldrSize)}
+	name := make([]byte, min(int(u16(p[:], ldrBaseName)), maxNameBytes))
+	if s.ReadAt(name, mem.VA(u64(p[:], ldrBaseName+8))) == nil {
+		m.Name = utf16String(name)
+	}
+	return m, nil
+}
+
+// processLayout is where EPROCESS has its fields, as distances from
+// ActiveProcessLinks.
+type processLayout struct {
+	id   int // UniqueProcessId
+	name int // ImageFileName
+	dtb  int // DirectoryTableBase; 0: not known
+}
+
+// What every release has in common. Source: FORMATS.md section 7.4.
+const (
+	processIDBefore   = -8    // UniqueProcessId is the word before the links
+	processNameBytes  = 15    // ImageFileName
+	processNameReach  = 0x400 // it stands no further behind the links
+	processStartReach = 0x800 // EPROCESS starts no further before them
+	processDTBUsual   = 0x28  // DirectoryTableBase from the start
+	systemPID         = 4
+	dispatcherProcess = 3 // type of a process's dispatcher header
+)
+
+// systemName is System's ImageFileName, NUL padded.
+var systemName = append([]byte("System"), make([]byte, processNameBytes-6)...)
+
+// findProcessLayout finds the fields by what is known of the first process:
+// its id is 4, its name is System, and its EPROCESS begins with a process's
+// dispatcher header, followed by a page-table base that works.
+func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, ok bool) {
+	pid, err := s.Uint64(links + mem.VA(processIDBefore&(1<<64-1)))
+	if err != nil || pid != systemPID {
+		return l, false
+	}
+	l.id = processIDBefore
+	after := make([]byte, processNameReach)
+	readBest(s, after, links)
+	if l.name = bytes.Index(after, systemName); l.name < 0 {
+		return l, false
+	}
+	at := int(k.Uint16(kdProcessDTB))
+	if at == 0 || at%8 != 0 {
+		at = processDTBUsual
+	}
+	for back := 8 + at; back <= processStartReach; back += 8 {
+		start := links - mem.VA(back)
+		head, err := s.Uint32(start)
+		if err != nil || head&0x7f != dispatcherProcess {
+			continue
+		}
+		if value, err := s.Uint64(start + mem.VA(at)); err == nil && rootWorks(s, value) {
+			l.dtb = at - back
+			break
+		}
+	}
+	return l, true
+}
+
+// tryRoot checks whether a process's page-table base leads to the same shared
+// page as the space the kernel was found through. unknown(err) says that its
+// tables are not in the core.
+func tryRoot(s *paging.Space, value uint64) error {
+	if value&s.Mode.RootMask == 0 {
+		return paging.ErrMalformed
+	}
+	want, _, err := s.Translate(sharedData)
+	if err != nil {
+		return err
+	}
+	got, _, err := paging.New(s.Phys, value, s.Mode).Translate(sharedData)
+	if err == nil && got != want {
+		err = paging.ErrMalformed
+	}
+	return err
+}
+
+func rootWorks(s *paging.Space, value uint64) bool { return tryRoot(s, value) == nil }
+
+// Processes reads the active-process list through an address space. Its layout
+// differs by build and is found from the System process. What could be read is
+// returned along with an error whose code is processes-unknown-layout.
+func Processes(s *paging.Space, k KDBG) ([]Process, error) {
+	var out []Process
+	var layout processLayout
+	var known bool
+	err := walkList(s, k.ProcessHead(), maxProcesses, func(links mem.VA) bool {
+		if len(out) == 0 {
+			if layout, known = findProcessLayout(s, links, k); !known {
+				return false
+			}
+		}
+		out = append(out, readProcess(s, links, layout))
+		if len(out) == 2 && layout.dtb != 0 && out[1].DTB == 0 {
+			// The second process contradicts what the first one suggested.
+			layout.dtb, out[0].DTB = 0, 0
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		return out, fault.Wrap(err, fault.ProcessesUnknownLayout, "the process list ends early, after %d processes: %v", len(out), err)
+	case !known:
+		return out, fault.New(fault.ProcessesUnknownLayout, "the process list could not be read: its first entry is not the System process as any known build lays it out")
+	case layout.dtb == 0:
+		return out, fault.New(fault.ProcessesUnknownLayout, "the processes' page-table bases could not be read on this build")
+	}
+	return out, nil
+}
+
+// readProcess reads one EPROCESS by its links; what cannot be read is zero.
+func readProcess(s *paging.Space, links mem.VA, l processLayout) (p Process) {
+	p.PID, _ = s.Uint64(links + mem.VA(uint64(int64(l.id))))
+	var name [processNameBytes]byte
+	if s.ReadAt(name[:], links+mem.VA(l.name)) == nil {
+		text, _, _ := bytes.Cut(name[:], []byte{0})
+		p.Name = printable(text)
+	}
+	if l.dtb != 0 {
+		if value, err := s.Uint64(links + mem.VA(uint64(int64(l.dtb)))); err == nil {
+			if err := tryRoot(s, value); err == nil || unknown(err) {
+				p.DTB = mem.PA(value)
+			}
+		}
+	}
+	return p
+}
+
+// printable replaces what is not printable ASCII: names come from the guest.
+func printable(b []byte) string {
+	out := make([]byte, len(b))
+	for i, c := range b {
+		if c < 0x20 || c > 0x7e {
+			c = '?'
+		}
+		out[i] = c
+	}
+	return string(out)
+}

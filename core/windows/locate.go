@@ -1,0 +1,155 @@
+package windows
+
+import (
+	"context"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/pe"
+)
+
+// Locate finds the Windows kernel of a machine. The error is a *fault.Error
+// that says what was tried, or the context's; a Kernel comes along with it,
+// filled so far, where an image that looks like the kernel was found.
+func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error) {
+	f := &finder{ctx: ctx, m: m, o: o, budget: probeBudget,
+		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
+	strategies := allStrategies
+	if o.Compat {
+		strategies = compatStrategies
+	} else {
+		f.notes = fwcfgNotes(m)
+	}
+	f.logRegisters()
+	c, err := f.search(strategies)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return f.partial(), f.refusal()
+	}
+	return f.fill(c)
+}
+
+// logRegisters says what the search starts from.
+func (f *finder) logRegisters() {
+	for i, x := range f.states() {
+		mode := "user"
+		if x.Kernel() {
+			mode = "kernel"
+		}
+		f.logf("cpu %d: %s mode, rip %#x, cr3 %#x, cr4 %#x, idt %#x, gs %#x", i, mode, x.RIP, x.CR3, x.CR4, x.IDT.Base, x.GS.Base)
+	}
+}
+
+// partial is the kernel so far, for a search that failed.
+func (f *finder) partial() *Kernel {
+	if len(f.kernels) == 0 {
+		return nil
+	}
+	return f.begin(f.kernels[0])
+}
+
+// begin makes the kernel's first fields of a candidate.
+func (f *finder) begin(c *found) *Kernel {
+	k := &Kernel{Machine: f.m, Space: c.space, DTB: c.space.Root, HeaderDTB: c.space.Root, DTBFrom: c.root.from,
+		Image: c.image, PDB: c.image.CodeView, KDBG: c.block, EncodedFlag: c.flag, Shared: readShared(c.space)}
+	switch {
+	case c.symbols.rvas != nil:
+		k.SymbolsStatus, k.SymbolsFrom = SymbolsFound, c.symbols.from
+	case c.symbols.asked:
+		k.SymbolsStatus, k.SymbolsError = SymbolsMissing, c.symbols.err
+	case c.err == nil:
+		k.SymbolsStatus = SymbolsNoneNeeded
+	default:
+		k.SymbolsStatus = SymbolsNeeded
+	}
+	return k
+}
+
+// fill reads everything that the debugger block leads to.
+func (f *finder) fill(c *found) (*Kernel, error) {
+	k := f.begin(c)
+	f.logf("page-table base %#x from %s", uint64(k.DTB), k.DTBFrom)
+	f.logf("kernel base %v", k.Image.Base)
+	f.logf("debugger block at %v, %#x bytes, encoded %v, found by %s", k.KDBG.VA, k.KDBG.Size, k.KDBG.Encoded, k.KDBG.FoundBy)
+	if k.PDB == nil {
+		k.warn(fault.NoCodeView, "the kernel image at %v names no PDB: %v", k.Image.Base, k.Image.CodeViewErr)
+	}
+	if k.SymbolsError != nil {
+		w := warningOf(k.SymbolsError)
+		w.Text += "; the work went on without symbols"
+		k.Warnings = append(k.Warnings, w)
+	}
+	k.Warnings = append(k.Warnings, c.warnings...)
+	f.foreign(k, c)
+
+	if !k.Shared.Readable {
+		if f.o.Compat {
+			return k, fault.New(fault.KUSDUnreadable, "")
+		}
+		k.warn(fault.KUSDUnreadable, "the guest's shared page (KUSER_SHARED_DATA) could not be read: the times, the product and the suite are not known")
+	}
+	f.readProcessors(k)
+	if err := f.readVersion(k, c); err != nil {
+		return k, err
+	}
+	if k.Version.VA != 0 {
+		f.logf("version block at %v: build %d", k.Version.VA, k.Version.Minor)
+	}
+	var err error
+	if k.BugCheck, err = readBugCheck(k.Space, k.KDBG); err != nil {
+		k.warn(fault.BugcheckUnreadable, "the guest's bug check data at %v could not be read: %v", k.KDBG.BugCheckData(), err)
+	}
+	if k.Modules, err = Modules(k.Space, k.KDBG); err != nil {
+		k.Warnings = append(k.Warnings, warningOf(err))
+	}
+	if k.Processes, err = Processes(k.Space, k.KDBG); err != nil {
+		k.Warnings = append(k.Warnings, warningOf(err))
+	}
+	k.CurrentCPU = f.currentCPU(k)
+	f.chooseHeaderDTB(k, c.root)
+	f.compareFwCfg(k)
+	for _, p := range k.Processors {
+		f.logf("processor %d: KPRCB %v, context %v, CPU %d", p.Number, p.PRCB, p.Context, p.CPU)
+	}
+	f.logf("%d modules, %d processes", len(k.Modules), len(k.Processes))
+	return k, f.ctx.Err()
+}
+
+// foreign warns about images that looked like the kernel and are not.
+func (f *finder) foreign(k *Kernel, c *found) {
+	told := map[mem.VA]bool{k.Image.Base: true}
+	for _, other := range f.kernels {
+		if other == c || told[other.image.Base] {
+			continue
+		}
+		told[other.image.Base] = true
+		why := other.err
+		if why == nil {
+			why = other.reason
+		}
+		k.warn(fault.ForeignKernel, "the image at %v looks like a kernel and was passed over: %v", other.image.Base, why)
+	}
+}
+
+// chooseHeaderDTB takes System's page-table base for the header where the one
+// that was found is none that upstream would have: it may belong to a process
+// that is about to end.
+func (f *finder) chooseHeaderDTB(k *Kernel, r root) {
+	if r.upstream || len(k.Processes) == 0 || k.Processes[0].PID != systemPID {
+		return
+	}
+	system := k.Processes[0].DTB & mem.PA(k.Space.Mode.RootMask)
+	if system == 0 || system == k.DTB {
+		return
+	}
+	s := paging.New(f.m.Mem, uint64(system), k.Space.Mode)
+	if !s.Resolves(sharedData) && k.Space.Resolves(sharedData) || !s.Resolves(k.KDBG.VA) || !s.Resolves(k.Image.Base) {
+		return
+	}
+	k.HeaderDTB = system
+	k.warn(fault.HeaderDTB, "the header's page-table base is System's, %#x; the kernel was found through %#x (%s)", uint64(system), uint64(k.DTB), k.DTBFrom)
+}

@@ -1,0 +1,58 @@
+package windows
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"unicode/utf16"
+)
+
+// kernelHalf reports whether va is an address that the kernel half of the
+// space can hold.
+func kernelHalf(s *paging.Space, va mem.VA) bool { return va>>63 == 1 && s.Mode.Canonical(va) }
+
+// inImage reports whether bytes from va on lie inside [base, base+size).
+func inImage(va, base mem.VA, size uint32, bytes uint64) bool {
+	return va >= base && uint64(va-base)+bytes <= uint64(size)
+}
+
+// unknown reports whether an error says only that the core does not hold the
+// bytes: nothing is proved either way.
+func unknown(err error) bool { return errors.Is(err, mem.ErrHole) }
+
+// readBest fills p from va on page by page; pages that cannot be read are zero.
+func readBest(s *paging.Space, p []byte, va mem.VA) (got int) {
+	for len(p) > 0 {
+		n := min(len(p), int(mem.PageSize-va%mem.PageSize))
+		if s.ReadAt(p[:n], va) == nil {
+			got += n
+		} else {
+			clear(p[:n])
+		}
+		p, va = p[n:], va+mem.VA(n)
+		if va == 0 {
+			clear(p)
+			return got
+		}
+	}
+	return got
+}
+
+// utf16String decodes UTF-16 up to a NUL.
+func utf16String(raw []byte) string {
+	var u []uint16
+	for ; len(raw) >= 2; raw = raw[2:] {
+		c := binary.LittleEndian.Uint16(raw)
+		if c == 0 {
+			break
+		}
+		u = append(u, c)
+	}
+	return string(utf16.Decode(u))
+}
+
+func u16(p []byte, off int) uint16 { return binary.LittleEndian.Uint16(p[off:]) }
+func u32(p []byte, off int) uint32 { return binary.LittleEndian.Uint32(p[off:]) }
+func u64(p []byte, off int) uint64 { return binary.LittleEndian.Uint64(p[off:]) }

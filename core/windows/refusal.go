@@ -1,0 +1,219 @@
+package windows
+
+import (
+	"bytes"
+	"strings"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// refusal says why there is no kernel: the first reason that explains the rest.
+func (f *finder) refusal() error {
+	if len(f.kernels) > 0 {
+		c := f.kernels[0]
+		for _, other := range f.kernels {
+			if other.err != nil {
+				c = other // a block that is missing says more than one that is contradicted
+				break
+			}
+		}
+		err := c.err
+		if err == nil {
+			err = fault.Wrap(c.reason, fault.KDBGMissing, "no kernel debugger block found: what looks like one is contradicted by the memory it points to: %v", c.reason)
+		}
+		return f.explain(fault.As(err), c)
+	}
+	if release, ok := f.linux(); ok {
+		text := "this is a Linux guest"
+		if release != "" {
+			text = "this looks like Linux " + release
+		}
+		return fault.New(fault.IsLinux, "%s", text)
+	}
+	states := 0
+	for range f.states() {
+		states++
+	}
+	switch {
+	case states == 0:
+		return f.explain(fault.New(fault.NoQEMUNotes, "the core holds no QEMU CPU notes, so the page tables are not known"), nil)
+	case f.resolved == 0 && looksEncrypted(f.m.Mem):
+		return f.explain(fault.New(fault.EncryptedGuest, ""), nil)
+	case f.resolved == 0 && f.walks():
+		return f.explain(fault.New(fault.NotWindows, "no Windows kernel was found in this core: the page tables work, but nothing maps Windows' shared page"), nil)
+	case f.resolved == 0:
+		return f.explain(fault.New(fault.KernelPagedState, ""), nil)
+	case f.gates == 0:
+		return f.explain(fault.New(fault.IDTUnreadable, ""), nil)
+	case !f.shared:
+		return f.explain(fault.New(fault.NotWindows, ""), nil)
+	}
+	return f.explain(fault.New(fault.KernelNotFound, ""), nil)
+}
+
+// explain adds what was tried to an error.
+func (f *finder) explain(e *fault.Error, c *found) *fault.Error {
+	out := *e
+	out.Hints = append([]string(nil), e.Hints...)
+	if c != nil && c.image.CodeView != nil && c.symbols.rvas == nil && f.o.Symbols == nil {
+		out.Hint("the PDB that belongs to it: %s %s", c.image.CodeView.Name, c.image.CodeView.Key())
+	}
+	if c != nil && c.symbols.err != nil && c.symbols.err != c.err {
+		out.Hint("its PDB: %v", c.symbols.err)
+	}
+	out.Hint("page-table bases tried: %s", strings.Join(f.tried, ", "))
+	if len(f.refused) > 0 {
+		out.Hint("passed over: %s", strings.Join(f.refused[:min(4, len(f.refused))], "; "))
+	}
+	return &out
+}
+
+// walks reports whether some CPU's tables lead from its registers to memory.
+func (f *finder) walks() bool {
+	for _, x := range f.states() {
+		s := paging.New(f.m.Mem, x.CR3, f.modeOf(x))
+		if x.CR0&machine.CR0Paging != 0 && (s.Resolves(mem.VA(x.RIP)) || s.Resolves(mem.VA(x.RSP)) || s.Resolves(mem.VA(x.IDT.Base))) {
+			return true
+		}
+	}
+	return false
+}
+
+// Signs of Linux.
+const (
+	linuxText       mem.VA = 0xffffffff80000000 // where x86-64 kernels are mapped
+	linuxReach             = 32 << 20           // the banner lies this near the handlers
+	linuxReleaseMax        = 64
+)
+
+var (
+	linuxRelease = []byte("OSRELEASE=")
+	linuxBanner  = []byte("Linux version ")
+)
+
+// linux looks for the signs of a Linux guest: its VMCOREINFO note, or the
+// banner near where its interrupt handlers are.
+func (f *finder) linux() (release string, ok bool) {
+	for _, n := range f.m.Guest {
+		if i := bytes.Index(n.Desc, linuxRelease); i >= 0 {
+			return word(n.Desc[i+len(linuxRelease):]), true
+		}
+	}
+	for i, x := range f.states() {
+		if x.CR0&machine.CR0Paging == 0 {
+			continue
+		}
+		s := paging.New(f.m.Mem, x.CR3, f.modeOf(x))
+		start, ok := f.gate(s, i, 0)
+		if !ok {
+			start = mem.VA(x.RIP)
+		}
+		if start < linuxText {
+			continue
+		}
+		if release, ok := linuxNear(s, start); ok {
+			return release, true
+		}
+	}
+	return "", false
+}
+
+// linuxNear looks for the banner around an address of the kernel's text.
+func linuxNear(s *paging.Space, start mem.VA) (string, bool) {
+	buffer := make([]byte, scanWindow+len(linuxBanner)+linuxReleaseMax)
+	low := max(linuxText, (start - linuxReach).Page())
+	high := low + 3*linuxReach
+	if high < low {
+		high = ^mem.VA(0) - mem.VA(len(buffer))
+	}
+	for va := low; va < high; {
+		if _, _, err := s.Translate(va); err != nil {
+			span := missingSpan(s, err)
+			next := va&^(span-1) + span
+			if next <= va {
+				break
+			}
+			va = next
+			continue
+		}
+		if readBest(s, buffer, va) > 0 {
+			for p := buffer; ; {
+				i := bytes.Index(p, linuxBanner)
+				if i < 0 {
+					break
+				}
+				p = p[i+len(linuxBanner):]
+				// The kernel's own banner goes on with a number, its format string does not.
+				if len(p) > 0 && p[0] >= '0' && p[0] <= '9' {
+					return word(p), true
+				}
+			}
+		}
+		va += scanWindow
+	}
+	return "", false
+}
+
+// word gives the printable text up to the next space or line end.
+func word(p []byte) string {
+	p = p[:min(len(p), linuxReleaseMax)]
+	if i := bytes.IndexAny(p, " \n\x00"); i >= 0 {
+		p = p[:i]
+	}
+	return printable(p)
+}
+
+// Encryption: pages of an encrypted guest look random, and an ordinary guest
+// has hardly any that do.
+const (
+	encryptedSamples = 256
+	encryptedMin     = 16  // samples that are not zero
+	randomDistinct   = 230 // distinct byte values in 4096 random bytes: 256 but for a few
+	randomMost       = 48  // no value occurs this often among them (16 on average)
+)
+
+// looksEncrypted samples the memory evenly. It is a guess and worded as one.
+func looksEncrypted(m mem.Physical) bool {
+	var pages uint64
+	for _, e := range m.Extents() {
+		pages += e.Bytes / mem.PageSize
+	}
+	step := max(1, pages/encryptedSamples)
+	var page [mem.PageSize]byte
+	var sampled, random, index uint64
+	for _, e := range m.Extents() {
+		n := e.Bytes / mem.PageSize
+		// The first sample of this extent on the even grid over all of them.
+		for i := (step - index%step) % step; i < n; i += step {
+			if m.ReadAt(page[:], e.Start+mem.PA(i*mem.PageSize)) != nil || page == [mem.PageSize]byte{} {
+				continue
+			}
+			sampled++
+			if looksRandom(page[:]) {
+				random++
+			}
+		}
+		index += n
+	}
+	return sampled >= encryptedMin && random*10 >= sampled*9
+}
+
+func looksRandom(p []byte) bool {
+	var counts [256]int
+	for _, b := range p {
+		counts[b]++
+	}
+	distinct := 0
+	for _, n := range counts {
+		if n > randomMost {
+			return false
+		}
+		if n > 0 {
+			distinct++
+		}
+	}
+	return distinct >= randomDistinct
+}

@@ -1,0 +1,190 @@
+package windows
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"iter"
+
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// Bounds of what a pass over all of memory may collect.
+const (
+	maxSelfMaps = 1 << 14
+	maxBlind    = 256
+)
+
+// selfMapRoots reads all of memory for roots that map themselves: pages with
+// exactly one entry in the kernel half that leads to the page itself, present,
+// writable and not for user mode. The entry for the shared page is looked at
+// first: one word a page rejects nearly everything.
+func selfMapRoots(f *finder) iter.Seq[root] {
+	return func(yield func(root) bool) {
+		var out []root
+		modes := f.modes()
+		f.logf("no CPU's registers lead to the kernel: reading all of memory for page-table roots")
+		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
+			f.o.Report("page tables", done, total)
+			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
+				for _, mode := range modes {
+					if len(out) < maxSelfMaps && f.mapsItself(p[:mem.PageSize], pa, mode) {
+						out = append(out, root{uint64(pa), mode, "self-map scan", false})
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			f.scanFailed(err)
+			return
+		}
+		f.logf("%d pages map themselves", len(out))
+		for _, r := range out {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// scanFailed keeps the reason why a pass over memory ended: a cancelled search
+// fails, an unreadable stretch only ends the strategy.
+func (f *finder) scanFailed(err error) {
+	if ctx := f.ctx.Err(); ctx != nil {
+		f.failure = ctx
+		return
+	}
+	f.refuse("reading all of memory: %v", err)
+}
+
+// The bits of a self reference that count: the address, present, writable, and
+// not for user mode. Windows sets accessed and dirty as well (0x63); a root that
+// leads to the kernel need not prove that. Source: FORMATS.md section 4.2.
+const (
+	selfMask = 0x000ffffffffff000 | 0x07
+	selfBits = 0x03
+)
+
+// mapsItself reports whether a page is a root with one self reference that
+// maps the shared page.
+func (f *finder) mapsItself(p []byte, pa mem.PA, mode *paging.Mode) bool {
+	top := mode.Levels[0]
+	index := int(uint64(sharedData) >> top.Shift & (1<<top.Bits - 1))
+	if e := u64(p, 8*index); e&1 == 0 || !f.leads(e, mode) {
+		return false
+	}
+	count := 0
+	for i := 256; i < 512; i++ {
+		if u64(p, 8*i)&selfMask == uint64(pa)|selfBits {
+			count++
+		}
+	}
+	return count == 1
+}
+
+// blind is a debugger block found without knowing the kernel's base.
+type blind struct {
+	pa   mem.PA
+	base mem.VA
+}
+
+var errEnough = errors.New("enough")
+
+// kdbgRoots is the last resort where no root maps itself: debugger blocks in
+// all of memory, plain or encoded with equal links, say where the kernel image
+// begins; then pages are roots that map an image there.
+func kdbgRoots(f *finder) iter.Seq[root] {
+	return func(yield func(root) bool) {
+		f.logf("no root maps itself: reading all of memory for the debugger block")
+		var blocks []blind
+		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
+			f.o.Report("debugger block", done, total)
+			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
+				if blocks = scanBlind(p[:mem.PageSize], pa, blocks); len(blocks) >= maxBlind {
+					return errEnough
+				}
+			}
+			return nil
+		})
+		if err != nil && err != errEnough {
+			f.scanFailed(err)
+			return
+		}
+		bases := map[mem.VA]bool{}
+		for _, b := range blocks {
+			f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.pa), b.base)
+			if !bases[b.base] && len(f.hints) < maxStarts {
+				f.hints = append(f.hints, b.base)
+			}
+			bases[b.base] = true
+		}
+		if len(bases) == 0 {
+			return
+		}
+		var out []root
+		err = mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
+			f.o.Report("page tables", done, total)
+			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
+				for _, mode := range f.modes() {
+					if len(out) < maxSelfMaps && f.mapsOne(p[:mem.PageSize], pa, mode, bases) {
+						out = append(out, root{uint64(pa), mode, "kdbg scan", false})
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			f.scanFailed(err)
+			return
+		}
+		for _, r := range out {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// mapsOne reports whether a page is a root through which one of the bases is
+// the beginning of an image.
+func (f *finder) mapsOne(p []byte, pa mem.PA, mode *paging.Mode, bases map[mem.VA]bool) bool {
+	top := mode.Levels[0]
+	for base := range bases {
+		index := int(uint64(base) >> top.Shift & (1<<top.Bits - 1))
+		if f.leads(u64(p, 8*index), mode) && startsImage(paging.New(f.m.Mem, uint64(pa), mode), base) {
+			return true
+		}
+	}
+	return false
+}
+
+var tagBytes = []byte("KDBG")
+
+// scanBlind appends the debugger blocks that one page may hold, found by their
+// first four words alone: the rest may lie in a page elsewhere.
+func scanBlind(p []byte, pa mem.PA, out []blind) []blind {
+	plain := bytes.Contains(p, tagBytes)
+	for off := 0; off+0x20 <= len(p); off += 8 {
+		e0 := binary.LittleEndian.Uint64(p[off:])
+		if e0 == 0 {
+			continue
+		}
+		e2, e3 := u64(p, off+kdTag), u64(p, off+kdKernBase)
+		if plain && uint32(e2) == kdTagValue && sane(uint32(e2>>32)) && e3&0xfff == 0 && e3>>40 == 0xfffff8 {
+			out = append(out, blind{pa + mem.PA(off), mem.VA(e3)})
+			continue
+		}
+		if e0 != u64(p, off+kdBlink) || e2 == e3 || e2 == e0 {
+			continue
+		}
+		for _, g := range keysBlind(e2, e3) {
+			// The list entry is a kernel address as well.
+			if g.word(e0)>>47 == 1<<17-1 {
+				out = append(out, blind{pa + mem.PA(off), mem.VA(g.base)})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,226 @@
+package windows
+
+import (
+	"errors"
+	"fmt"
+
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// blockCheck is one step of a debugger block's validation. A hard step that
+// fails refuses the block. A soft one is counted: what it looks at may be
+// damaged in the guest, but of two candidates the one with fewer contradictions
+// is right, and more than one contradiction is too many where no PDB vouches
+// for the address.
+type blockCheck struct {
+	name  string
+	soft  bool
+	check func(s *paging.Space, base mem.VA, size uint32, k KDBG) error
+}
+
+// blockChecks are in order of cost. Source: FORMATS.md section 8.
+var blockChecks = []blockCheck{
+	{"size", false, checkSize},
+	{"tag", false, checkTag},
+	{"kernel base", false, checkBase},
+	{"list entry", false, checkEntry},
+	{"lists inside the image", false, checkInside},
+	{"module list", true, checkModules},
+	{"process list", true, checkProcesses},
+	{"processor block", true, checkProcessors},
+	{"context", true, checkContext},
+}
+
+// maxContradictions is how many soft steps may fail where no PDB vouches for
+// the block's address.
+const maxContradictions = 1
+
+// validate runs every step on the block k of the kernel image at base with size
+// bytes. It returns the number of contradictions and the first reason; refused
+// says that the block cannot be the kernel's.
+func validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions int, refused bool, reason error) {
+	for _, c := range blockChecks {
+		err := c.check(s, base, size, k)
+		if err == nil || c.soft && unknown(err) {
+			continue
+		}
+		err = fmt.Errorf("%s: %w", c.name, err)
+		if !c.soft {
+			return contradictions, true, err
+		}
+		if reason == nil {
+			reason = err
+		}
+		contradictions++
+	}
+	return contradictions, false, reason
+}
+
+func checkSize(_ *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	if !sane(k.Size) || uint32(len(k.Plain)) != k.Size {
+		return fmt.Errorf("%#x bytes", k.Size)
+	}
+	return nil
+}
+
+func checkTag(_ *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	if tag := u32(k.Plain, kdTag); tag != kdTagValue || u32(k.Plain, kdSize) != k.Size {
+		return fmt.Errorf("tag %#x", tag)
+	}
+	return nil
+}
+
+func checkBase(_ *paging.Space, base mem.VA, _ uint32, k KDBG) error {
+	if k.KernBase() != base {
+		return fmt.Errorf("it names the kernel at %v, the image is at %v", k.KernBase(), base)
+	}
+	return nil
+}
+
+// checkEntry wants both links of the block's own list entry to be kernel
+// addresses. They need not be equal: a driver may have registered a second
+// block.
+func checkEntry(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	for _, off := range []int{kdFlink, kdBlink} {
+		if va := mem.VA(k.Uint64(off)); va%8 != 0 || !kernelHalf(s, va) {
+			return fmt.Errorf("link %v", va)
+		}
+	}
+	return nil
+}
+
+func checkInside(_ *paging.Space, base mem.VA, size uint32, k KDBG) error {
+	for _, va := range []mem.VA{k.ModuleList(), k.ProcessHead(), k.ProcessorBlock()} {
+		if va%8 != 0 || !inImage(va, base, size, 16) {
+			return fmt.Errorf("%v is outside the kernel image", va)
+		}
+	}
+	return nil
+}
+
+// headLinks reads a list head and checks that its two neighbours point back.
+func headLinks(s *paging.Space, head mem.VA) (first mem.VA, err error) {
+	var links [16]byte
+	if err := s.ReadAt(links[:], head); err != nil {
+		return 0, err
+	}
+	first = mem.VA(u64(links[:], 0))
+	last := mem.VA(u64(links[:], 8))
+	back, err := s.Uint64(first + 8)
+	if err == nil && mem.VA(back) != head {
+		err = fmt.Errorf("the entry %v does not point back to %v", first, head)
+	}
+	if err != nil {
+		return first, err
+	}
+	next, err := s.Uint64(last)
+	if err == nil && mem.VA(next) != head {
+		err = fmt.Errorf("the entry %v does not point on to %v", last, head)
+	}
+	return first, err
+}
+
+// checkModules wants the first module to be the kernel itself.
+func checkModules(s *paging.Space, base mem.VA, _ uint32, k KDBG) error {
+	first, err := headLinks(s, k.ModuleList())
+	if err != nil {
+		return err
+	}
+	at, err := s.Uint64(first + ldrBase)
+	if err == nil && mem.VA(at) != base {
+		err = fmt.Errorf("the first module is at %#x", at)
+	}
+	return err
+}
+
+// checkProcesses wants the first process to be System.
+func checkProcesses(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	first, err := headLinks(s, k.ProcessHead())
+	if err != nil {
+		return err
+	}
+	pid, err := s.Uint64(first - 8)
+	if err == nil && pid != systemPID {
+		err = fmt.Errorf("the first process has id %#x", pid)
+	}
+	return err
+}
+
+// checkProcessors wants the first processor's KPCR to point to itself and to
+// its KPRCB.
+func checkProcessors(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	prcb, err := s.Uint64(k.ProcessorBlock())
+	if err != nil {
+		return err
+	}
+	return checkPCR(s, mem.VA(prcb), k)
+}
+
+// pcrOffset gives an offset that the block holds, or the one of every x86-64
+// release where the block ends before it or holds 0.
+func pcrOffset(k KDBG, off int, usual mem.VA) mem.VA {
+	if k.Size >= kdSizeWithPcrOffsets {
+		if v := k.Uint16(off); v != 0 {
+			return mem.VA(v)
+		}
+	}
+	return usual
+}
+
+// checkPCR checks a KPRCB by the KPCR around it.
+func checkPCR(s *paging.Space, prcb mem.VA, k KDBG) error {
+	if prcb%8 != 0 || !kernelHalf(s, prcb) {
+		return fmt.Errorf("processor block at %v", prcb)
+	}
+	kpcr := prcb - pcrOffset(k, kdPcrContainedPrcb, pcrPrcb)
+	self, err := s.Uint64(kpcr + pcrOffset(k, kdPcrSelf, pcrSelf))
+	if err != nil {
+		return err
+	}
+	current, err := s.Uint64(kpcr + pcrOffset(k, kdPcrCurrentPrcb, pcrCurrentPrcb))
+	if err != nil {
+		return err
+	}
+	if mem.VA(self) != kpcr || mem.VA(current) != prcb {
+		return fmt.Errorf("the control region at %v names itself %#x and its block %#x", kpcr, self, current)
+	}
+	return nil
+}
+
+// checkContext wants the first processor's context record where the block says.
+func checkContext(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	prcb, err := s.Uint64(k.ProcessorBlock())
+	if err != nil {
+		return err
+	}
+	_, err = contextOf(s, mem.VA(prcb), k)
+	return err
+}
+
+var errNoContext = errors.New("no context record is allocated")
+
+// contextOf gives the address of a processor's context record and checks that
+// all of it is mapped. Windows 7 and later keep a pointer in the KPRCB, earlier
+// releases the record itself (FORMATS.md section 11.2).
+func contextOf(s *paging.Space, prcb mem.VA, k KDBG) (mem.VA, error) {
+	va := prcb + mem.VA(k.ProcStateContext())
+	if off := k.PrcbContext(); k.Size >= kdSizeWithContext {
+		p, err := s.Uint64(prcb + mem.VA(off))
+		if err != nil {
+			return 0, err
+		}
+		if p == 0 {
+			return 0, errNoContext
+		}
+		va = mem.VA(p)
+	}
+	if !kernelHalf(s, va) {
+		return 0, fmt.Errorf("context record at %v: %w", va, paging.ErrMalformed)
+	}
+	var p [contextBytes]byte
+	if err := s.ReadAt(p[:], va); err != nil {
+		return 0, err
+	}
+	return va, nil
+}

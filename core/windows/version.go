@@ -1,0 +1,78 @@
+package windows
+
+import (
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/pe"
+)
+
+// findVersion looks through an image's data for the version block, which is
+// never encoded: writable sections first, then the others that hold no code.
+// modules is the address of the module list, 0 where it is not known.
+func findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (VersionBlock, bool) {
+	left := uint64(maxScanBytes)
+	window := make([]byte, scanWindow+verBytes)
+	for _, writable := range []bool{true, false} {
+		for _, sec := range img.Sections {
+			if (sec.Characteristics&sectionWrite != 0) != writable || sec.Characteristics&sectionExecute != 0 && !writable || sec.VirtualAddress >= img.SizeOfImage {
+				continue
+			}
+			size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)
+			left -= size
+			start := img.Base + mem.VA(sec.VirtualAddress)
+			for at := uint64(-start & 7); at < size; at += scanWindow {
+				p := window[:min(uint64(len(window)), size-at)]
+				if readBest(s, p, start+mem.VA(at)) == 0 {
+					continue
+				}
+				for off := 0; off+verBytes <= len(p) && off < scanWindow; off += 8 {
+					if u64(p, off+verKernBase) == uint64(img.Base) && isVersion(p[off:], img.Base, modules) {
+						return parseVersion(p[off:], start+mem.VA(at)+mem.VA(off)), true
+					}
+				}
+			}
+		}
+	}
+	return VersionBlock{}, false
+}
+
+// readVersion fills the version block: by the PDB, by CPU 0's control region,
+// by a search in the image, and where all that fails from KUSER_SHARED_DATA.
+func (f *finder) readVersion(k *Kernel, c *found) error {
+	var p [verBytes]byte
+	if rva, ok := c.symbols.rvas[symVersionBlock]; ok {
+		va := c.image.Base + mem.VA(rva)
+		err := k.Space.ReadAt(p[:], va)
+		if err == nil && (f.o.Compat || isVersion(p[:], c.image.Base, 0)) {
+			k.Version = parseVersion(p[:], va)
+			return nil
+		}
+		if f.o.Compat {
+			return fault.Wrap(err, fault.VersionUnreadable, "the kernel's version block at %v could not be read: %v", va, err)
+		}
+	} else if f.o.Compat {
+		return fault.New(fault.SymbolMissing, "the PDB has no %s", symVersionBlock)
+	}
+	if len(k.Processors) > 0 {
+		at, err := k.Space.Uint64(k.Processors[0].KPCR + pcrVersionBlock)
+		if err == nil && inImage(mem.VA(at), c.image.Base, c.image.SizeOfImage, verBytes) &&
+			k.Space.ReadAt(p[:], mem.VA(at)) == nil && isVersion(p[:], c.image.Base, k.KDBG.ModuleList()) {
+			k.Version = parseVersion(p[:], mem.VA(at))
+			return nil
+		}
+	}
+	if v, ok := findVersion(k.Space, c.image, k.KDBG.ModuleList()); ok {
+		k.Version = v
+		return nil
+	}
+	// What every 64-bit kernel's block says, with the build from the shared page.
+	k.Version = VersionBlock{Major: 0xf, Minor: uint16(k.Shared.Build), Protocol: 6, MachineType: machineAMD64,
+		KernBase: uint64(c.image.Base), PsLoadedModuleList: uint64(k.KDBG.ModuleList())}
+	if k.Shared.Readable {
+		k.warn(fault.VersionUnreadable, "the kernel's version block could not be read; the build number %d was taken from KUSER_SHARED_DATA", k.Shared.Build)
+	} else {
+		k.warn(fault.VersionUnreadable, "neither the kernel's version block nor KUSER_SHARED_DATA could be read; the build number is not known")
+	}
+	return nil
+}
