@@ -112,6 +112,7 @@ func TestR8_RateLimit(t *testing.T) {
 		{"an expired entry does not count", 2, 1000, []ReportTime{{base, 1, 2}, {base + 9, 3, 4}},
 			[]step{{base + 10, 1, 2, false}, {base + 10, 3, 4, true}, {base + 10, 1, 2, true}}},
 		{"jiffies wrap", 10, 1000, nil, []step{{^uint64(0) - 1, 1, 2, false}, {3, 1, 2, true}, {8, 1, 2, true}, {9, 1, 2, false}}},
+		{"jiffies have just wrapped", 10, 1000, nil, []step{{3, 1, 2, false}, {5, 1, 2, true}, {13, 1, 2, true}, {14, 1, 2, false}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := NewRateLimit(c.once, c.hz)
