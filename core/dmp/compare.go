@@ -1,0 +1,55 @@
+package dmp
+
+import (
+	"fmt"
+
+	"coredrop/core/windows"
+)
+
+// Differences lists where what a debugger finds in the dump is not what was
+// found in the core: the empty list means that the dump is verified.
+func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if r.KernelBase != k.KDBG.KernBase() {
+		add("the kernel base is %v, not %v", r.KernelBase, k.KDBG.KernBase())
+	}
+	if r.KDBG.Size != k.KDBG.Size || string(r.KDBG.Plain) != string(k.KDBG.Plain) {
+		add("the debugger block at %v differs", k.KDBG.VA)
+	}
+	if len(r.Modules) < len(k.Modules) {
+		add("%d of %d modules can be read", len(r.Modules), len(k.Modules))
+	}
+	for i := range min(len(r.Modules), len(k.Modules)) {
+		if r.Modules[i].Base != k.Modules[i].Base {
+			add("module %d (%s) is at %v, not at %v", i, k.Modules[i].Name, r.Modules[i].Base, k.Modules[i].Base)
+		}
+	}
+	if r.Processes < len(k.Processes) {
+		add("%d of %d processes can be read", r.Processes, len(k.Processes))
+	}
+	if r.Type != im.Type {
+		add("the dump's type is %s, not %s", r.Type, im.Type)
+	}
+	for _, p := range k.Processors {
+		if at, ok := im.Contexts[p.CPU]; ok {
+			r.compareContext(k, p, at == p.Context, add)
+		}
+	}
+	return list
+}
+
+func (r *Report) compareContext(k *windows.Kernel, p windows.Processor, written bool, add func(string, ...any)) {
+	if !written || p.Number >= len(r.Contexts) {
+		return
+	}
+	c, want := r.Contexts[p.Number], k.Machine.CPUs[p.CPU].X64
+	switch {
+	case c.Err != nil:
+		add("processor %d: its context cannot be read: %v", p.Number, c.Err)
+	case c.VA != p.Context:
+		add("processor %d: its context is looked for at %v, not at %v", p.Number, c.VA, p.Context)
+	case c.RIP != want.RIP || c.RSP != want.RSP || c.Flags != contextFlags:
+		add("processor %d: its context says rip %#x, rsp %#x, not %#x, %#x", p.Number, c.RIP, c.RSP, want.RIP, want.RSP)
+	}
+}

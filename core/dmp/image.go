@@ -1,0 +1,149 @@
+package dmp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+)
+
+// Range is a stretch of the input file (Off in bytes from its start) or of
+// guest physical memory (Off is a physical address).
+type Range struct {
+	Off   int64
+	Bytes int64
+}
+
+// Part is a piece of the dump. Exactly one of its fields is not empty: bytes as
+// they are (whole pages, or the header), a range of the input file, or a range
+// of guest physical memory that the input does not hold verbatim; the bytes of
+// the latter are to be had with Image.ReadAt only.
+type Part struct {
+	Literal []byte
+	Source  Range
+	Memory  Range
+}
+
+// Bytes is the part's length.
+func (p Part) Bytes() int64 { return int64(len(p.Literal)) + p.Source.Bytes + p.Memory.Bytes }
+
+// Patch says which guest memory differs from the core's, and why.
+type Patch struct {
+	What  string // "KDBG decoded", "context of CPU 0", …
+	PA    mem.PA
+	Bytes int64
+}
+
+// The kinds of Image.Type.
+const (
+	TypeFull   = "full"
+	TypeBitmap = "bitmap"
+)
+
+// Image is a crash dump that was described, not written.
+type Image struct {
+	Type     string // TypeFull or TypeBitmap
+	Runs     []mem.Run
+	Patches  []Patch
+	Contexts map[int]mem.VA // by machine CPU: where its context record was written
+	Warnings []fault.Warning
+
+	pieces []piece
+	size   int64
+	memory mem.Physical // the core's memory, without the patches
+}
+
+// piece is a stretch of the dump with its place. Parts are made from pieces:
+// two that adjoin in the file need not adjoin in memory.
+type piece struct {
+	off, bytes int64
+	literal    []byte // nil: memory from pa on
+	pa         mem.PA
+	source     int64 // offset in the input file; < 0: not there verbatim
+	partial    bool  // a page that the core holds in part: the rest is zero
+}
+
+// Size is the dump's length in bytes.
+func (im *Image) Size() int64 { return im.size }
+
+// Parts lists the dump's pieces in order, neighbours joined. Literals may share
+// their backing array; they must not be changed.
+func (im *Image) Parts() []Part {
+	var list []Part
+	for _, p := range im.pieces {
+		switch n := len(list) - 1; {
+		case p.literal != nil:
+			// Literals are joined by the builder, where that costs no copy.
+			list = append(list, Part{Literal: p.literal})
+		case p.source >= 0 && n >= 0 && list[n].Source.Bytes > 0 && list[n].Source.Off+list[n].Source.Bytes == p.source:
+			list[n].Source.Bytes += p.bytes
+		case p.source >= 0:
+			list = append(list, Part{Source: Range{p.source, p.bytes}})
+		case n >= 0 && list[n].Memory.Bytes > 0 && list[n].Memory.Off+list[n].Memory.Bytes == int64(p.pa):
+			list[n].Memory.Bytes += p.bytes
+		default:
+			list = append(list, Part{Memory: Range{int64(p.pa), p.bytes}})
+		}
+	}
+	return list
+}
+
+// ReadAt fills p with the dump's bytes from off on. It returns io.EOF with what
+// is left when p reaches beyond the end; a core that gives fewer bytes than it
+// announced is an error. It is not safe for concurrent use.
+func (im *Image) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("negative offset %d in the dump", off)
+	}
+	done := 0
+	i := sort.Search(len(im.pieces), func(i int) bool { return im.pieces[i].off+im.pieces[i].bytes > off })
+	for ; done < len(p) && i < len(im.pieces); i++ {
+		pc := im.pieces[i]
+		within := off + int64(done) - pc.off
+		n := int(min(int64(len(p)-done), pc.bytes-within))
+		if err := im.readPiece(p[done:done+n], pc, within); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	if done < len(p) {
+		return done, io.EOF
+	}
+	return done, nil
+}
+
+func (im *Image) readPiece(p []byte, pc piece, within int64) error {
+	switch {
+	case pc.literal != nil:
+		copy(p, pc.literal[within:])
+		return nil
+	case pc.partial:
+		page, _, err := mem.ReadPage(im.memory, pc.pa)
+		if err != nil {
+			return unreadable(err, pc.pa)
+		}
+		copy(p, page[within:])
+		return nil
+	}
+	pa := pc.pa + mem.PA(within)
+	if err := im.memory.ReadAt(p, pa); err != nil {
+		return unreadable(err, pa)
+	}
+	return nil
+}
+
+// unreadable names a read of the core's memory that failed, unless the error
+// has a code already.
+func unreadable(err error, pa mem.PA) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fault.Wrap(err, fault.FileChanged, "the file became shorter while it was being read: guest memory at %v is gone", pa)
+	}
+	return fault.Wrap(err, fault.InputUnreadable, "guest memory at %v could not be read: %v", pa, err)
+}

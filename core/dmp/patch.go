@@ -1,0 +1,158 @@
+package dmp
+
+import (
+	"errors"
+	"fmt"
+
+	"coredrop/core/fault"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/windows"
+)
+
+// patcher changes guest memory by virtual address: in an overlay, never in the
+// core.
+type patcher struct {
+	im      *Image
+	overlay *mem.Overlay
+	space   *paging.Space
+	compat  bool
+}
+
+func newPatcher(im *Image, k *windows.Kernel, below mem.Physical, compat bool) *patcher {
+	overlay := mem.NewOverlay(below)
+	space := *k.Space
+	space.Phys = overlay
+	return &patcher{im: im, overlay: overlay, space: &space, compat: compat}
+}
+
+// stretch is a piece of a write that lies within one page.
+type stretch struct {
+	pa   mem.PA
+	from int // of the bytes to write
+	n    int
+}
+
+// write replaces p at va. It is all or nothing, except as upstream does it,
+// where the pages before the one that is missing are written.
+func (w *patcher) write(what string, va mem.VA, p []byte) error {
+	var list []stretch
+	var failed error
+	for from := 0; from < len(p); {
+		at := va + mem.VA(from)
+		n := min(len(p)-from, int(at.Page()+mem.PageSize-at))
+		pa, _, err := w.space.Translate(at)
+		if err == nil {
+			err = w.holds(pa)
+		}
+		if err != nil {
+			failed = err
+			break
+		}
+		list = append(list, stretch{pa, from, n})
+		from += n
+	}
+	if failed != nil && !w.compat {
+		return failed
+	}
+	for _, s := range list {
+		if err := w.overlay.Write(s.pa, p[s.from:s.from+s.n]); err != nil {
+			return err
+		}
+		w.note(what, s.pa, int64(s.n))
+	}
+	return failed
+}
+
+// holds reports whether the core holds at least a part of pa's page.
+func (w *patcher) holds(pa mem.PA) error {
+	extents := w.overlay.Extents()
+	if i, _ := mem.Find(extents, pa.Page()); i < len(extents) && extents[i].Start < pa.Page()+mem.PageSize {
+		return nil
+	}
+	return &mem.HoleError{PA: pa}
+}
+
+// note lists a change; one that crosses into the adjoining frame stays one.
+func (w *patcher) note(what string, pa mem.PA, n int64) {
+	if i := len(w.im.Patches) - 1; i >= 0 {
+		if last := &w.im.Patches[i]; last.What == what && last.PA+mem.PA(last.Bytes) == pa {
+			last.Bytes += n
+			return
+		}
+	}
+	w.im.Patches = append(w.im.Patches, Patch{what, pa, n})
+}
+
+// kdbg writes the debugger block back in clear, and in the default profile
+// clears the flag by which the kernel says that it is encoded.
+func (w *patcher) kdbg(k *windows.Kernel) error {
+	if k.KDBG.Encoded {
+		if err := w.write("KDBG decoded", k.KDBG.VA, k.KDBG.Plain); err != nil {
+			return fault.Wrap(err, fault.KDBGUndecodable, "the kernel's debugger block at %v could not be written back decoded: %v", k.KDBG.VA, err)
+		}
+	}
+	if w.compat || k.EncodedFlag == 0 {
+		return nil
+	}
+	var flag [1]byte
+	if err := w.space.ReadAt(flag[:], k.EncodedFlag); err != nil || flag[0] == 0 {
+		return nil // not in the core, or clear already
+	}
+	return w.write("KdpDataBlockEncoded cleared", k.EncodedFlag, []byte{0})
+}
+
+// processor writes the context record of the CPU that runs p and, in the default
+// profile, its special registers. What cannot be written is a warning.
+func (w *patcher) processor(k *windows.Kernel, p windows.Processor) {
+	if p.CPU < 0 || p.CPU >= len(k.Machine.CPUs) {
+		return
+	}
+	s := k.Machine.CPUs[p.CPU].X64
+	if s == nil {
+		w.warn("CPU %d: its registers are not in the core", p.CPU)
+		return
+	}
+	if err := w.context(p, contextRecord(s)); err != nil {
+		w.warn("CPU %d: no place to store its registers: %s", p.CPU, reason(err))
+	} else {
+		w.im.Contexts[p.CPU] = p.Context
+	}
+	special := k.KDBG.SpecialRegisters()
+	if w.compat || special == 0 || p.PRCB == 0 || !s.System {
+		return
+	}
+	at := p.PRCB + mem.VA(special)
+	r := make([]byte, specialBytes)
+	err := w.space.ReadAt(r, at)
+	if err == nil {
+		setSpecial(r, s)
+		err = w.write(fmt.Sprintf("special registers of CPU %d", p.CPU), at, r)
+	}
+	if err != nil {
+		w.warn("CPU %d: its control registers could not be stored: %s", p.CPU, reason(err))
+	}
+}
+
+func (w *patcher) context(p windows.Processor, record []byte) error {
+	if p.Err != nil {
+		return p.Err
+	}
+	if p.Context == 0 {
+		return errors.New("the kernel names none")
+	}
+	return w.write(fmt.Sprintf("context of CPU %d", p.CPU), p.Context, record)
+}
+
+func (w *patcher) warn(format string, args ...any) {
+	w.im.Warnings = append(w.im.Warnings, fault.Warn(fault.ContextUnreadable, format, args...))
+}
+
+// reason is an error's sentence without its code, to be put into another.
+func reason(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return f.Text
+	}
+	return err.Error()
+}
