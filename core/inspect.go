@@ -1,0 +1,81 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/windows"
+)
+
+// Inspect says what a file is and whether it can be converted. It reads headers,
+// notes and a few hundred pages, and touches no network unless Options.Symbols
+// does. The summary is never nil; an error, also in Summary.Error, says why the
+// file cannot be converted.
+func Inspect(ctx context.Context, s machine.Source, o Options) (*Summary, error) {
+	sum := NewSummary()
+	err := door(ctx, s, sum, func(s machine.Source) error {
+		_, err := locate(ctx, s, o, sum)
+		return err
+	})
+	return sum, err
+}
+
+// locate opens the core and finds the kernel, and notes both.
+func locate(ctx context.Context, s machine.Source, o Options, sum *Summary) (*windows.Kernel, error) {
+	m, err := open(ctx, s, o, sum)
+	if err != nil {
+		return nil, sum.cannot(err)
+	}
+	if release, ok := linuxRelease(m); ok {
+		sum.Guest.OS, sum.Guest.Version = "linux", release
+		sum.Linux = &LinuxInfo{Release: release}
+		return nil, sum.cannot(fault.New(fault.IsLinux, "this is a Linux guest (%s)", release))
+	}
+	k, err := windows.Locate(ctx, m, windows.Options{Symbols: o.Symbols, Compat: o.Compat, Sink: o.Sink})
+	if k != nil {
+		sum.kernel(k)
+	}
+	if err != nil {
+		return nil, sum.cannot(symbolsFirst(k, err))
+	}
+	sum.Convert.Possible = true
+	return k, nil
+}
+
+// symbolsFirst puts forward why there is no PDB where that is why the debugger
+// block could not be found: it is what the user can do something about.
+func symbolsFirst(k *windows.Kernel, err error) error {
+	var why *fault.Error
+	f := fault.As(err)
+	if k == nil || !errors.As(k.SymbolsError, &why) || f.Code != fault.KDBGMissing && f.Code != fault.KDBGUndecodable {
+		return err
+	}
+	for _, hint := range why.Remedy() {
+		f.Hint("%s", hint)
+	}
+	return f
+}
+
+// cannot notes what stands in the way of a conversion.
+func (s *Summary) cannot(err error) error {
+	s.Convert = ConvertInfo{Needs: []fault.Code{fault.As(err).Code}}
+	return err
+}
+
+// linuxRelease tells a Linux guest by the VMCOREINFO note that its kernel gives
+// QEMU: text of lines KEY=value, beginning with the release. (Windows' FwCfg
+// driver uses the same note for a dump header.)
+func linuxRelease(m *machine.Machine) (string, bool) {
+	for _, n := range m.Guest {
+		rest, ok := bytes.CutPrefix(n.Desc, []byte("OSRELEASE="))
+		if !ok {
+			continue
+		}
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		return string(line[:min(len(line), 65)]), true // as long as utsname allows
+	}
+	return "", false
+}
