@@ -11,4 +11,6 @@ require (
 	github.com/norunners/vert v0.0.0-20221203075838-106a353d42dd // indirect
 	github.com/rogpeppe/go-internal v1.14.1 // indirect
 	golang.org/x/sync v0.19.0 // indirect
+	golang.org/x/sys v0.26.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )
