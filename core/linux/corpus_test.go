@@ -3,8 +3,6 @@ package linux
 import (
 	"bytes"
 	"context"
-	"debug/elf"
-	"encoding/binary"
 	"encoding/json"
 	"io"
 	"os"
@@ -12,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"coredrop/core/elfcore"
 	"coredrop/core/machine"
-	"coredrop/core/mem"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -89,71 +87,13 @@ func unpack(t testing.TB, name string) *sparse {
 	}
 }
 
-// Offsets in QEMU's note, KCSAN.md section 1.
-const (
-	qemuRegs    = 8
-	qemuSegs    = 152
-	qemuControl = 392
-	qemuKernGS  = 432
-)
-
-// openMachine reads an ELF core just far enough for these tests.
 func openMachine(t testing.TB, s *sparse) *machine.Machine {
 	t.Helper()
-	f, err := elf.NewFile(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &machine.Machine{Format: "elf", Arch: machine.X64}
-	var extents []mem.Extent
-	for _, p := range f.Progs {
-		switch p.Type {
-		case elf.PT_LOAD:
-			extents = append(extents, mem.Extent{Start: mem.PA(p.Paddr), Bytes: p.Filesz, Offset: int64(p.Off)})
-		case elf.PT_NOTE:
-			data, err := io.ReadAll(p.Open())
-			if err != nil {
-				t.Fatal(err)
-			}
-			readNotes(m, data)
-		}
-	}
-	m.Mem, err = mem.NewFile(s, s.size, extents, 0)
+	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: s, Size: s.size, Name: "core.elf"}, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
-}
-
-func readNotes(m *machine.Machine, data []byte) {
-	le := binary.LittleEndian
-	for len(data) >= 12 {
-		nameLen, descLen, typ := le.Uint32(data), le.Uint32(data[4:]), le.Uint32(data[8:])
-		data = data[12:]
-		name := string(bytes.TrimRight(data[:nameLen], "\x00"))
-		data = data[(nameLen+3)&^3:]
-		desc := data[:descLen]
-		data = data[(descLen+3)&^3:]
-		switch name {
-		case "CORE":
-		case "QEMU":
-			x := &machine.X64State{System: true, HasKernelGSBase: true}
-			for i, r := range []*uint64{&x.RAX, &x.RBX, &x.RCX, &x.RDX, &x.RSI, &x.RDI, &x.RSP, &x.RBP,
-				&x.R8, &x.R9, &x.R10, &x.R11, &x.R12, &x.R13, &x.R14, &x.R15, &x.RIP, &x.RFLAGS} {
-				*r = le.Uint64(desc[qemuRegs+8*i:])
-			}
-			for i, s := range []*machine.Segment{&x.CS, &x.DS, &x.ES, &x.FS, &x.GS, &x.SS, &x.LDT, &x.TR, &x.GDT, &x.IDT} {
-				d := desc[qemuSegs+24*i:]
-				*s = machine.Segment{Selector: le.Uint32(d), Limit: le.Uint32(d[4:]), Flags: le.Uint32(d[8:]), Base: le.Uint64(d[16:])}
-			}
-			x.CR0, x.CR2 = le.Uint64(desc[qemuControl:]), le.Uint64(desc[qemuControl+16:])
-			x.CR3, x.CR4 = le.Uint64(desc[qemuControl+24:]), le.Uint64(desc[qemuControl+32:])
-			x.KernelGSBase = le.Uint64(desc[qemuKernGS:])
-			m.CPUs = append(m.CPUs, machine.CPU{Index: len(m.CPUs), X64: x})
-		default:
-			m.Guest = append(m.Guest, machine.Note{Name: name, Type: typ, Desc: desc})
-		}
-	}
 }
 
 // allCases are the cores of the corpus.

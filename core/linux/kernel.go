@@ -42,11 +42,12 @@ type Kernel struct {
 
 	Warnings []fault.Warning
 
-	view  view
-	image []span
-	tasks *taskLayout
-	orc   *orcTables
-	log   *ring
+	view        view
+	image       []span
+	tasks       *taskLayout
+	currentDisp uint64 // of current behind GS, when found by code
+	orc         *orcTables
+	log         *ring
 }
 
 // Locate finds the Linux kernel in a machine's memory, or fails with

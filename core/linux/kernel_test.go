@@ -175,3 +175,113 @@ func TestLogText(t *testing.T) {
 		}
 	}
 }
+
+// TestTasks compares the task list and the CPUs' current tasks with crash's and
+// drgn's.
+func TestTasks(t *testing.T) {
+	for _, name := range allCases {
+		want := readTruth(t, name)
+		k := locate(t, name, Options{})
+		tasks, whole, err := k.Tasks()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		// The pages of most tasks were left out of the minimised cores: what
+		// is read from both ends must be the list's ends.
+		if len(tasks) < 3 || len(tasks) > len(want.Tasks) || whole != (len(tasks) == len(want.Tasks)) {
+			t.Errorf("%s: %d tasks (whole: %v), want %d", name, len(tasks), whole, len(want.Tasks))
+			continue
+		}
+		at := 0
+		for _, task := range tasks {
+			for at < len(want.Tasks) && (int(want.Tasks[at][0].(float64)) != task.PID || want.Tasks[at][1].(string) != task.Comm) {
+				at++
+			}
+			if at++; at > len(want.Tasks) {
+				t.Errorf("%s: task %d %q is not in the list, or not there", name, task.PID, task.Comm)
+				break
+			}
+		}
+		t.Logf("%s: %d of %d tasks", name, len(tasks), len(want.Tasks))
+		for i, w := range want.CPUs {
+			cur, ok := k.Current(i)
+			if !ok {
+				// Allowed only where the minimised core has no task left.
+				addr, err := strconv.ParseUint(w.Task, 0, 64)
+				if x, _ := k.Uint64(addr + k.taskOffsets().base); err != nil || x != 0 {
+					t.Errorf("%s: cpu %d: no current task, want %d %q", name, i, w.PID, w.Comm)
+				}
+				continue
+			}
+			if cur.PID != w.PID || cur.Comm != w.Comm || w.Task != "" && fmt.Sprintf("%#x", cur.Addr) != w.Task {
+				t.Errorf("%s: cpu %d runs %d %q at %#x, want %d %q at %s", name, i, cur.PID, cur.Comm, cur.Addr, w.PID, w.Comm, w.Task)
+			}
+		}
+	}
+}
+
+// frameString prints a stack entry as the kernel's %pS.
+func frameString(k *Kernel, a uint64) string {
+	s, module, ok := k.Resolve(a)
+	if !ok {
+		return fmt.Sprintf("%#x", a)
+	}
+	out := fmt.Sprintf("%s+%#x/%#x", s.Name, a-s.Addr, s.Size)
+	if module != "" {
+		out += " [" + module + "]"
+	}
+	return out
+}
+
+// TestUnwind compares the consumer's stack with the trace that the guest printed
+// when it was let go on: the last lines of the report's second block.
+func TestUnwind(t *testing.T) {
+	cases := map[string]int{ // the consumer's CPU
+		"a-inflight-signal":        3,
+		"a-inflight-pending":       1, // with an interrupt on top
+		"a-inflight-unknown":       0,
+		"b-inflight-verbose-la57":  2, // ORC, modules
+		"b-inflight-filtered-la57": 2,
+		"d-inflight-signal":        3,
+	}
+	for name, cpu := range cases {
+		k := locate(t, name, Options{})
+		var got []string
+		below := false
+		for _, f := range k.Unwind(cpu) {
+			s := frameString(k, f.Addr)
+			if below && !strings.HasPrefix(s, "__tsan_") {
+				got = append(got, s)
+			}
+			below = below || strings.HasPrefix(s, "kcsan_setup_watchpoint+")
+		}
+		if name == "b-inflight-filtered-la57" { // nothing was printed; by analogy with the others
+			want := "test_kernel_read+0x10/0x20 [kcsan_test] access_thread+0x41/0xa0 [kcsan_test] kthread+0x136/0x160 ret_from_fork+0x1f/0x30"
+			if strings.Join(got, " ") != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(corpus(t), name, "truth.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, line := range strings.Split(string(b), "\n") {
+			_, line, _ = strings.Cut(line, "] ")
+			if strings.HasPrefix(line, "[") { // the caller
+				_, line, _ = strings.Cut(line, "] ")
+			}
+			switch {
+			case strings.Contains(line, " bytes by "):
+				want = nil // the second block is the consumer's
+			case strings.HasPrefix(line, " "):
+				want = append(want, line[1:])
+			}
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s: stack\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}

@@ -87,7 +87,7 @@ func (k *Kernel) readModule(addr uint64) (Module, bool) {
 	if len(m.memory) == 0 {
 		return m, true // its name is known, nothing more
 	}
-	m.findKallsyms(p)
+	m.findKallsyms(k.view, p)
 	m.findOrc(p)
 	return m, true
 }
@@ -100,8 +100,8 @@ func (m *Module) findMemory(p []byte) {
 		if base < kernelMap || base >= moduleEnd || base%mem4K != 0 || size == 0 || size > maxModuleSize {
 			continue
 		}
-		if n := len(m.memory); n > 0 && m.memory[n-1].start == base {
-			continue
+		if m.holds(base) {
+			continue // a pointer into what is known already
 		}
 		m.memory = append(m.memory, span{base, base + size})
 		if m.Size == 0 {
@@ -126,17 +126,48 @@ func (m *Module) holds(a uint64) bool {
 	return false
 }
 
-// findKallsyms looks for struct mod_kallsyms {symtab, num_symtab, strtab,
-// typetab}, the copy that stays after loading (core_kallsyms).
-func (m *Module) findKallsyms(p []byte) {
-	for off := modName + modNameSize; off+32 <= len(p); off += 8 {
-		symtab, count, strtab := le64(p, off), le64(p, off+8), le64(p, off+16)
-		if m.holds(symtab) && m.holds(strtab) && m.holds(le64(p, off+24)) &&
-			count > 0 && count < maxModuleSyms && strtab == symtab+count*symSize {
-			m.symbols = moduleSymbols{symtab: symtab, strtab: strtab, count: uint32(count)}
-			return
+// findKallsyms finds struct mod_kallsyms {symtab, num_symtab, strtab, typetab}.
+// The member kallsyms points to the one in use: to the whole table in the init
+// memory while the module is being initialised, then to core_kallsyms, which is
+// in struct module itself. The first that has symbols of the module counts.
+func (m *Module) findKallsyms(v view, p []byte) {
+	for _, follow := range []bool{true, false} {
+		for off := modName + modNameSize; off+32 <= len(p); off += 8 {
+			table := p[off : off+32]
+			if follow {
+				at := le64(p, off)
+				if !m.holds(at) {
+					continue
+				}
+				var ok bool
+				if table, ok = v.bytes(at, 32); !ok {
+					continue
+				}
+			}
+			symtab, count, strtab := le64(table, 0), le64(table, 8), le64(table, 16)
+			if !m.holds(symtab) || !m.holds(strtab) || !m.holds(le64(table, 24)) || count == 0 || count > maxModuleSyms {
+				continue
+			}
+			s := moduleSymbols{symtab: symtab, strtab: strtab, count: uint32(count)}
+			if m.symbols.count == 0 || s.inUse(v, m) {
+				m.symbols = s
+			}
+			if m.symbols.inUse(v, m) {
+				return
+			}
 		}
 	}
+}
+
+// inUse reports whether one of the first symbols is of the module's memory.
+func (s moduleSymbols) inUse(v view, m *Module) bool {
+	p := v.prefix(s.symtab, int(min(s.count, 64))*symSize)
+	for off := 0; off+symSize <= len(p); off += symSize {
+		if le32(p, off+symShndx-2)>>16 != 0 && m.holds(le64(p, off+symValue)) {
+			return true
+		}
+	}
+	return false
 }
 
 // findOrc looks for struct mod_arch_specific {num_orcs, orc_unwind_ip,

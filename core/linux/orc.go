@@ -1,6 +1,177 @@
 package linux
 
-// orcEntrySize is sizeof(struct orc_entry), arch/x86/include/asm/orc_types.h.
-const orcEntrySize = 6
+import "sort"
 
-type orcTables struct{}
+// struct orc_entry, arch/x86/include/asm/orc_types.h: two signed offsets and a
+// half-word of fields: sp_reg:4 bp_reg:4 type:2 end:1 up to 6.3, type:3 signal:1
+// from 6.4 on.
+const (
+	orcEntrySize = 6
+	orcIPSize    = 4 // an entry of the address table, relative to itself
+
+	maxOrc = 16 << 20
+)
+
+// The registers that an entry may name (ORC_REG_…).
+const (
+	orcUndefined  = 0
+	orcPrevSP     = 1
+	orcDX         = 2
+	orcDI         = 3
+	orcBP         = 4
+	orcSP         = 5
+	orcR10        = 6
+	orcR13        = 7
+	orcBPIndirect = 8
+	orcSPIndirect = 9
+)
+
+// orcKind is what lies on the stack, in one numbering for both formats.
+type orcKind uint8
+
+const (
+	orcEnd         orcKind = iota // nothing more
+	orcCall                       // a return address
+	orcRegs                       // struct pt_regs
+	orcRegsPartial                // the part of it that the CPU pushed
+)
+
+// orcEntry is an entry, decoded.
+type orcEntry struct {
+	spOffset, bpOffset int16
+	spReg, bpReg       uint8
+	kind               orcKind
+	signal             bool // the address that it leads to is not behind a call
+}
+
+// orcTable is one pair of arrays: the kernel's or a module's.
+type orcTable struct {
+	v       view
+	ip, orc uint64
+	count   uint32
+	types3  bool // the format of 6.4 and later
+}
+
+// openOrc checks a pair of arrays: the addresses must ascend, as far as samples
+// tell. The format shows in the entries: nearly all are of type call, which is 0
+// in the older and 2 in the newer one.
+func openOrc(v view, ip, orc uint64, count uint64) (*orcTable, bool) {
+	if count == 0 || count > maxOrc {
+		return nil, false
+	}
+	t := &orcTable{v: v, ip: ip, orc: orc, count: uint32(count)}
+	const samples = 64
+	var last uint64
+	calls := [8]int{}
+	for i := range uint64(samples) {
+		n := uint32(i * (count - 1) / (samples - 1))
+		a, ok := t.addr(n)
+		e, ok2 := v.bytes(orc+uint64(n)*orcEntrySize, orcEntrySize)
+		if !ok || !ok2 || a < last || a < kernelMap {
+			return nil, false
+		}
+		last = a
+		calls[e[5]&7]++
+	}
+	t.types3 = calls[2] > calls[0]
+	return t, true
+}
+
+// addr is the code address that entry i begins to apply to.
+func (t *orcTable) addr(i uint32) (uint64, bool) {
+	at := t.ip + uint64(i)*orcIPSize
+	x, ok := t.v.u32(at)
+	return at + uint64(int64(int32(x))), ok
+}
+
+// find gives the entry that applies to a code address.
+func (t *orcTable) find(pc uint64) (orcEntry, bool) {
+	n := sort.Search(int(t.count), func(i int) bool {
+		a, ok := t.addr(uint32(i))
+		return !ok || a > pc
+	})
+	if n == 0 {
+		return orcEntry{}, false
+	}
+	p, ok := t.v.bytes(t.orc+uint64(n-1)*orcEntrySize, orcEntrySize)
+	if !ok {
+		return orcEntry{}, false
+	}
+	return decodeOrc(p, t.types3)
+}
+
+// decodeOrc reads the six bytes of an entry; false for what has no meaning.
+func decodeOrc(p []byte, types3 bool) (orcEntry, bool) {
+	if len(p) < orcEntrySize {
+		return orcEntry{}, false
+	}
+	e := orcEntry{
+		spOffset: int16(uint16(p[0]) | uint16(p[1])<<8),
+		bpOffset: int16(uint16(p[2]) | uint16(p[3])<<8),
+		spReg:    p[4] & 15, bpReg: p[4] >> 4,
+	}
+	if types3 {
+		switch p[5] & 7 {
+		case 0:
+			return e, false // UNDEFINED
+		case 1:
+			e.kind = orcEnd
+		case 2:
+			e.kind = orcCall
+		case 3:
+			e.kind = orcRegs
+		case 4:
+			e.kind = orcRegsPartial
+		default:
+			return e, false
+		}
+		e.signal = p[5]&8 != 0
+		return e, true
+	}
+	switch p[5] & 3 {
+	case 0, 3: // CALL; FUNC is only used while building
+		e.kind = orcCall
+	case 1:
+		e.kind, e.signal = orcRegs, true
+	case 2:
+		e.kind, e.signal = orcRegsPartial, true
+	}
+	if p[5]&4 != 0 || e.spReg == orcUndefined {
+		e.kind = orcEnd
+	}
+	return e, true
+}
+
+// orcTables are all tables of a kernel; nil tables where there are none.
+type orcTables struct {
+	kernel  *orcTable
+	modules map[uint64]*orcTable // by address of struct module
+}
+
+// orcFor finds the table for a code address.
+func (k *Kernel) orcFor(pc uint64) *orcTable {
+	if k.orc == nil {
+		k.orc = &orcTables{modules: map[uint64]*orcTable{}}
+		ip, ok1 := k.Symbols.Lookup("__start_orc_unwind_ip")
+		orc, ok2 := k.Symbols.Lookup("__start_orc_unwind")
+		if ok1 && ok2 {
+			end, ok := k.Symbols.Lookup("__stop_orc_unwind_ip")
+			if !ok || end <= ip {
+				end = orc // the arrays are neighbours
+			}
+			if end > ip {
+				k.orc.kernel, _ = openOrc(k.view, ip, orc, (end-ip)/orcIPSize)
+			}
+		}
+	}
+	m := k.moduleAt(pc)
+	if m == nil {
+		return k.orc.kernel
+	}
+	t, ok := k.orc.modules[m.Addr]
+	if !ok {
+		t, _ = openOrc(k.view, m.orcIP, m.orc, uint64(m.orcCount))
+		k.orc.modules[m.Addr] = t
+	}
+	return t
+}

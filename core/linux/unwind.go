@@ -1,0 +1,254 @@
+package linux
+
+import (
+	"bytes"
+
+	"coredrop/core/machine"
+)
+
+// Frame is one entry of a stack: where code continues, and its part of the stack.
+type Frame struct {
+	Addr  uint64 // return address, or where the code was interrupted
+	SP    uint64 // the stack pointer there: its own part begins here
+	End   uint64 // where the caller's part begins; SP where that is not known
+	Exact bool   // Addr is an instruction to execute, not one behind a call
+
+	// Regs is the address of the interrupted code's struct pt_regs, 0 for a
+	// frame that called.
+	Regs uint64
+}
+
+// MaxFrames bounds every stack walk.
+const MaxFrames = 192
+
+// struct pt_regs, arch/x86/include/asm/ptrace.h, and the part of it that the CPU
+// pushes on an interrupt.
+const (
+	regsR13   = 16
+	regsBP    = 32
+	regsR10   = 56
+	regsDX    = 96
+	regsDI    = 112
+	regsIP    = 128
+	regsCS    = 136
+	regsSP    = 152
+	RegsBytes = 168 // sizeof(struct pt_regs)
+)
+
+// walker is the state of a stack walk.
+type walker struct {
+	k      *Kernel
+	ip     uint64
+	sp, bp uint64
+	signal bool   // ip was interrupted, not left by a call
+	regs   uint64 // pt_regs of the interrupted code, complete
+	cpu    *machine.X64State
+}
+
+// Unwind walks the stack of a CPU, the innermost frame first. It ends where the
+// kernel's own unwinder would: at the thread's first function or at user mode.
+// It gives what it could read; a CPU in user mode has no frames.
+func (k *Kernel) Unwind(cpu int) []Frame {
+	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil {
+		return nil
+	}
+	x := k.Machine.CPUs[cpu].X64
+	if !x.Kernel() || !k.InText(x.RIP) {
+		return nil
+	}
+	w := &walker{k: k, ip: x.RIP, sp: x.RSP, bp: x.RBP, signal: true, cpu: x}
+	var out []Frame
+	for len(out) < MaxFrames {
+		out = append(out, Frame{Addr: w.ip, SP: w.sp, End: w.sp, Exact: w.signal, Regs: w.regs})
+		if !w.step() || !k.InText(w.ip) {
+			break
+		}
+		if last := &out[len(out)-1]; w.regs == 0 && w.sp > last.SP {
+			last.End = w.sp
+		}
+	}
+	return out
+}
+
+// step goes to the caller: by ORC where the kernel has it, else by frame
+// pointers.
+func (w *walker) step() bool {
+	pc := w.ip
+	if !w.signal {
+		pc--
+	}
+	if t := w.k.orcFor(pc); t != nil {
+		return w.stepORC(t, pc)
+	}
+	return w.stepFP()
+}
+
+// reg reads a register of the interrupted code: of the CPU while nothing was
+// unwound, of complete pt_regs behind an interrupt.
+func (w *walker) reg(cpu func(*machine.X64State) uint64, off uint64) (uint64, bool) {
+	switch {
+	case w.cpu != nil:
+		return cpu(w.cpu), true
+	case w.regs != 0:
+		return w.k.view.u64(w.regs + off)
+	}
+	return 0, false
+}
+
+// stepORC does what unwind_next_frame of arch/x86/kernel/unwind_orc.c does.
+func (w *walker) stepORC(t *orcTable, pc uint64) bool {
+	e, ok := t.find(pc)
+	if !ok || e.kind == orcEnd {
+		return false
+	}
+	v := w.k.view
+	var sp uint64
+	indirect := false
+	switch e.spReg {
+	case orcSP:
+		sp = w.sp + uint64(int64(e.spOffset))
+	case orcBP:
+		sp = w.bp + uint64(int64(e.spOffset))
+	case orcSPIndirect:
+		sp, indirect = w.sp, true
+	case orcBPIndirect:
+		sp, indirect = w.bp+uint64(int64(e.spOffset)), true
+	case orcR10:
+		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.R10 }, regsR10)
+	case orcR13:
+		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.R13 }, regsR13)
+	case orcDI:
+		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDI }, regsDI)
+	case orcDX:
+		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDX }, regsDX)
+	default:
+		return false
+	}
+	if !ok {
+		return false
+	}
+	if indirect {
+		if sp, ok = v.u64(sp); !ok {
+			return false
+		}
+		if e.spReg == orcSPIndirect {
+			sp += uint64(int64(e.spOffset))
+		}
+	}
+	oldBP, oldRegs := w.bp, w.regs
+	ip, newSP, regs := uint64(0), uint64(0), uint64(0)
+	switch e.kind {
+	case orcCall:
+		ip, ok = v.u64(sp - 8)
+		newSP = sp
+	default:
+		regs = sp
+		if e.kind == orcRegsPartial {
+			regs = sp - regsIP
+		}
+		var ok1, ok2, ok3 bool
+		var cs uint64
+		ip, ok1 = v.u64(regs + regsIP)
+		newSP, ok2 = v.u64(regs + regsSP)
+		cs, ok3 = v.u64(regs + regsCS)
+		ok = ok1 && ok2 && ok3 && cs&3 == 0
+	}
+	if !ok {
+		return false
+	}
+	switch e.bpReg {
+	case orcPrevSP:
+		w.bp, ok = v.u64(sp + uint64(int64(e.bpOffset)))
+	case orcBP:
+		w.bp, ok = v.u64(oldBP + uint64(int64(e.bpOffset)))
+	case orcUndefined:
+		// The interrupted code's own, when all of it is there.
+		if e.kind == orcRegs {
+			w.bp, ok = v.u64(regs + regsBP)
+		} else if w.cpu != nil {
+			w.bp = w.cpu.RBP
+		} else if oldRegs != 0 && e.kind != orcCall {
+			w.bp, ok = v.u64(oldRegs + regsBP)
+		}
+	}
+	if !ok || newSP == w.sp && ip == w.ip {
+		return false // no progress
+	}
+	w.ip, w.sp, w.cpu = ip, newSP, nil
+	w.regs = 0
+	if e.kind == orcRegs {
+		w.regs = regs
+	}
+	w.signal = e.kind != orcCall || t.types3 && e.signal
+	return true
+}
+
+// The code by which a function with a frame pointer begins: push %rbp;
+// mov %rsp,%rbp.
+var framePrologue = []byte{0x55, 0x48, 0x89, 0xe5}
+
+// prologueBytes is how far from a function's start its prologue is looked for
+// (behind endbr64 and the call of __fentry__).
+const prologueBytes = 16
+
+// encodedRegs marks a frame pointer that is the address of a struct pt_regs
+// (ENCODE_FRAME_POINTER).
+const encodedRegs = 1
+
+// stepFP does what arch/x86/kernel/unwind_frame.c does, and for code that was
+// stopped in its prologue takes the return address from where it still is.
+func (w *walker) stepFP() bool {
+	v := w.k.view
+	if w.signal {
+		if at, ok := w.beforeFrame(); ok {
+			ip, ok := v.u64(w.sp + at)
+			if !ok {
+				return false
+			}
+			w.ip, w.sp, w.signal, w.regs, w.cpu = ip, w.sp+at+8, false, 0, nil
+			return true
+		}
+	}
+	w.cpu = nil
+	if w.bp&encodedRegs != 0 {
+		regs := w.bp &^ encodedRegs
+		p, ok := v.bytes(regs, RegsBytes)
+		if !ok || le64(p, regsCS)&3 != 0 {
+			return false
+		}
+		w.ip, w.sp, w.bp = le64(p, regsIP), le64(p, regsSP), le64(p, regsBP)
+		w.signal, w.regs = true, regs
+		return true
+	}
+	if w.bp < kernelHalf || w.bp%8 != 0 {
+		return false
+	}
+	bp, ok1 := v.u64(w.bp)
+	ip, ok2 := v.u64(w.bp + 8)
+	if !ok1 || !ok2 || bp == w.bp {
+		return false
+	}
+	w.ip, w.sp, w.bp, w.signal, w.regs = ip, w.bp+16, bp, false, 0
+	return true
+}
+
+// beforeFrame tells whether the code at ip has not set up its frame yet, and
+// where relative to the stack pointer its return address is then.
+func (w *walker) beforeFrame() (uint64, bool) {
+	s, _, ok := w.k.Resolve(w.ip)
+	if !ok || w.ip-s.Addr > prologueBytes {
+		return 0, false
+	}
+	code := w.k.view.prefix(s.Addr, prologueBytes+len(framePrologue))
+	i := bytes.Index(code, framePrologue)
+	if i < 0 {
+		return 0, false
+	}
+	switch off := int(w.ip - s.Addr); {
+	case off <= i:
+		return 0, true
+	case off == i+1:
+		return 8, true
+	}
+	return 0, false
+}
