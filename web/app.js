@@ -1,0 +1,293 @@
+// The page: which file is open, what runs, what is shown.
+import { Engine } from './engine.js';
+import { Progress } from './progress.js';
+import { listen, isPDB } from './input.js';
+import { copyText, copyLine } from './copy.js';
+import { facts, headline, dumpText, commandLine, windbgLines } from './view.js';
+import { dumpBlob, saveByPicker } from './download.js';
+import { dumpName, size } from './format.js';
+import { showRaces, hideRaces } from './races.js';
+
+const $ = (id) => document.getElementById(id);
+const symbolsBase = new URL('symbols', document.baseURI).href;
+// What the host says of itself; a static host says only what was built.
+const build = await fetch('version.json', { cache: 'no-cache' }).then((r) => r.ok ? r.json() : {}, () => ({}));
+const offline = new URLSearchParams(location.search).has('offline');
+
+let core = null;    // the File that is open
+let summary = null; // what is known of it
+let json = '';      // the same, as the command line prints it
+let dump = null;    // {blob, name, url} once converted
+let job = null;     // {title, abort} while something runs
+const pdbs = [];    // PDBs given before a core was
+
+const began = performance.now();
+function log(text) {
+  $('log').textContent += `${((performance.now() - began) / 1000).toFixed(3)} ${text}\n`;
+}
+function say(text) {
+  $('status').textContent = text;
+}
+
+const progress = new Progress($('bar'), $('counts'), say);
+const engine = new Engine({
+  progress(stage, done, total) {
+    if (!job) return;
+    const percent = progress.report(stage, done, total);
+    document.title = percent === null ? `… ${core.name}` : `${percent} % ${core.name}`;
+  },
+  line: log,
+  dead(error) { fail(error); closeCore(); },
+}, build.wasm ? `?v=${build.wasm.slice(0, 16)}` : '');
+
+// run shows the work panel while work() runs, reports what it throws, and gives
+// whether it came to its end.
+async function run(title, work) {
+  if (job) {
+    fail(engine.fault('busy'));
+    return false;
+  }
+  const mine = job = { abort: new AbortController() };
+  $('failure').hidden = true;
+  $('work-title').textContent = title;
+  $('work').hidden = false;
+  lock(true);
+  progress.begin(title);
+  addEventListener('beforeunload', warn);
+  log(title);
+  try {
+    await work(mine.abort.signal);
+    return true;
+  } catch (error) {
+    fail(error && error.code ? error : engine.fault('internal', `something broke in the page: ${error}`));
+    if (error && ['file-changed', 'internal'].includes(error.code)) dropDump();
+    return false;
+  } finally {
+    removeEventListener('beforeunload', warn);
+    job = null;
+    $('work').hidden = true;
+    lock(false);
+    document.title = core ? core.name : 'Coredrop';
+  }
+}
+
+function warn(event) { event.preventDefault(); }
+
+function lock(on) {
+  for (const id of ['convert', 'symbols-get', 'pdb', 'file', 'demo-open', 'another', 'recheck', 'hash', 'save-picker', 'compat', 'type']) $(id).disabled = on;
+  $('cancel').disabled = false;
+}
+
+function fail(error) {
+  const remedy = error.remedy || [];
+  log(`error: ${error.text} [${error.code}]`);
+  $('failure-text').textContent = error.text;
+  $('failure-code').textContent = error.code;
+  $('failure-remedy').replaceChildren(...remedy.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
+  $('failure').hidden = false;
+  $('failure-text').focus();
+  say('');
+}
+
+// open takes what was dropped or picked: one core, PDBs, or both.
+async function open(files) {
+  if (job) return fail(engine.fault('busy'));
+  const cores = [];
+  const given = [];
+  for (const file of files) (await isPDB(file) ? given : cores).push(file);
+  if (cores.length > 1) return fail(engine.fault('bad-option', 'one core at a time: these are ' + cores.length, ['open them one after the other']));
+  if (cores.length === 0 && !core) {
+    pdbs.push(...given);
+    return say(`${given.map((f) => f.name).join(', ')} will be used: now open the core`);
+  }
+  await run(cores.length ? 'Inspecting the core' : 'Reading the PDB', async () => {
+    if (cores.length) {
+      closeCore();
+      core = cores[0];
+      document.title = core.name;
+      await engine.call('open', core);
+      given.push(...pdbs.splice(0));
+    } else {
+      dropDump();
+    }
+    for (const file of given) await engine.call('give', file);
+    await inspect();
+  });
+}
+
+async function inspect() {
+  const answer = await engine.call('inspect');
+  json = answer.json;
+  summary = JSON.parse(json);
+  if (summary.error) {
+    fail(answer.error || summary.error);
+    if (!summary.guest || summary.guest.os === 'unknown' || !summary.guest.os) return;
+  }
+  show();
+  if (!summary.error) $('result-title').focus();
+}
+
+function show() {
+  $('start').hidden = true;
+  $('result').hidden = false;
+  $('result-title').textContent = headline(summary);
+  $('facts').replaceChildren(...facts(summary).flatMap(([term, value]) => [
+    Object.assign(document.createElement('dt'), { textContent: term }),
+    Object.assign(document.createElement('dd'), { textContent: value }),
+  ]));
+  const warnings = summary.warnings || [];
+  $('warnings').hidden = warnings.length === 0;
+  $('warning-list').replaceChildren(...warnings.map((w) => Object.assign(document.createElement('li'), { textContent: `${w.text} [${w.code}]` })));
+  const symbols = summary.symbols || {}, windows = summary.guest && summary.guest.os === 'windows';
+  const compat = $('compat').checked;
+  const possible = (summary.convert && summary.convert.possible) || compat;
+  $('convert-form').hidden = !windows;
+  $('convert').disabled = !possible;
+  $('verdict').textContent = !windows ? '' : symbols.status === 'found' ? `It can be converted. The kernel’s PDB is here (${symbols.from}).`
+    : possible ? 'It can be converted.' : 'It cannot be converted yet: the kernel’s PDB is needed.';
+  $('symbols').hidden = !windows || !symbols.key || symbols.status === 'found';
+  if (symbols.key) {
+    $('symbols-url').textContent = `${symbolsBase}/${symbols.key}`;
+    $('symbols-text').textContent = symbols.status === 'needed' || symbols.status === 'missing'
+      ? `This kernel’s PDB is needed: ${symbols.key}.`
+      : `The PDB is not needed here; with it, what was found in memory is cross-checked: ${symbols.key}.`;
+    const ask = !offline && build.symbols !== false;
+    $('symbols-ask').hidden = $('symbols-get').hidden = !ask;
+  }
+  $('command').replaceChildren(copyLine(commandLine(summary, options()), say));
+  $('json').textContent = json;
+  if (summary.guest && summary.guest.os === 'linux') showRaces(summary, say); else hideRaces();
+}
+
+function options() {
+  return { compat: $('compat').checked, type: $('type').value };
+}
+
+async function convert() {
+  await run('Converting', async () => {
+    dropDump();
+    const answer = await engine.call('convert', options());
+    json = answer.json;
+    summary = JSON.parse(json);
+    show();
+    const blob = await dumpBlob(engine, core);
+    await engine.call('unchanged');
+    const name = dumpName(summary);
+    dump = { blob, name, url: URL.createObjectURL(blob) };
+    $('save').href = dump.url;
+    $('save').download = name;
+    $('save').textContent = `Download ${name}`;
+    $('save-picker').hidden = !('showSaveFilePicker' in window);
+    $('dump-text').textContent = dumpText(summary);
+    $('hash-value').textContent = '';
+    $('windbg').replaceChildren(...windbgLines(symbolsBase, build.symbols === true).map((text) => {
+      const item = document.createElement('li');
+      item.append(copyLine(text, say));
+      return item;
+    }));
+    $('dump').hidden = false;
+    say(`The dump is ready: ${size(blob.size)}`);
+    $('dump-title').focus();
+  });
+}
+
+function dropDump() {
+  if (dump) {
+    // A download that has begun goes on without its address.
+    URL.revokeObjectURL(dump.url);
+    dump = null;
+  }
+  $('dump').hidden = true;
+  $('save').removeAttribute('href');
+}
+
+function closeCore() {
+  dropDump();
+  hideRaces();
+  core = summary = null;
+  json = '';
+  $('result').hidden = true;
+  $('start').hidden = false;
+  document.title = 'Coredrop';
+}
+
+async function cancel() {
+  if (!job) return;
+  job.abort.abort();
+  $('cancel').disabled = true;
+  if (!await engine.cancel() && core) {
+    // The worker was ended: it no longer knows the file.
+    closeCore();
+  }
+}
+
+listen({
+  input: $('file'), overlay: $('overlay'), open,
+  keys: {
+    open() { if (!job) $('file').click(); },
+    save() { if (dump && !job) $('save').click(); },
+    cancel() { if (job) cancel(); else $('failure').hidden = true; },
+  },
+});
+$('pdb').addEventListener('change', () => {
+  const files = [...$('pdb').files];
+  $('pdb').value = '';
+  if (files.length) run('Reading the PDB', async () => {
+    dropDump();
+    for (const file of files) await engine.call('give', file);
+    await inspect();
+  });
+});
+$('symbols-get').onclick = () => run('Fetching symbols', async () => {
+  dropDump();
+  await engine.call('fetchSymbols', symbolsBase);
+  await inspect();
+});
+$('convert-form').onsubmit = (event) => { event.preventDefault(); if (summary && !job) convert(); };
+$('compat').onchange = $('type').onchange = () => { dropDump(); show(); };
+$('another').onclick = () => { closeCore(); $('failure').hidden = true; say(''); $('file').focus(); };
+$('cancel').onclick = cancel;
+$('failure-close').onclick = () => { $('failure').hidden = true; };
+$('failure-copy').onclick = () => copyText(details(), say);
+$('log-copy').onclick = () => copyText($('log').textContent, say, $('log'));
+$('json-copy').onclick = () => copyText(json, say, $('json'));
+$('recheck').onclick = async () => {
+  if (await run('Checking the core', () => engine.call('unchanged'))) say('The core is as it was when it was opened.');
+};
+$('hash').onclick = () => run('Computing SHA-256', async () => {
+  const sum = await engine.call('sha256');
+  $('hash-value').textContent = `SHA-256 ${sum}`;
+  say('SHA-256 computed');
+});
+$('save').onclick = () => log(`saving ${dump.name}, ${dump.blob.size} bytes`);
+$('save-picker').onclick = () => run('Saving', async (signal) => {
+  const saved = await saveByPicker(engine, dump.blob, dump.name, (...count) => progress.report(...count), signal);
+  if (!saved) return say('nothing was saved');
+  await engine.call('unchanged');
+  say(`saved: ${size(dump.blob.size)}`);
+});
+if (build.demo) {
+  $('demo').hidden = false;
+  $('demo-open').onclick = async () => {
+    let file;
+    const fetched = await run('Opening the demo guest', async (signal) => {
+      const answer = await fetch(build.demo, { signal });
+      if (!answer.ok) throw engine.fault('input-unreadable', `the server answered ${answer.status} for the demo guest`);
+      file = new File([await answer.blob()], build.demo.split('/').pop());
+    });
+    if (fetched) open([file]);
+  };
+}
+
+function details() {
+  return [`${$('failure-text').textContent} [${$('failure-code').textContent}]`, $('build').textContent, navigator.userAgent, $('log').textContent].join('\n');
+}
+
+$('build').textContent = `Coredrop ${build.version || 'devel'}, commit ${build.commit || 'unknown'}, wasm ${(build.wasm || 'unknown').slice(0, 16)}`;
+if (!isSecureContext) {
+  engine.ready.then(() => {
+    $('insecure').textContent = `${engine.fault('insecure-context').text} (nothing else is).`;
+    $('insecure').hidden = false;
+  });
+}
+engine.ready.then(() => { document.documentElement.dataset.ready = 'yes'; });

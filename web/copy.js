@@ -1,0 +1,42 @@
+// Copying text. Over plain http there is no clipboard object: the text is
+// selected then, and the key that copies is named.
+
+// copyText copies text, shown in element where there is one; say tells the user.
+export async function copyText(text, say, element) {
+  if (navigator.clipboard) {
+    try {
+      await navigator.clipboard.writeText(text);
+      say('copied');
+      return;
+    } catch { /* no permission: go on as over plain http */ }
+  }
+  const area = document.createElement('textarea');
+  if (!element) {
+    area.value = text;
+    area.className = 'copy';
+    area.setAttribute('aria-label', 'Text to copy');
+    area.readOnly = true;
+    document.body.append(area);
+    area.select();
+  } else {
+    getSelection().selectAllChildren(element);
+  }
+  const done = document.execCommand('copy');
+  area.remove();
+  say(done ? 'copied' : 'selected: press Ctrl+C to copy');
+}
+
+// copyLine makes a line of code with a button that copies it.
+export function copyLine(text, say) {
+  const line = document.createElement('div');
+  line.className = 'line';
+  const code = document.createElement('code');
+  code.textContent = text;
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.textContent = 'Copy';
+  button.setAttribute('aria-label', `Copy ${text}`);
+  button.onclick = () => copyText(text, say, code);
+  line.append(code, button);
+  return line;
+}

@@ -1,0 +1,119 @@
+// What the page saves is what the command line writes, byte for byte.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { byCommandLine, demo, hasCorpus, sha256, symbolStore, unpack, work } from './lib/files.js';
+import { coredrop } from './lib/servers.js';
+import { kinds, launch } from './lib/browsers.js';
+import { shuffle } from './lib/shuffle.js';
+
+const skip = hasCorpus ? false : 'the corpus is not here';
+
+for (const kind of kinds) {
+  describe(`conversion in ${kind}`, () => {
+    let server, driver;
+    before(async () => {
+      server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
+      driver = await launch(kind);
+    });
+    after(async () => {
+      await driver?.close();
+      await server?.stop();
+    });
+
+    // one converts a core and checks what was saved.
+    async function one(core, { drop = false, pdb, compat = false, flags = ['-symbols', 'none'] } = {}) {
+      const view = await driver.visit(server.url);
+      const files = pdb ? [core, pdb] : [core];
+      await (drop ? view.drop(...files) : view.pick(...files));
+      await view.settled();
+      if (compat) {
+        await view.page.$eval('#convert-form details', (e) => { e.open = true; });
+        await view.click('#compat');
+      }
+      await view.convert();
+      const file = await view.save();
+      assert.equal(await sha256(file), await byCommandLine(core, ...(compat ? ['-compat', 'elf2dmp'] : []), ...flags));
+      assert.deepEqual(view.foreign(), []);
+      assert.deepEqual(view.symbolRequests(), []);
+      assert.deepEqual(view.errors, []);
+      return view;
+    }
+
+    test('the demo core, picked; the SHA-256 shown is the file’s', async () => {
+      const view = await one(demo().core);
+      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      await view.click('#hash');
+      await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
+      assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(demo().core, '-symbols', 'none')}`);
+      assert.match(await view.text('#command'), /^coredrop convert -symbols none demo\.elf demo-\d{8}-\d{4}\.dmp/);
+      assert.match(await view.text('#dump-text'), /verified/);
+      assert.match(await view.text('#windbg'), /!analyze -v/);
+      await view.click('#recheck');
+      await view.page.waitForFunction(() => document.getElementById('status').textContent.includes('as it was'));
+      await view.page.close();
+    });
+
+    test('the demo core and its PDB, dropped together, with the compat profile', async () => {
+      const { core, pdb } = demo();
+      const view = await one(core, { drop: true, pdb, compat: true, flags: ['-symbols', pdb] });
+      assert.equal(JSON.parse(await view.text('#json')).symbols.status, 'found');
+      await view.page.close();
+    });
+
+    test('pages in shuffled order: more than 4,000 parts, streamed', async () => {
+      const core = join(work, 'shuffled.elf');
+      shuffle(demo().core, core, 4500);
+      const view = await one(core);
+      assert.ok(JSON.parse(await view.text('#json')).dump.parts > 4000);
+      assert.match(await view.text('#log'), /Converting/);
+      await view.click('#hash');
+      await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '', { timeout: 60000 });
+      assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', 'none')}`);
+      await view.page.close();
+    });
+
+    test('02 by input', { skip }, async () => (await one(unpack('02-cpu4-encoded'))).page.close());
+    test('02 by drop', { skip }, async () => (await one(unpack('02-cpu4-encoded'), { drop: true })).page.close());
+    for (const name of ['09-paging', '10-bugcheck', '11-cpu16', '19-manyruns', '23-filter']) {
+      test(name, { skip }, async () => (await one(unpack(name))).page.close());
+    }
+    for (const name of ['02-cpu4-encoded', '10-bugcheck']) {
+      test(`${name} with the compat profile`, { skip }, async () => {
+        const view = await one(unpack(name), { compat: true, pdb: pdbOfCases(), flags: ['-symbols', symbolStore] });
+        await view.page.close();
+      });
+    }
+
+    test('what is not a core is named, with a next step', async () => {
+      const cases = {
+        'empty-file': Buffer.alloc(0),
+        'is-dmp': Buffer.concat([Buffer.from('PAGEDU64'), Buffer.alloc(8184)]),
+        'kdump-compressed': Buffer.concat([Buffer.from('DISKDUMP'), Buffer.alloc(8184)]),
+        'damaged-header': Buffer.from('\x7fELF\x02\x01'),
+        'unknown-format': Buffer.from('hello, this is a text'),
+      };
+      const view = await driver.visit(server.url);
+      for (const [code, bytes] of Object.entries(cases)) {
+        const file = join(work, code);
+        writeFileSync(file, bytes);
+        await view.pick(file);
+        await view.page.waitForFunction((c) => document.getElementById('failure-code').textContent === c, { timeout: 10000 }, code);
+        assert.ok(await view.page.$$eval('#failure-remedy li', (l) => l.length) > 0, code);
+        assert.ok(await view.isVisible('#start'), 'another file can be chosen');
+      }
+      const { core } = demo();
+      await view.pick(core, join(work, 'unknown-format'));
+      await view.page.waitForFunction(() => document.getElementById('failure-text').textContent.includes('one core at a time'));
+      assert.deepEqual(view.errors, []);
+      await view.page.close();
+    });
+  });
+}
+
+// pdbOfCases gives the PDB of all cases but the tiny one.
+function pdbOfCases() {
+  const dir = join(symbolStore, 'ntkrnlmp.pdb'), id = readdirSync(dir).find((n) => n.startsWith('2FD3'));
+  return join(dir, id, 'ntkrnlmp.pdb');
+}

@@ -1,0 +1,123 @@
+// The kernel's PDB: asked for on consent only, verified, kept in the browser.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { byCommandLine, demo, sha256, work } from './lib/files.js';
+import { coredrop, emptyCache, upstream } from './lib/servers.js';
+import { kinds, launch } from './lib/browsers.js';
+
+const key = 'ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb';
+
+// anotherBuild is the same PDB with another GUID.
+function anotherBuild() {
+  const bytes = Buffer.from(readFileSync(demo().pdb));
+  const guid = Buffer.from('4dba8fbb', 'hex'), at = bytes.indexOf(guid);
+  assert.ok(at > 0, 'the PDB holds its GUID');
+  bytes[at] ^= 0xff;
+  return bytes;
+}
+
+// files lists all files below a folder.
+function files(dir) {
+  return readdirSync(dir, { recursive: true, withFileTypes: true }).filter((e) => e.isFile()).map((e) => e.name);
+}
+
+for (const kind of kinds) {
+  describe(`symbols in ${kind}`, () => {
+    let driver, source;
+    before(async () => {
+      driver = await launch(kind);
+      source = await upstream(demo().pdb, anotherBuild());
+    });
+    after(async () => {
+      await driver?.close();
+      source?.stop();
+    });
+
+    const serve = (cache) => coredrop(['serve', '-addr', '127.0.0.1:0', '-cache', cache, '-upstream', source.url, '-redirect-host', 'localhost'], { SSL_CERT_FILE: source.cert });
+
+    for (const [mode, code] of [['html', 'symbols-not-a-pdb'], ['other', 'symbols-mismatch'], ['cut', 'symbols-offline'], ['nothing', 'symbols-not-found']]) {
+      test(`an upstream that gives ${mode}: ${code}, and nothing is kept`, async () => {
+        source.state.mode = mode;
+        const cache = emptyCache(mode), server = await serve(cache);
+        try {
+          const view = await driver.visit(server.url);
+          await view.pick(demo().core);
+          await view.settled();
+          await view.click('#symbols-get');
+          await view.visible('#failure');
+          assert.equal(await view.failure(), code);
+          assert.ok(await view.page.$$eval('#failure-remedy li', (l) => l.length) > 0, 'a next step');
+          assert.deepEqual(files(cache), []);
+          assert.ok(await view.isVisible('#symbols-get'), 'it can be asked again');
+          assert.deepEqual(view.foreign(), []);
+          await view.page.close();
+        } finally {
+          await server.stop();
+        }
+      });
+    }
+
+    test('end to end: consent, a redirect followed by the server, and the second time no request', async () => {
+      source.state.mode = 'pdb';
+      source.state.requests = 0;
+      const cache = emptyCache('good'), server = await serve(cache);
+      try {
+        const view = await driver.visit(server.url);
+        await view.pick(demo().core);
+        await view.settled();
+        assert.equal(await view.text('#symbols-url'), `${server.url}symbols/${key}`);
+        assert.deepEqual(view.symbolRequests(), [], 'nothing is asked before consent');
+        assert.equal(source.state.requests, 0);
+        await view.click('#symbols-get');
+        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        assert.deepEqual(view.symbolRequests(), [`${server.url}symbols/${key}`]);
+        assert.equal(source.state.requests, 1);
+        assert.deepEqual(files(cache), ['ntkrnlmp.pdb']);
+        await view.convert();
+        assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', demo().pdb));
+        assert.match(await view.text('#windbg'), /srv\*C:\\symbols\*http:\/\/127/);
+        assert.deepEqual(view.foreign(), []);
+
+        await view.page.reload();
+        await view.page.waitForSelector('html[data-ready]');
+        view.requests.length = 0;
+        await view.pick(demo().core);
+        await view.settled();
+        const summary = JSON.parse(await view.text('#json'));
+        assert.equal(summary.symbols.status, 'found');
+        assert.match(summary.symbols.from, /cache/);
+        await view.convert();
+        assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', demo().pdb));
+        assert.deepEqual(view.symbolRequests(), [], 'the browser has it');
+        assert.equal(source.state.requests, 1);
+        assert.ok(!server.errors().includes('signature'), 'no query is logged');
+        await view.page.close();
+      } finally {
+        await server.stop();
+      }
+    });
+
+    test('the PDB of another build is refused with both identities, what is no PDB by its code', async () => {
+      const server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
+      try {
+        const view = await driver.visit(server.url);
+        const other = join(work, 'other.pdb'), html = join(work, 'html.pdb');
+        writeFileSync(other, anotherBuild());
+        writeFileSync(html, '<!doctype html>'.padEnd(4096));
+        await view.pick(demo().core, other);
+        await view.settled();
+        assert.match(await view.text('body'), /belongs to another build: it is B[0-9A-F]+, the kernel asks for BB8FBA4DBDC8EAF74C4C44205044422E1|symbols-mismatch/);
+        await (await view.page.$('#pdb')).uploadFile(html);
+        await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'symbols-not-a-pdb');
+        await (await view.page.$('#pdb')).uploadFile(demo().pdb);
+        await view.page.waitForFunction(() => JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        assert.deepEqual(view.foreign(), []);
+        await view.page.close();
+      } finally {
+        await server.stop();
+      }
+    });
+  });
+}

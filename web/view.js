@@ -1,0 +1,68 @@
+// What the summary says, as terms and values. Nothing of a file reaches the
+// page as HTML: everything is text.
+import { size, duration, quote, dumpName } from './format.js';
+
+// facts lists [term, value] of a summary (the object `coredrop info -json` prints).
+export function facts(s) {
+  const list = [], add = (term, value) => { if (value || value === 0) list.push([term, String(value)]); };
+  const guest = s.guest || {}, windows = s.windows, linux = s.linux;
+  add('File', `${s.file.name}, ${size(s.file.size)}`);
+  add('Format', s.file.format);
+  add('Guest', [guest.os === 'windows' ? 'Windows' : guest.os === 'linux' ? 'Linux' : '', guest.version, guest.build && `build ${guest.build}`, guest.product, guest.arch].filter(Boolean).join(', '));
+  add('Stopped at', guest.system_time);
+  if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
+  if (s.memory) {
+    const runs = s.memory.runs || [];
+    add('Memory', `${size(s.memory.bytes)} in ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`);
+  }
+  const cpus = s.cpus || [];
+  if (cpus.length) {
+    const kernel = cpus.filter((cpu) => cpu.mode === 'kernel').length;
+    add('CPUs', `${cpus.length}, ${kernel} in the kernel`);
+  }
+  if (windows) {
+    add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).join(', ')})` : 'none: the guest was alive');
+    add('Kernel base', windows.kernel_base);
+    add('Page tables', [windows.dtb, windows.dtb_from && `from ${windows.dtb_from}`].filter(Boolean).join(', '));
+    if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found by ${windows.kdbg.found_by}`);
+    if (windows.pdb) add('PDB', `${windows.pdb.name} ${windows.pdb.guid} age ${windows.pdb.age}`);
+    if (windows.modules) add('Modules', windows.modules.length);
+    if (windows.processes) add('Processes', windows.processes.length);
+  }
+  if (linux) {
+    add('Kernel', linux.release);
+    add('Banner', linux.banner);
+    add('KASLR offset', linux.kaslr_offset);
+  }
+  return list;
+}
+
+// headline is the result's title.
+export function headline(s) {
+  const guest = s.guest || {};
+  const os = guest.os === 'windows' ? 'Windows guest' : guest.os === 'linux' ? 'Linux guest' : 'Core';
+  return `${os}: ${s.file.name}`;
+}
+
+// dumpText says what was made.
+export function dumpText(s) {
+  const d = s.dump;
+  return `A ${d.type} dump of ${size(d.bytes)}` + (d.verified ? ', read back and verified as a debugger reads it.' : '.');
+}
+
+// commandLine is the same job on the command line.
+export function commandLine(s, options) {
+  if (s.guest && s.guest.os === 'linux') return `coredrop kcsan ${quote(s.file.name)}`;
+  const words = ['coredrop', 'convert'];
+  if (options.compat) words.push('-compat', 'elf2dmp');
+  if (options.type) words.push('-type', options.type);
+  if (s.symbols && s.symbols.status !== 'found' && s.symbols.status !== 'needed') words.push('-symbols', 'none');
+  words.push(quote(s.file.name), quote(dumpName(s)));
+  return words.join(' ');
+}
+
+// windbgLines are the next steps.
+export function windbgLines(symbolsURL, hasServer) {
+  const lines = hasServer ? [`.sympath srv*C:\\symbols*${symbolsURL}`] : ['.symfix C:\\symbols'];
+  return [...lines, '.reload', '!analyze -v'];
+}
