@@ -18,7 +18,7 @@ const maxListed = 1 << 16
 // symbolServer is where Microsoft publishes the kernel's PDBs.
 const symbolServer = "https://msdl.microsoft.com/download/symbols/"
 
-func hex(v uint64) string { return fmt.Sprintf("%#x", v) }
+func hex64(v uint64) string { return fmt.Sprintf("%#x", v) }
 
 func (s *Summary) file(src machine.Source) {
 	s.File = FileInfo{Name: src.Name, Size: src.Size}
@@ -37,7 +37,7 @@ func (s *Summary) machine(m *machine.Machine) {
 	for i, c := range m.CPUs {
 		info := CPUInfo{Index: i}
 		if x := c.X64; x != nil {
-			info.RIP, info.CR3, info.Mode, info.KPCR = hex(x.RIP), hex(x.CR3), "user", hex(uint64(x.KPCR()))
+			info.RIP, info.CR3, info.Mode, info.KPCR = hex64(x.RIP), hex64(x.CR3), "user", hex64(uint64(x.KPCR()))
 			if x.Kernel() {
 				info.Mode = "kernel"
 			}
@@ -54,7 +54,7 @@ func (s *Summary) memory(extents []mem.Extent) {
 		if i >= maxListed {
 			continue
 		}
-		info := RunInfo{Start: hex(uint64(r.Start)), Bytes: bytes}
+		info := RunInfo{Start: hex64(uint64(r.Start)), Bytes: bytes}
 		if j, _ := mem.Find(extents, r.Start); j < len(extents) && extents[j].Offset >= 0 {
 			e := extents[j]
 			off := e.Offset
@@ -76,7 +76,7 @@ func (s *Summary) kernel(k *windows.Kernel) {
 	}
 	s.Guest.OS = "windows"
 	w := &WindowsInfo{
-		KernelBase: hex(uint64(k.Image.Base)), DTB: hex(uint64(k.DTB)), DTBFrom: k.DTBFrom,
+		KernelBase: hex64(uint64(k.Image.Base)), DTB: hex64(uint64(k.DTB)), DTBFrom: k.DTBFrom,
 		Modules: []ModuleInfo{}, Processes: []ProcessInfo{},
 	}
 	s.Windows = w
@@ -86,26 +86,26 @@ func (s *Summary) kernel(k *windows.Kernel) {
 		s.Symbols.Key, s.Symbols.URL = key, symbolServer+key
 	}
 	if b := k.KDBG; b.VA != 0 {
-		w.KDBG = &KDBGInfo{VA: hex(uint64(b.VA)), Size: b.Size, Encoded: b.Encoded, FoundBy: b.FoundBy}
+		w.KDBG = &KDBGInfo{VA: hex64(uint64(b.VA)), Size: b.Size, Encoded: b.Encoded, FoundBy: b.FoundBy}
 	}
 	if b := k.BugCheck; b != nil {
-		w.BugCheck = &BugCheckInfo{Code: hex(uint64(b.Code))}
+		w.BugCheck = &BugCheckInfo{Code: hex64(uint64(b.Code))}
 		for _, p := range b.Parameters {
-			w.BugCheck.Parameters = append(w.BugCheck.Parameters, hex(p))
+			w.BugCheck.Parameters = append(w.BugCheck.Parameters, hex64(p))
 		}
 	}
 	for _, m := range k.Modules {
-		w.Modules = append(w.Modules, ModuleInfo{m.Name, hex(uint64(m.Base)), m.Size})
+		w.Modules = append(w.Modules, ModuleInfo{m.Name, hex64(uint64(m.Base)), m.Size})
 	}
 	for _, p := range k.Processes {
-		w.Processes = append(w.Processes, ProcessInfo{p.PID, p.Name, hex(uint64(p.DTB))})
+		w.Processes = append(w.Processes, ProcessInfo{p.PID, p.Name, hex64(uint64(p.DTB))})
 	}
 	for _, p := range k.Processors {
 		if p.CPU >= 0 && p.CPU < len(s.CPUs) {
 			number := p.Number
 			s.CPUs[p.CPU].Processor = &number
 			if p.KPCR != 0 {
-				s.CPUs[p.CPU].KPCR = hex(uint64(p.KPCR))
+				s.CPUs[p.CPU].KPCR = hex64(uint64(p.KPCR))
 			}
 		}
 	}
@@ -151,12 +151,12 @@ func (s *Summary) image(im *dmp.Image) {
 	s.warn(im.Warnings...)
 	d := &DumpInfo{Type: im.Type, Bytes: im.Size(), Parts: len(im.Parts()), Patches: []PatchInfo{}}
 	for _, p := range im.Patches {
-		d.Patches = append(d.Patches, PatchInfo{p.What, hex(uint64(p.PA)), p.Bytes})
+		d.Patches = append(d.Patches, PatchInfo{p.What, hex64(uint64(p.PA)), p.Bytes})
 	}
 	s.Dump = d
 	for cpu, va := range im.Contexts {
 		if cpu < len(s.CPUs) {
-			s.CPUs[cpu].Context = hex(uint64(va))
+			s.CPUs[cpu].Context = hex64(uint64(va))
 		}
 	}
 }
