@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestR9_Consumer(t *testing.T) {
@@ -49,23 +50,33 @@ func TestR9_Consumer(t *testing.T) {
 			}
 		}
 
-		// A consumer that comes first waits.
-		b := newBench(Config{Version: v})
-		done := make(chan Outcome)
-		go func() {
-			done <- b.KnownOrigin(t.Context(), at(43, fnBeta), word(someAddr, 0), ValueTrue, 1, Values{})
-		}()
-		b.SetInfo(t.Context(), at(42, fnAlpha), word(someAddr+0x1000, 0), 2) // another slot
-		b.SetInfo(t.Context(), at(42, fnAlpha), word(someAddr, 0), 1)
-		if got := <-done; got != Printed {
-			t.Errorf("waiting consumer: %s", got)
-		}
-		if b.infos[2].access.Size == 0 {
-			t.Error("another slot was consumed")
-		}
+		// A consumer that comes first waits, and a fill of another slot is not
+		// what it waits for.
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(Config{Version: v})
+			var got []Outcome
+			go func() {
+				got = append(got, b.KnownOrigin(t.Context(), at(43, fnBeta), word(someAddr, 0), ValueTrue, 1, Values{}))
+			}()
+			synctest.Wait()
+			b.SetInfo(t.Context(), at(42, fnAlpha), word(someAddr, 0), 2)
+			synctest.Wait()
+			if len(got) != 0 {
+				t.Fatalf("the consumer did not wait: %s", got[0])
+			}
+			b.SetInfo(t.Context(), at(44, fnAlpha), word(someAddr, 0), 1)
+			synctest.Wait()
+			if len(got) != 1 || got[0] != Printed || !strings.Contains(b.printed[0], "by task 44") {
+				t.Errorf("waiting consumer: %v", got)
+			}
+			if b.infos[2].access.Size == 0 {
+				t.Error("another slot was consumed")
+			}
+		})
 
 		// A token of a fill that is already consumed wakes nobody for good.
-		b = newBench(Config{Version: v})
+		done := make(chan Outcome)
+		b := newBench(Config{Version: v})
 		b.hit(ValueTrue, fnAlpha, fnBeta) // leaves its token: the consumer did not wait
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { done <- b.KnownOrigin(ctx, at(43, fnBeta), word(someAddr, 0), ValueTrue, 0, Values{}) }()
