@@ -95,7 +95,16 @@ type fragmentError string
 
 func (e fragmentError) Error() string { return string(e) }
 
+// maxQuoted is how much of a line a reason repeats.
+const maxQuoted = 160
+
+// fragmentf makes a reason; a line in it is cut to what is needed to find it.
 func fragmentf(format string, args ...any) error {
+	for i, a := range args {
+		if s, ok := a.(string); ok && len(s) > maxQuoted {
+			args[i] = s[:maxQuoted] + "…"
+		}
+	}
 	return fragmentError(clean(fmt.Sprintf(format, args...)))
 }
 

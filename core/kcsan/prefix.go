@@ -81,8 +81,8 @@ func cutLevel(s string) (string, bool) {
 	}
 	const facility, level = 6, 6 // columns of util-linux
 	if r, ok := strings.CutPrefix(s, "kern"); ok && len(s) > facility+level+4 &&
-		strings.TrimLeft(s[4:facility], " ") == "" && s[facility] == ':' &&
-		r != "" && s[facility+1+level:facility+level+4] == ": [" {
+		strings.TrimLeft(r[:facility-len("kern")], " ") == "" && s[facility] == ':' &&
+		s[facility+1+level:facility+level+4] == ": [" {
 		return s[facility+level+3:], true
 	}
 	return "", false
@@ -94,12 +94,7 @@ func cutJournal(s string) (string, bool) {
 	if i < 0 || s[0] == '[' || s[0] == ' ' {
 		return "", false
 	}
-	rest := s[i+len(" kernel: "):]
-	if !strings.HasPrefix(rest, "[") {
-		rest = " " + rest // a text without a time stamp keeps all of its blanks
-		return rest[1:], true
-	}
-	return rest, true
+	return s[i+len(" kernel: "):], true
 }
 
 // cutTime removes "[   12.345678]".
