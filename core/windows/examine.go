@@ -2,6 +2,7 @@ package windows
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"coredrop/core/fault"
@@ -130,6 +131,9 @@ func (f *finder) symbolsOf(img *pe.Image) symbols {
 	}
 	sym := symbols{asked: true}
 	file, from, err := f.o.Symbols.PDB(f.ctx, *cv)
+	if err == nil && file == nil {
+		err = fault.New(fault.SymbolsNotFound, "")
+	}
 	if err == nil && !file.Matches(cv.GUID, cv.Age) {
 		err = fault.New(fault.SymbolsMismatch, "the PDB from %s belongs to another build: %s is needed", from, cv.Key())
 	}
@@ -201,16 +205,16 @@ func (f *finder) crossCheck(c *found, inMemory *judged, all []mem.VA) {
 	if inMemory == nil {
 		return
 	}
-	for _, va := range all {
-		if va != c.block.VA {
-			continue
-		}
-		if inMemory.block.VA == va && !bytes.Equal(inMemory.block.Plain, c.block.Plain) {
+	if inMemory.block.VA == c.block.VA {
+		if !bytes.Equal(inMemory.block.Plain, c.block.Plain) {
 			c.warnings = append(c.warnings, fault.Warn(fault.SymbolsDisagree,
 				"the PDB's variables decode the debugger block at %v otherwise than known plaintext does: its module list would be at %v and at %v; the PDB's was used",
-				va, c.block.ModuleList(), inMemory.block.ModuleList()))
+				c.block.VA, c.block.ModuleList(), inMemory.block.ModuleList()))
 		}
 		return
+	}
+	if slices.Contains(all, c.block.VA) && c.contradictions <= inMemory.contradictions {
+		return // the image holds two, and the PDB says which one counts
 	}
 	c.warnings = append(c.warnings, fault.Warn(fault.SymbolsDisagree,
 		"the PDB has the debugger block at %v, the search in memory (%s) found one at %v; the PDB's was used",

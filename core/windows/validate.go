@@ -194,18 +194,27 @@ func checkContext(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 	if err != nil {
 		return err
 	}
-	_, err = contextOf(s, mem.VA(prcb), k)
+	if _, err = contextOf(s, mem.VA(prcb), k); errors.Is(err, errNoOffset) {
+		return nil
+	}
 	return err
 }
 
-var errNoContext = errors.New("no context record is allocated")
+var (
+	errNoContext = errors.New("no context record is allocated")
+	errNoOffset  = errors.New("the debugger block does not say where the context record is")
+)
 
 // contextOf gives the address of a processor's context record and checks that
 // all of it is mapped. Windows 7 and later keep a pointer in the KPRCB, earlier
 // releases the record itself (FORMATS.md section 11.2).
 func contextOf(s *paging.Space, prcb mem.VA, k KDBG) (mem.VA, error) {
-	va := prcb + mem.VA(k.ProcStateContext())
-	if off := k.PrcbContext(); k.Size >= kdSizeWithContext {
+	off, inside := k.PrcbContext(), k.ProcStateContext()
+	if off == 0 && inside == 0 {
+		return 0, errNoOffset
+	}
+	va := prcb + mem.VA(inside)
+	if off != 0 {
 		p, err := s.Uint64(prcb + mem.VA(off))
 		if err != nil {
 			return 0, err
