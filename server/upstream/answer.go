@@ -1,0 +1,115 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+
+	"coredrop/core/fault"
+	"coredrop/core/progress"
+	"coredrop/core/symstore"
+)
+
+// The first bytes of the files a symbol server may give (LLVM's MsfFormat
+// documentation; the cabinet signature of [MS-CAB]).
+const (
+	msfMagic = "Microsoft C/C++ MSF 7.00\r\n\x1aDS"
+	cabMagic = "MSCF"
+)
+
+const copyBlock = 128 << 10
+
+// checkStatus gives the meaning of a status code.
+func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
+	switch s := resp.StatusCode; {
+	case s == http.StatusOK:
+		return nil
+	case s == http.StatusNotFound || s == http.StatusGone:
+		return fault.New(fault.SymbolsNotFound, "%s does not have %s", c.Host(), k)
+	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+		busy := fault.New(fault.ServerBusy, "%s is busy (status %d)", c.Host(), s)
+		if after := resp.Header.Get("Retry-After"); after != "" && len(after) < 40 {
+			busy.Hint("the server says: retry after %q", after)
+		}
+		return busy
+	default:
+		return c.manual(k, fault.New(fault.SymbolsOffline, "%s refused %s with status %d", c.Host(), k, s))
+	}
+}
+
+// copy passes the body on once it has turned out to be a PDB.
+func (c *Client) copy(w io.Writer, body io.Reader, k symstore.Key, announced, limit int64, report progress.Func) (int64, error) {
+	block := make([]byte, copyBlock)
+	n, err := io.ReadFull(body, block[:len(msfMagic)])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, err
+	}
+	switch head := block[:n]; {
+	case bytes.HasPrefix(head, []byte(cabMagic)):
+		return 0, fault.New(fault.SymbolsCompressed, "%s gave a compressed %s (CAB)", c.Host(), k.Name)
+	case int64(n) < announced && n < len(msfMagic):
+		return 0, fault.New(fault.SymbolsOffline, "%s ended %s after %d of %d bytes", c.Host(), k.Name, n, announced)
+	case string(head) != msfMagic:
+		return 0, fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not a PDB", c.Host(), k.Name).Hint("the address asked: %s", c.KeyURL(k))
+	}
+	var done int64
+	for {
+		if _, err := w.Write(block[:n]); err != nil {
+			return done, fault.Wrap(err, fault.SymbolsUnreadable, "could not store %s: %v", k.Name, err)
+		}
+		done += int64(n)
+		if report != nil {
+			report("fetching "+k.Name, done, announced)
+		}
+		if done > limit {
+			return done, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than a PDB may have", c.Host(), k.Name)
+		}
+		n, err = body.Read(block)
+		if n == 0 && errors.Is(err, io.EOF) {
+			break
+		}
+		if n == 0 && err != nil {
+			return done, fmt.Errorf("after %d of %d bytes: %w", done, announced, err)
+		}
+	}
+	if announced > 0 && done != announced {
+		return done, fault.New(fault.SymbolsOffline, "%s ended %s after %d of %d bytes", c.Host(), k.Name, done, announced)
+	}
+	return done, nil
+}
+
+// offline puts network trouble in words. The text of net/http names the whole
+// URL, with the signed query of a blob store: only the reason is taken.
+func (c *Client) offline(ctx context.Context, k symstore.Key, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		if errors.Is(cause, errStalled) || errors.Is(cause, errTooSlow) {
+			return c.manual(k, fault.Wrap(cause, fault.SymbolsOffline, "%s did not give %s: %v", c.Host(), k.Name, cause))
+		}
+		return fault.Wrap(cause, fault.Cancelled, "")
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	var refused *errRedirect
+	if errors.As(err, &refused) {
+		return fault.Wrap(err, fault.SymbolsOffline, "%s answered with %v", c.Host(), refused)
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "the host %s was not found", dns.Name))
+	}
+	return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "could not get %s from %s: %v", k.Name, c.Host(), err))
+}
+
+// manual adds the way that always works: fetch the file by hand.
+func (c *Client) manual(k symstore.Key, f *fault.Error) *fault.Error {
+	return f.Hint("download %s by other means and save it as STORE/%s, then use -symbols STORE", c.KeyURL(k), k)
+}
+
+func dialer() *net.Dialer { return &net.Dialer{Timeout: connectTimeout, KeepAlive: idleTimeout} }

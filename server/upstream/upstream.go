@@ -1,0 +1,242 @@
+// Package upstream fetches PDBs from symbol servers over https: for the command
+// line, which asks on its user's account, and for the page's server, which asks
+// on its own. It holds the policy (schemes, redirects, limits, time) and does
+// not store: a download is handed over complete and verified, or not at all.
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"coredrop/core/fault"
+	"coredrop/core/progress"
+	"coredrop/core/symstore"
+)
+
+// Microsoft is the public symbol server for Windows.
+const Microsoft = "https://msdl.microsoft.com/download/symbols"
+
+// BlobHosts is the suffix of the hosts that Microsoft's server redirects to.
+// Firewalls that allow one and forget the other break the download.
+const BlobHosts = ".blob.core.windows.net"
+
+// Limits, with what they protect from:
+const (
+	maxRedirects   = 3
+	maxFile        = 2 << 30          // kernel PDBs have about 11 MB; this stops a server that never ends
+	headerTimeout  = 15 * time.Second // a server that accepts and says nothing
+	idleTimeout    = 30 * time.Second // a transfer that stalls
+	totalTimeout   = 10 * time.Minute // 11 MB over 20 KB/s
+	connectTimeout = 5 * time.Second
+)
+
+// Client asks one symbol server. Only URL is needed; it is safe for concurrent
+// use once its fields are set.
+type Client struct {
+	// URL is the server's base, before /NAME/ID/NAME. It must be https, unless
+	// AllowHTTP is set.
+	URL string
+	// AllowHTTP permits a base of http, for a server on a trusted network; its
+	// redirects may then be http too.
+	AllowHTTP bool
+	// RedirectHosts lists where the server may redirect to besides its own
+	// host: a name, or a suffix that begins with a dot. Nil: BlobHosts.
+	RedirectHosts []string
+	// UserAgent is sent as it is. Empty: "coredrop".
+	UserAgent string
+	// Transport makes the connections. Nil: one that honours HTTPS_PROXY and
+	// NO_PROXY, never decompresses and has the time limits of this package.
+	Transport http.RoundTripper
+	// MaxBytes is the largest file that is taken. 0: 2 GiB.
+	MaxBytes int64
+	// IdleTimeout ends a transfer in which no byte arrived for so long.
+	// 0: 30 seconds.
+	IdleTimeout time.Duration
+	// TotalTimeout ends a transfer that takes longer in all. 0: 10 minutes.
+	TotalTimeout time.Duration
+
+	once   sync.Once
+	client *http.Client
+	base   *url.URL
+	err    error
+}
+
+// NewTransport makes the transport that a Client without one uses.
+func NewTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = dialer().DialContext
+	t.TLSHandshakeTimeout = 2 * connectTimeout
+	t.ResponseHeaderTimeout = headerTimeout
+	// Go would unzip silently and drop Content-Length with it: the one thing
+	// that tells a whole body from a cut one, and that progress is made of.
+	t.DisableCompression = true
+	return t
+}
+
+// Check reports whether the address can be used, as a *fault.Error with the code
+// bad-option; it asks nobody. Without it the first fetch says so.
+func (c *Client) Check() error { return c.prepare() }
+
+// prepare checks the fields once.
+func (c *Client) prepare() error {
+	c.once.Do(func() {
+		c.base, c.err = url.Parse(c.URL)
+		if c.err != nil || c.base.Host == "" || !c.allowedScheme(c.base.Scheme) || c.base.RawQuery != "" || c.base.User != nil {
+			c.err = fault.New(fault.BadOption, "the symbol server's address %q is not an https URL", c.URL)
+			return
+		}
+		t := c.Transport
+		if t == nil {
+			t = NewTransport()
+		}
+		c.client = &http.Client{Transport: t, CheckRedirect: c.checkRedirect}
+	})
+	return c.err
+}
+
+func (c *Client) allowedScheme(s string) bool {
+	return s == "https" || s == "http" && c.AllowHTTP
+}
+
+// errRedirect is a redirect that the policy refuses; it names the host only,
+// since the query of a blob URL is a signature.
+type errRedirect struct{ text string }
+
+func (e *errRedirect) Error() string { return e.text }
+
+// checkRedirect is the fence: which hosts are contacted is decided here and by
+// URL, whatever a server answers.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return &errRedirect{fmt.Sprintf("more than %d redirects", maxRedirects)}
+	}
+	from := via[len(via)-1].URL
+	if !c.allowedScheme(req.URL.Scheme) || from.Scheme == "https" && req.URL.Scheme != "https" {
+		return &errRedirect{fmt.Sprintf("a redirect to %s:, which is not https", req.URL.Scheme)}
+	}
+	if !c.allowedHost(req.URL) {
+		return &errRedirect{fmt.Sprintf("a redirect to %s, a host that is not on the list", req.URL.Hostname())}
+	}
+	// The page before a redirect is nobody's business.
+	req.Header.Del("Referer")
+	return nil
+}
+
+func (c *Client) allowedHost(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	if strings.EqualFold(u.Host, c.base.Host) {
+		return true
+	}
+	list := c.RedirectHosts
+	if list == nil {
+		list = []string{BlobHosts}
+	}
+	for _, allowed := range list {
+		allowed = strings.ToLower(allowed)
+		if host == allowed || strings.HasPrefix(allowed, ".") && strings.HasSuffix(host, allowed) && len(host) > len(allowed) {
+			return true
+		}
+	}
+	return false
+}
+
+// KeyURL is the address that Fetch asks for a key.
+func (c *Client) KeyURL(k symstore.Key) string {
+	return strings.TrimRight(c.URL, "/") + "/" + path.Join(url.PathEscape(k.Name), url.PathEscape(k.ID), url.PathEscape(k.Name))
+}
+
+// Host names the server for messages.
+func (c *Client) Host() string {
+	if c.prepare() != nil {
+		return c.URL
+	}
+	return c.base.Hostname()
+}
+
+// Fetch copies the file of a key to w and gives its length. Nothing is written
+// before the first bytes are those of a PDB, but w must be thrown away when
+// Fetch fails, and its content must be verified when it does not: see
+// Download. Errors are *fault.Error: symbols-not-found, server-busy,
+// symbols-not-a-pdb, symbols-compressed, symbols-offline (any network trouble),
+// bad-option (the address).
+func (c *Client) Fetch(ctx context.Context, k symstore.Key, w io.Writer, report progress.Func) (int64, error) {
+	if err := c.prepare(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	total := time.AfterFunc(orDefault(c.TotalTimeout, totalTimeout), func() { cancel(errTooSlow) })
+	defer total.Stop()
+	idle := orDefault(c.IdleTimeout, idleTimeout)
+	stall := time.AfterFunc(idle, func() { cancel(errStalled) })
+	defer stall.Stop()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.KeyURL(k), nil)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.BadOption, "the symbol server's address %q is not an https URL", c.URL)
+	}
+	req.Header.Set("User-Agent", c.UserAgent)
+	if c.UserAgent == "" {
+		req.Header.Set("User-Agent", "coredrop")
+	}
+	req.Header.Set("Accept", "application/octet-stream, */*;q=0.1")
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return 0, c.offline(ctx, k, err)
+	}
+	defer resp.Body.Close()
+	if err := c.checkStatus(k, resp); err != nil {
+		return 0, err
+	}
+	limit := c.MaxBytes
+	if limit <= 0 {
+		limit = maxFile
+	}
+	if resp.ContentLength > limit {
+		return 0, fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", c.Host(), resp.ContentLength, k.Name)
+	}
+	body := &watched{r: resp.Body, moved: func() { stall.Reset(idle) }}
+	n, err := c.copy(w, body, k, max(resp.ContentLength, 0), limit, report)
+	if err != nil {
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return n, err
+		}
+		return n, c.offline(ctx, k, err)
+	}
+	return n, nil
+}
+
+var (
+	errStalled = errors.New("no data arrived for too long")
+	errTooSlow = errors.New("the download took too long")
+)
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// watched restarts the stall clock with every read that brings something.
+type watched struct {
+	r     io.Reader
+	moved func()
+}
+
+func (r *watched) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if n > 0 {
+		r.moved()
+	}
+	return n, err
+}

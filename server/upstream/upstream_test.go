@@ -1,0 +1,398 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hack-pad/hackpadfs/mem"
+
+	"coredrop/core/demo"
+	"coredrop/core/fault"
+	"coredrop/core/symstore"
+)
+
+// pdbBytes gives the demo's PDB and its key.
+func pdbBytes(t *testing.T) ([]byte, symstore.Key) {
+	t.Helper()
+	data, err := demo.PDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := symstore.ParseKey(demo.PDBKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data, key
+}
+
+// serve starts an https server and gives a client that trusts it.
+func serve(t *testing.T, h http.HandlerFunc) (*httptest.Server, *Client) {
+	t.Helper()
+	s := httptest.NewTLSServer(h)
+	t.Cleanup(s.Close)
+	transport := NewTransport()
+	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+	transport.Proxy = nil
+	t.Cleanup(transport.CloseIdleConnections)
+	return s, &Client{URL: s.URL + "/symbols", Transport: transport}
+}
+
+// wantCode fails unless err has the code.
+func wantCode(t *testing.T, err error, code fault.Code) {
+	t.Helper()
+	if !fault.Is(err, code) {
+		t.Fatalf("got error %v, want code %s", err, code)
+	}
+}
+
+// noTemps fails when a download was left in dir.
+func noTemps(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("%s was left behind", e.Name())
+	}
+}
+
+func TestDownloadAsksForTheKeyAndVerifies(t *testing.T) {
+	data, key := pdbBytes(t)
+	var asked, agent, encoding string
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked, agent, encoding = r.URL.Path, r.UserAgent(), r.Header.Get("Accept-Encoding")
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data)
+	})
+	c.UserAgent = "coredrop/test"
+	dir := t.TempDir()
+	var last, total int64
+	f, err := c.Download(t.Context(), key, dir, func(_ string, done, of int64) { last, total = done, of })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size())); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("the download differs from what was served: %v", err)
+	}
+	if want := "/symbols/" + demo.PDBKey; asked != want {
+		t.Errorf("asked for %s, want %s", asked, want)
+	}
+	if agent != "coredrop/test" || encoding != "" {
+		t.Errorf("User-Agent %q, Accept-Encoding %q", agent, encoding)
+	}
+	if last != int64(len(data)) || total != int64(len(data)) {
+		t.Errorf("progress ended at %d of %d, want %d", last, total, len(data))
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	noTemps(t, dir)
+}
+
+func TestIntoPublishes(t *testing.T) {
+	data, key := pdbBytes(t)
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) })
+	files, err := mem.NewFS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := symstore.NewFS(files)
+	if err := c.Into(t.Context(), store, key, nil); err != nil {
+		t.Fatal(err)
+	}
+	f, err := store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.Size() != int64(len(data)) {
+		t.Errorf("the store has %d bytes, want %d", f.Size(), len(data))
+	}
+}
+
+func TestBadAnswersHaveCodesAndLeaveNothing(t *testing.T) {
+	data, key := pdbBytes(t)
+	other, err := symstore.ParseKey("ntkrnlmp.pdb/00000000000000000000000000000001A/ntkrnlmp.pdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(code)
+		}
+	}
+	body := func(b []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { w.Write(b) }
+	}
+	chunked := func(b []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			w.Write(b)
+		}
+	}
+	cases := []struct {
+		name   string
+		key    symstore.Key
+		answer http.HandlerFunc
+		code   fault.Code
+		say    string
+	}{
+		{"not found", key, status(404), fault.SymbolsNotFound, "does not have"},
+		{"gone", key, status(410), fault.SymbolsNotFound, "does not have"},
+		{"too many requests", key, status(429), fault.ServerBusy, "429"},
+		{"unavailable", key, status(503), fault.ServerBusy, "503"},
+		{"forbidden", key, status(403), fault.SymbolsOffline, "403"},
+		{"broken", key, status(500), fault.SymbolsOffline, "500"},
+		{"web page", key, body([]byte("<!DOCTYPE html><title>Sign in</title>" + strings.Repeat(" ", 4000))), fault.SymbolsNotAPDB, "not a PDB"},
+		{"short web page", key, body([]byte("<html>")), fault.SymbolsNotAPDB, "not a PDB"},
+		{"empty", key, body(nil), fault.SymbolsNotAPDB, "not a PDB"},
+		{"cabinet", key, body([]byte("MSCF\x00\x00\x00\x00" + strings.Repeat("x", 100))), fault.SymbolsCompressed, "CAB"},
+		{"other build", other, body(data), fault.SymbolsMismatch, ""},
+		{"cut with length", key, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			w.Write(data[:len(data)/2])
+		}, fault.SymbolsOffline, ""},
+		{"cut in the magic", key, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			w.Write(data[:10])
+		}, fault.SymbolsOffline, ""},
+		{"cut without length", key, chunked(data[:len(data)/2]), fault.PDBDamaged, ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, client := serve(t, c.answer)
+			dir := t.TempDir()
+			f, err := client.Download(t.Context(), c.key, dir, nil)
+			wantCode(t, err, c.code)
+			if f != nil {
+				t.Error("a file came with the error")
+			}
+			if !strings.Contains(err.Error(), c.say) {
+				t.Errorf("%q does not say %q", err, c.say)
+			}
+			noTemps(t, dir)
+		})
+	}
+}
+
+func TestNetworkTroubleIsOffline(t *testing.T) {
+	_, key := pdbBytes(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := l.Addr().String()
+	l.Close()
+	c := &Client{URL: "https://" + dead, Transport: &http.Transport{}}
+	_, err = c.Download(t.Context(), key, t.TempDir(), nil)
+	wantCode(t, err, fault.SymbolsOffline)
+	hints := strings.Join(fault.As(err).Remedy(), "\n")
+	if !strings.Contains(hints, "https://"+dead+"/"+demo.PDBKey) {
+		t.Errorf("no way to fetch by hand among the hints:\n%s", hints)
+	}
+	// A certificate that nobody vouches for is trouble too, not a reason to go on.
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake is meant to fail
+	s.StartTLS()
+	defer s.Close()
+	c = &Client{URL: s.URL, Transport: &http.Transport{}}
+	_, err = c.Download(t.Context(), key, t.TempDir(), nil)
+	wantCode(t, err, fault.SymbolsOffline)
+}
+
+func TestAddressMustBeHTTPS(t *testing.T) {
+	_, key := pdbBytes(t)
+	for _, address := range []string{"http://example.org/symbols", "ftp://example.org", "symbols", "https://", "https://user:secret@example.org/", "https://example.org/?q=1", "https://a b/"} {
+		_, err := (&Client{URL: address}).Download(t.Context(), key, t.TempDir(), nil)
+		wantCode(t, err, fault.BadOption)
+	}
+}
+
+func TestPlainHTTPOnlyWhenAllowed(t *testing.T) {
+	data, key := pdbBytes(t)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(data) }))
+	defer s.Close()
+	c := &Client{URL: s.URL, AllowHTTP: true, Transport: &http.Transport{}}
+	f, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+func TestStalledTransferEnds(t *testing.T) {
+	data, key := pdbBytes(t)
+	release := make(chan struct{})
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data[:1000])
+		w.(http.Flusher).Flush()
+		<-release
+	})
+	defer close(release)
+	c.IdleTimeout = 50 * time.Millisecond
+	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	wantCode(t, err, fault.SymbolsOffline)
+	if !strings.Contains(err.Error(), errStalled.Error()) {
+		t.Errorf("%q does not say that it stalled", err)
+	}
+}
+
+func TestEndlessTransferEnds(t *testing.T) {
+	data, key := pdbBytes(t)
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for {
+			if _, err := w.Write(data); err != nil {
+				return
+			}
+		}
+	})
+	c.MaxBytes = 1 << 20
+	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	wantCode(t, err, fault.SymbolsNotAPDB)
+}
+
+func TestCancelEndsTheTransfer(t *testing.T) {
+	data, key := pdbBytes(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data[:1000])
+		w.(http.Flusher).Flush()
+		cancel()
+		<-release
+	})
+	defer close(release)
+	dir := t.TempDir()
+	_, err := c.Download(ctx, key, dir, nil)
+	wantCode(t, err, fault.Cancelled)
+	noTemps(t, dir)
+}
+
+// redirecting gives a client of a server that redirects to a second one.
+func redirecting(t *testing.T, to func(second *url.URL) string) (*Client, *int, symstore.Key) {
+	t.Helper()
+	data, key := pdbBytes(t)
+	reached := 0
+	second := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		if r.Referer() != "" {
+			t.Errorf("Referer %q was sent on", r.Referer())
+		}
+		w.Write(data)
+	}))
+	t.Cleanup(second.Close)
+	address, err := url.Parse(second.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, to(address), http.StatusFound)
+	})
+	// Names lead to the second server; its certificate is for example.com.
+	transport := c.Transport.(*http.Transport)
+	plain := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if strings.HasSuffix(addr, ".com:443") || strings.HasSuffix(addr, ".com:80") {
+			addr = address.Host
+		}
+		return plain(ctx, network, addr)
+	}
+	return c, &reached, key
+}
+
+func TestRedirectToAnAllowedHostIsFollowed(t *testing.T) {
+	c, reached, key := redirecting(t, func(*url.URL) string { return "https://store.example.com/blob?sig=secret" })
+	c.RedirectHosts = []string{".example.com"}
+	// httptest's certificate names example.com and *.example.com.
+	f, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if *reached != 1 {
+		t.Errorf("the second host was reached %d times", *reached)
+	}
+}
+
+func TestRedirectsElsewhereAreRefused(t *testing.T) {
+	cases := map[string]struct {
+		hosts []string
+		to    func(*url.URL) string
+	}{
+		"host not listed":           {nil, func(*url.URL) string { return "https://store.example.com/blob?sig=secret" }},
+		"same address, other port":  {nil, func(u *url.URL) string { return u.String() + "/blob?sig=secret" }},
+		"suffix without its dot":    {[]string{".example.com"}, func(*url.URL) string { return "https://evilexample.com/blob?sig=secret" }},
+		"the suffix as a host":      {[]string{".example.com"}, func(*url.URL) string { return "https://.example.com/blob?sig=secret" }},
+		"suffix in front":           {[]string{"example.com"}, func(*url.URL) string { return "https://example.com.evil.com/?sig=secret" }},
+		"http":                      {[]string{"example.com"}, func(*url.URL) string { return "http://example.com/blob?sig=secret" }},
+		"another protocol entirely": {[]string{"example.com"}, func(*url.URL) string { return "ftp://example.com/blob?sig=secret" }},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, reached, key := redirecting(t, test.to)
+			c.RedirectHosts = test.hosts
+			_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+			wantCode(t, err, fault.SymbolsOffline)
+			if *reached != 0 {
+				t.Error("the second host was contacted")
+			}
+			if text := err.Error() + strings.Join(fault.As(err).Remedy(), ""); strings.Contains(text, "secret") {
+				t.Errorf("the signed query is in the message: %s", text)
+			}
+		})
+	}
+}
+
+func TestRedirectsInCirclesEnd(t *testing.T) {
+	_, key := pdbBytes(t)
+	asked := 0
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.Redirect(w, r, fmt.Sprintf("/again/%d", asked), http.StatusFound)
+	})
+	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	wantCode(t, err, fault.SymbolsOffline)
+	if asked != maxRedirects+1 {
+		t.Errorf("%d requests, want %d", asked, maxRedirects+1)
+	}
+}
+
+func TestNoPlaceForTheDownload(t *testing.T) {
+	data, key := pdbBytes(t)
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) })
+	_, err := c.Download(t.Context(), key, filepath.Join(t.TempDir(), "none"), nil)
+	wantCode(t, err, fault.SymbolsUnreadable)
+	_, err = c.Fetch(t.Context(), key, fullDisk{}, nil)
+	wantCode(t, err, fault.SymbolsUnreadable)
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, os.ErrInvalid }
+
+func TestProxyIsHonoured(t *testing.T) {
+	// http.ProxyFromEnvironment reads the environment once per process, so the
+	// transport is asked for its function instead.
+	if NewTransport().Proxy == nil {
+		t.Error("HTTPS_PROXY is not looked at")
+	}
+	if !NewTransport().DisableCompression {
+		t.Error("answers would be unzipped on the way")
+	}
+}
