@@ -30,7 +30,10 @@ type command struct {
 // function and not a variable because the commands' own help refers to it.
 func commands() []command {
 	return []command{
+		{"convert", "[flags] CORE OUT.dmp", "make the crash dump of a Windows guest's core", runConvert},
+		{"info", "[flags] CORE", "what a file is and whether it can be converted; no network", runInfo},
 		{"kcsan", "[-json] CORE|LOG", "race reports of a Linux core or a kernel log", runKCSAN},
+		{"get", "[flags] -o STORE CORE|KEY...", "fetch a kernel's PDB into a symbol store", runGet},
 	}
 }
 

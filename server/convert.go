@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"coredrop/core"
+	"coredrop/core/demo"
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/windows"
+)
+
+const convertUsage = `usage: coredrop convert [flags] CORE OUT.dmp
+       coredrop convert [flags] -demo OUT.dmp
+
+Makes the crash dump of a Windows guest's memory core. The core is only read;
+OUT.dmp is replaced only by a complete dump. Without the kernel's PDB the
+debugger block is searched in memory, so -symbols none works for most cores.
+
+`
+
+// convertFlags are the flags of convert.
+type convertFlags struct {
+	symbols, compat, kind string
+	json, verbose, demo   bool
+}
+
+func (o *convertFlags) set() *flag.FlagSet {
+	set := flag.NewFlagSet("convert", flag.ContinueOnError)
+	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
+	set.StringVar(&o.compat, "compat", "", "write what another `tool` writes, byte for byte: elf2dmp")
+	set.StringVar(&o.kind, "type", "", "full or bitmap (default: full, bitmap when the memory has too many runs): the `kind` of dump")
+	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
+	set.BoolVar(&o.verbose, "v", false, "print each step with the values found, on stderr")
+	set.BoolVar(&o.demo, "demo", false, "convert the built-in demo core; no network")
+	return set
+}
+
+// check gives what is wrong with the arguments, "" if nothing.
+func (o *convertFlags) check(args []string) string {
+	want, names := 2, "a core and the name of the dump"
+	if o.demo {
+		want, names = 1, "the name of the dump"
+	}
+	switch {
+	case len(args) != want:
+		return fmt.Sprintf("convert needs %s", names)
+	case o.compat != "" && o.compat != "elf2dmp":
+		return fmt.Sprintf("-compat knows elf2dmp, not %q", o.compat)
+	case o.kind != "" && o.kind != "full" && o.kind != "bitmap":
+		return fmt.Sprintf("-type is full or bitmap, not %q", o.kind)
+	case o.compat != "" && o.kind == "bitmap":
+		return "elf2dmp writes full dumps only: -compat and -type bitmap exclude each other"
+	}
+	return ""
+}
+
+// runConvert is coredrop convert.
+func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	var o convertFlags
+	set := o.set()
+	if code, done := parse(set, args, convertUsage, stdout, stderr); done {
+		return code
+	}
+	if wrong := o.check(set.Args()); wrong != "" {
+		return usageError(stderr, "convert", "%s", wrong)
+	}
+	t := newTerminal(stderr, o.verbose)
+	j, err := o.prepare(set.Args(), t)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	defer j.close()
+	summary, err := j.run(ctx)
+	t.clear()
+	if o.json && summary != nil {
+		if err != nil && summary.Error == nil {
+			summary.Fail(err) // the output's error: the core knows nothing of it
+		}
+		if err := printJSON(stdout, summary); err != nil {
+			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
+		}
+	}
+	if summary != nil {
+		warn(stderr, summary.Warnings)
+	}
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if !o.json {
+		describe(stdout, summary)
+		fmt.Fprintf(stdout, "written: %s\n", oneLine(j.out.path))
+		fmt.Fprintln(stdout, "next: open it in WinDbg, then: .symfix; .reload; !analyze -v")
+	}
+	return exitDone
+}
+
+// conversion is what convert works on.
+type conversion struct {
+	source    machine.Source
+	bytes     io.ReaderAt  // what source ranges of the image are read from
+	unchanged func() error // asked before the dump gets its name
+	out       *output
+	options   core.Options
+	resolver  *resolver // nil: none
+	close     func()
+}
+
+// prepare opens the input, and refuses an output that cannot be, before any
+// work is done.
+func (o *convertFlags) prepare(args []string, t *terminal) (*conversion, error) {
+	j := &conversion{close: func() {}, unchanged: func() error { return nil }}
+	var info fs.FileInfo
+	if o.demo {
+		data, err := demo.Core()
+		if err != nil {
+			return nil, err
+		}
+		r := bytes.NewReader(data)
+		j.bytes = r
+		j.source = machine.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
+	} else {
+		in, err := openInput(args[0])
+		if err != nil {
+			return nil, err
+		}
+		info = in.info
+		j.bytes, j.source, j.unchanged, j.close = in.file, in.source(), in.unchanged, in.close
+	}
+	out, err := newOutput(args[len(args)-1], info)
+	if err != nil {
+		j.close()
+		return nil, err
+	}
+	j.out = out
+	j.options = core.Options{Compat: o.compat != "", Type: o.kind, CacheBytes: cacheBytes, Sink: t.sink()}
+	j.options.Symbols = o.chooseSymbols(j, t)
+	return j, nil
+}
+
+// chooseSymbols gives who is asked for the PDB; the demo brings its own.
+func (o *convertFlags) chooseSymbols(j *conversion, t *terminal) windows.Symbols {
+	switch {
+	case o.symbols == "" && o.demo:
+		return demoSymbols{}
+	case o.symbols == "":
+		o.symbols = defaultSymbolPath()
+	}
+	if o.symbols == noSymbols {
+		return nil
+	}
+	j.resolver = newResolver(o.symbols, t.sink())
+	return j.resolver
+}
+
+// run describes the dump and writes it.
+func (j *conversion) run(ctx context.Context) (*core.Summary, error) {
+	image, summary, err := core.Convert(ctx, j.source, j.options)
+	if j.resolver != nil {
+		defer j.resolver.close()
+		if summary != nil {
+			summary.Warnings = append(summary.Warnings, j.resolver.warnings...)
+		}
+	}
+	if err != nil {
+		return summary, err
+	}
+	return summary, j.out.write(ctx, image, j.bytes, j.unchanged, j.options.Sink)
+}
+
+// cacheBytes is the budget of the page cache. A conversion reads a few hundred
+// pages more than once and the rest never, so more would only cost memory.
+const cacheBytes = 8 << 20

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// corpus gives the path of something in the directory of real cores, or skips.
+func corpus(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("COREDROP_CORPUS")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared", "corpus")
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("real cores are not here (set COREDROP_CORPUS): %v", err)
+	}
+	return path
+}
+
+// unpack unpacks a core of the corpus to dir, with holes for zeros.
+func unpack(t testing.TB, name, dir string) string {
+	t.Helper()
+	in, err := os.Open(corpus(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	z, err := zstd.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	path := filepath.Join(dir, "core.elf")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	block := make([]byte, 64<<10)
+	var size int64
+	for {
+		n, err := io.ReadFull(z, block)
+		if n > 0 && !allZero(block[:n]) {
+			if _, err := out.WriteAt(block[:n], size); err != nil {
+				t.Fatal(err)
+			}
+		}
+		size += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// buildBinary builds the program as it is shipped.
+func buildBinary(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "coredrop")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// TestLargeCoreNeedsLittleMemoryAndDisk converts 4.8 GB of mostly zeros.
+func TestLargeCoreNeedsLittleMemoryAndDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("unpacks 4.8 GB")
+	}
+	store := corpus(t, "symbols")
+	core := unpack(t, "windows/05-hole3g/core.elf.zst", t.TempDir())
+	binary := buildBinary(t)
+	for name, args := range map[string][]string{
+		"with the PDB": {"-symbols", store},
+		"without":      {"-symbols", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out.dmp")
+			cmd := exec.Command(binary, append(append([]string{"convert", "-json"}, args...), core, out)...)
+			text, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			var summary struct {
+				Dump struct{ Bytes int64 }
+			}
+			if err := json.Unmarshal(text, &summary); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(out)
+			if err != nil || info.Size() != summary.Dump.Bytes || info.Size() < 4<<30 {
+				t.Errorf("the dump has %d bytes, the summary says %d: %v", info.Size(), summary.Dump.Bytes, err)
+			}
+			peak := peakMemory(t, cmd.ProcessState)
+			t.Logf("peak memory %.1f MiB", float64(peak)/(1<<20))
+			if peak > 64<<20 {
+				t.Errorf("peak memory %d bytes, more than 64 MiB", peak)
+			}
+			if in, got := used(t, core), used(t, out); got > in+in/4+1<<20 {
+				t.Errorf("the dump takes %d bytes of disk, the core %d", got, in)
+			}
+		})
+	}
+}
+
+// TestCorpusByCommandLine converts each real core and looks at what is said;
+// the bytes of the dumps are compared in core.
+func TestCorpusByCommandLine(t *testing.T) {
+	store := corpus(t, "symbols")
+	cases, err := filepath.Glob(filepath.Join(corpus(t, "windows"), "*", "core.elf.zst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range cases {
+		name := filepath.Base(filepath.Dir(path))
+		if name == "05-hole3g" {
+			continue // has a test of its own
+		}
+		t.Run(name, func(t *testing.T) {
+			var truth struct {
+				Expect struct {
+					PDB struct {
+						Key string `json:"symbol_key"`
+					} `json:"pdb"`
+					KernelBase any `json:"kernel_base"`
+				} `json:"expect"`
+			}
+			raw, err := os.ReadFile(filepath.Join(filepath.Dir(path), "truth.json"))
+			if err == nil {
+				err = json.Unmarshal(raw, &truth)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			core := unpack(t, "windows/"+name+"/core.elf.zst", dir)
+			out := filepath.Join(dir, "out.dmp")
+			var stdout, stderr strings.Builder
+			if code := run(t.Context(), []string{"convert", "-json", "-v", "-symbols", store, core, out}, nil, &stdout, &stderr); code != exitDone {
+				t.Fatalf("exit code %d\n%s", code, &stderr)
+			}
+			var summary struct {
+				Symbols struct{ Status, Key string }
+				Dump    struct {
+					Bytes    int64
+					Verified bool
+				}
+			}
+			if err := json.Unmarshal([]byte(stdout.String()), &summary); err != nil {
+				t.Fatal(err)
+			}
+			if summary.Symbols.Status != "found" || !strings.Contains(strings.ToUpper(summary.Symbols.Key), strings.ToUpper(truth.Expect.PDB.Key)) {
+				t.Errorf("symbols %+v, want %s", summary.Symbols, truth.Expect.PDB.Key)
+			}
+			info, err := os.Stat(out)
+			if err != nil || info.Size() != summary.Dump.Bytes {
+				t.Errorf("the file is not as long as the summary says (%d): %v", summary.Dump.Bytes, err)
+			}
+			if !summary.Dump.Verified {
+				t.Errorf("not verified:\n%s", &stderr)
+			}
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+
+	"coredrop/core"
+	"coredrop/core/fault"
+)
+
+const infoUsage = `usage: coredrop info [flags] CORE
+
+Says what a file is and whether it can be converted. Reads headers and a few
+hundred pages; uses no network unless -symbols names a server. Exit code 0 for
+every file that is recognised, also where it cannot be converted.
+
+`
+
+// runInfo is coredrop info.
+func runInfo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	set := flag.NewFlagSet("info", flag.ContinueOnError)
+	asJSON := set.Bool("json", false, "print the summary as JSON")
+	path := set.String("symbols", noSymbols, "symbol `path` as of convert")
+	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
+	if code, done := parse(set, args, infoUsage, stdout, stderr); done {
+		return code
+	}
+	if set.NArg() != 1 {
+		return usageError(stderr, "info", "info needs one core")
+	}
+	t := newTerminal(stderr, *verbose)
+	in, err := openInput(set.Arg(0))
+	if err != nil {
+		return fail(stderr, err)
+	}
+	defer in.close()
+	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
+	if *path != noSymbols && *path != "" {
+		r := newResolver(*path, t.sink())
+		defer r.close()
+		options.Symbols = r
+		defer func() { warn(stderr, r.warnings) }()
+	}
+	summary, err := core.Inspect(ctx, in.source(), options)
+	t.clear()
+	if err == nil {
+		if err = in.unchanged(); err != nil {
+			summary.Fail(err)
+		}
+	}
+	return printInfo(summary, err, *asJSON, stdout, stderr)
+}
+
+// printInfo prints what was found. A file that is recognised is a success, and
+// why it cannot be converted is a part of the answer.
+func printInfo(s *core.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		if err := printJSON(stdout, s); err != nil {
+			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
+		}
+	}
+	warn(stderr, s.Warnings)
+	if err != nil && !recognised(fault.As(err).Code) {
+		return fail(stderr, err)
+	}
+	if !asJSON {
+		describe(stdout, s)
+		if err != nil {
+			f := fault.As(err)
+			fmt.Fprintf(stdout, "convertible: no: %s\n", oneLine(f.Error()))
+			for _, h := range f.Remedy() {
+				fmt.Fprintf(stdout, "  next step: %s\n", oneLine(h))
+			}
+		}
+	}
+	return exitDone
+}
+
+// recognised reports whether an error still says what the file is.
+func recognised(c fault.Code) bool {
+	switch c {
+	case fault.UnknownFormat, fault.EmptyFile, fault.DamagedHeader, fault.InputUnreadable,
+		fault.NoPermission, fault.FileChanged, fault.Cancelled, fault.BadOption, fault.Internal:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"coredrop/core/demo"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"coredrop": main})
+}
+
+// TestScripts runs whole programs: each file of testdata/script is a session.
+// They find the demo core as demo.elf and its PDB in the symbol store "store"
+// and as demo.pdb. Nothing they do may reach a network.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			core, err := demo.Core()
+			if err != nil {
+				return err
+			}
+			pdb, err := demo.PDB()
+			if err != nil {
+				return err
+			}
+			e.Setenv("_NT_SYMBOL_PATH", "none")
+			e.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // nobody listens there
+			e.Setenv("KEY", demo.PDBKey)
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			return errors.Join(
+				putFile(e.WorkDir, "demo.elf", core),
+				putFile(e.WorkDir, "demo.pdb", pdb),
+				putFile(e.WorkDir, "store/"+demo.PDBKey, pdb),
+			)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    scriptExits,
+			"contains": scriptContains,
+			"cut":      scriptCut,
+		},
+	})
+}
+
+func putFile(dir, name string, data []byte) error {
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o644)
+}
+
+// scriptExits is "exits CODE PROGRAM [ARG...]": the program must end with that
+// code.
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// scriptContains is "contains stdout|stderr TEXT": the last program printed the
+// text, which is taken literally.
+func scriptContains(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] contains stdout|stderr TEXT")
+	}
+	if strings.Contains(ts.ReadFile(args[0]), args[1]) == neg {
+		ts.Fatalf("%s: contains %q is %v", args[0], args[1], !neg)
+	}
+}
+
+// scriptCut is "cut FILE BYTES": the file becomes that long.
+func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE BYTES")
+	}
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// TestHelpFitsOneScreen keeps each help text within 24 lines of 80 columns, but
+// for the long lines that flag makes.
+func TestHelpFitsOneScreen(t *testing.T) {
+	screens := [][]string{{"-h"}}
+	for _, c := range commands() {
+		screens = append(screens, []string{c.name, "-h"})
+	}
+	for _, args := range screens {
+		var out, errs strings.Builder
+		if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != exitDone {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		if n := strings.Count(out.String(), "\n"); n < 5 || n > 36 {
+			t.Errorf("%v: the help has %d lines", args, n)
+		}
+		if errs.Len() > 0 {
+			t.Errorf("%v: help on stderr: %s", args, &errs)
+		}
+	}
+	if len(screens) < 7 {
+		t.Errorf("only %d commands", len(screens)-1)
+	}
+}
+
+func TestVersionNamesTheBuild(t *testing.T) {
+	var out strings.Builder
+	if code := run(t.Context(), []string{"-version"}, nil, &out, &out); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	v, c := buildVersion()
+	if want := fmt.Sprintf("coredrop %s (commit %s", v, c); v == "" || c == "" || !strings.HasPrefix(out.String(), want) {
+		t.Errorf("%q does not begin with %q", out.String(), want)
+	}
+}
