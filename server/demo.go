@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"io/fs"
+
+	"coredrop/core/demo"
+	"coredrop/core/symstore"
+	"coredrop/server/symbols"
+)
+
+const demoUsage = `usage: coredrop demo [flags]
+
+Serves the page with the built-in demo guest and its PDB. It needs no network
+and asks nobody.
+
+`
+
+// demoFile is the name the demo core is offered under.
+const demoFile = demo.CoreName
+
+// runDemo is `coredrop demo`.
+func runDemo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	set := flag.NewFlagSet("demo", flag.ContinueOnError)
+	addr := set.String("addr", defaultAddress, "the `address` to listen on")
+	base := set.String("base", "/", "the `path` the site is served under")
+	if code, done := parse(set, args, demoUsage, stdout, stderr); done {
+		return code
+	}
+	if set.NArg() > 0 {
+		return usageError(stderr, "demo", "demo takes no files")
+	}
+	path, err := cleanBase(*base)
+	if err != nil {
+		return usageError(stderr, "demo", "%v", err)
+	}
+	core, err := demo.Core()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	store, err := newDemoStore()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	h := &symbols.Handler{Stores: []symstore.Store{store}}
+	return listen(ctx, *addr, site{base: path, symbols: h, demo: core}, stdout, stderr)
+}
+
+// demoStore is a symbol store that holds the demo kernel's PDB and nothing else.
+type demoStore struct {
+	key  symstore.Key
+	data []byte
+}
+
+func newDemoStore() (*demoStore, error) {
+	key, err := symstore.ParseKey(demo.PDBKey)
+	if err != nil {
+		return nil, err
+	}
+	data, err := demo.PDB()
+	return &demoStore{key, data}, err
+}
+
+// Get gives the PDB under its key.
+func (s *demoStore) Get(_ context.Context, key symstore.Key) (symstore.File, error) {
+	if key != s.key {
+		return nil, fs.ErrNotExist
+	}
+	return memoryFile{bytes.NewReader(s.data)}, nil
+}
+
+// Put refuses: the demo keeps nothing.
+func (s *demoStore) Put(context.Context, symstore.Key, io.Reader) error { return fs.ErrPermission }
+
+// memoryFile is a file in memory.
+type memoryFile struct{ *bytes.Reader }
+
+// Close does nothing.
+func (memoryFile) Close() error { return nil }

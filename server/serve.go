@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"coredrop/core/fault"
+	"coredrop/core/symstore"
+	"coredrop/server/symbols"
+	"coredrop/server/upstream"
+)
+
+const serveUsage = `usage: coredrop serve [flags]
+
+Serves the page, and the kernels' PDBs from symbol stores and servers. Cores are
+opened in the visitor's browser: there is no code here that could receive one.
+
+`
+
+const defaultAddress = "127.0.0.1:8080"
+
+// The server's limits: no answer here needs a long request.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	shutdownTimeout   = 5 * time.Second
+)
+
+// texts is a flag that may be given more than once.
+type texts []string
+
+func (t *texts) String() string     { return strings.Join(*t, " ") }
+func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
+
+// runServe is `coredrop serve`.
+func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	set := flag.NewFlagSet("serve", flag.ContinueOnError)
+	addr := set.String("addr", defaultAddress, "the `address` to listen on; others than this machine reach it only if you say so")
+	base := set.String("base", "/", "the `path` the site is served under")
+	cache := set.String("cache", defaultStore(), "the `directory` that keeps fetched PDBs")
+	allowHTTP := set.Bool("allow-http", false, "permit upstreams of plain http, on a network you trust")
+	var stores, upstreams, redirects texts
+	set.Var(&stores, "store", "a symbol store `directory` to read; may be repeated")
+	set.Var(&upstreams, "upstream", "a symbol server's https `URL`; may be repeated; none: ask nobody (default "+upstream.Microsoft+")")
+	set.Var(&redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
+	if code, done := parse(set, args, serveUsage, stdout, stderr); done {
+		return code
+	}
+	if set.NArg() > 0 {
+		return usageError(stderr, "serve", "serve takes no files: they are opened in the browser")
+	}
+	path, err := cleanBase(*base)
+	if err != nil {
+		return usageError(stderr, "serve", "%v", err)
+	}
+	if len(upstreams) == 0 {
+		upstreams = texts{upstream.Microsoft}
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	h := &symbols.Handler{Log: log}
+	for _, dir := range stores {
+		s, err := openStore(dir)
+		if err == nil {
+			_, err = os.ReadDir(dir)
+		}
+		if err != nil {
+			return fail(stderr, fault.Wrap(err, fault.SymbolsUnreadable, "could not read the store %s: %v", dir, reasonOf(err)))
+		}
+		h.Stores = append(h.Stores, s)
+	}
+	for _, url := range upstreams {
+		if url == noSymbols {
+			continue
+		}
+		c := &upstream.Client{URL: url, AllowHTTP: *allowHTTP, RedirectHosts: redirects, UserAgent: userAgent()}
+		if err := c.Check(); err != nil {
+			return fail(stderr, err)
+		}
+		h.Upstreams = append(h.Upstreams, c)
+	}
+	if len(h.Upstreams) > 0 {
+		if h.Cache, err = openCache(*cache); err != nil {
+			return fail(stderr, fault.Wrap(err, fault.SymbolsUnreadable, "could not use the cache %s: %v", *cache, reasonOf(err)))
+		}
+	}
+	return listen(ctx, *addr, site{base: path, symbols: h}, stdout, stderr)
+}
+
+// openCache makes the cache's directory and opens it.
+func openCache(dir string) (symstore.Store, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return openStore(abs)
+}
+
+// listen serves a site until the context ends.
+func listen(ctx context.Context, addr string, s site, stdout, stderr io.Writer) int {
+	h, err := s.handler()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fail(stderr, fault.Wrap(err, fault.BadOption, "could not listen on %s: %v", addr, err))
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		fmt.Fprintf(stderr, "coredrop: warning: %s can be reached from other machines: they get the page and PDBs, nothing of yours\n", l.Addr())
+	}
+	fmt.Fprintf(stdout, "coredrop: serving on http://%s%s\n", l.Addr(), s.base)
+	server := &http.Server{
+		Handler:                      h,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true, // OPTIONS * gets our headers too
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		stopped <- server.Shutdown(drain)
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fail(stderr, fault.Wrap(err, fault.Internal, "the server stopped: %v", err))
+	}
+	if err := <-stopped; err != nil {
+		server.Close() // a client that does not end must not keep us
+	}
+	return exitDone
+}

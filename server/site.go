@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+
+	"coredrop/server/page"
+)
+
+// site is everything that is served: the page, symbols/, healthz and version,
+// below a base path. All addresses are relative, so that it works under any.
+type site struct {
+	base    string       // "/" or "/dump/"
+	symbols http.Handler // nil: no symbol proxy
+	demo    []byte       // the demo core; nil: no demo
+}
+
+// handler builds the site's one handler; a test can do it too.
+func (s site) handler() (http.Handler, error) {
+	files := page.Embedded()
+	about := page.Version(files)
+	if about.Version == "" {
+		about.Version, about.Commit = buildVersion()
+	}
+	about.Symbols = s.symbols != nil
+	extra := map[string][]byte{}
+	if s.demo != nil {
+		about.Demo = "demo/" + demoFile
+		extra[about.Demo] = s.demo
+	}
+	text, err := json.Marshal(about)
+	if err != nil {
+		return nil, err
+	}
+	extra[page.VersionFile] = append(text, '\n')
+	pages, err := page.New(files, extra)
+	if err != nil {
+		return nil, err
+	}
+	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch name := r.URL.Path; {
+		case name == "/healthz":
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusNoContent)
+		case name == "/version":
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Content-Type", "application/json")
+			w.Write(extra[page.VersionFile]) // the client is gone if this fails
+		case strings.HasPrefix(name, "/symbols/") && s.symbols != nil:
+			http.StripPrefix("/symbols", s.symbols).ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})
+	return page.Secure(mount(s.base, routes)), nil
+}
+
+// mount puts a handler below a base path. The base without its last slash leads
+// there by a relative address: a proxy in front may know it by another name.
+func mount(base string, h http.Handler) http.Handler {
+	if base == "/" {
+		return h
+	}
+	prefix := strings.TrimSuffix(base, "/")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == prefix:
+			w.Header().Set("Location", path.Base(prefix)+"/")
+			w.WriteHeader(http.StatusPermanentRedirect)
+		case strings.HasPrefix(r.URL.Path, base):
+			http.StripPrefix(prefix, h).ServeHTTP(w, r)
+		default:
+			http.Error(w, "there is nothing at this address", http.StatusNotFound)
+		}
+	})
+}
+
+// cleanBase checks a base path.
+func cleanBase(base string) (string, error) {
+	if base == "" {
+		return "/", nil
+	}
+	if !strings.HasPrefix(base, "/") || strings.ContainsAny(base, "?#%\\") || path.Clean(base) != strings.TrimSuffix(base, "/") && base != "/" {
+		return "", fmt.Errorf("the base %q is not a path such as /dump/", base)
+	}
+	if !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	return base, nil
+}

@@ -1,0 +1,29 @@
+//go:build js && wasm
+
+// Command wasm is the boundary between a browser's worker and core. It
+// publishes one frozen object, globalThis.coredrop, whose methods give
+// promises; a panic becomes an error with the code "internal". It holds no
+// knowledge of cores: it carries bytes in, descriptions out, and stops there.
+package main
+
+import "syscall/js"
+
+func main() {
+	s := &session{}
+	api := map[string]any{
+		"open":         method(s.open),
+		"give":         method(s.give),
+		"inspect":      method(s.inspect),
+		"fetchSymbols": method(s.fetchSymbols),
+		"convert":      method(s.convert),
+		"parts":        method(s.parts),
+		"read":         method(s.read),
+		"sha256":       method(s.sha256),
+		"unchanged":    method(s.unchanged),
+		"cancel":       method(s.cancel),
+		"statistics":   method(s.statistics),
+		"catalogue":    method(catalogue),
+	}
+	js.Global().Set("coredrop", js.Global().Get("Object").Call("freeze", api))
+	select {} // the worker ends the program by ending itself
+}

@@ -1,0 +1,110 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"strconv"
+
+	"coredrop/core"
+	"coredrop/core/dmp"
+	"coredrop/core/fault"
+)
+
+const (
+	sentinelBytes = 4096
+	maxSentinels  = 600 // each costs a read of about a millisecond
+)
+
+// sentinels are pages of the file as they were when they were first seen. They
+// are read again before a dump is offered and on request: Firefox does not say
+// that a file changed under it.
+type sentinels struct {
+	pages map[int64][sha256.Size]byte // by offset in the file
+}
+
+// take remembers the pages at the offsets, as long as there is room.
+func (s *sentinels) take(r *blobReader, offsets []int64) error {
+	if s.pages == nil {
+		s.pages = map[int64][sha256.Size]byte{}
+	}
+	for _, off := range offsets {
+		if _, ok := s.pages[off]; ok || off < 0 || off >= r.size {
+			continue
+		}
+		if len(s.pages) >= maxSentinels {
+			return nil
+		}
+		sum, err := pageSum(r, off)
+		if err != nil {
+			return err
+		}
+		s.pages[off] = sum
+	}
+	return nil
+}
+
+// check reads all of them again.
+func (s *sentinels) check(ctx context.Context, r *blobReader) error {
+	for off, was := range s.pages {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		is, err := pageSum(r, off)
+		if err != nil {
+			return err
+		}
+		if is != was {
+			r.changed = fault.New(fault.FileChanged, "the file changed while it was being read: at %#x it is not what it was", off)
+			return r.changed
+		}
+	}
+	return nil
+}
+
+func pageSum(r *blobReader, off int64) ([sha256.Size]byte, error) {
+	page := make([]byte, min(sentinelBytes, r.size-off))
+	if _, err := r.ReadAt(page, off); err != nil {
+		return [sha256.Size]byte{}, err
+	}
+	return sha256.Sum256(page), nil
+}
+
+// fileEnds are the file's first and last page: a dump that still runs moves its
+// end.
+func fileEnds(size int64) []int64 {
+	if size == 0 {
+		return nil
+	}
+	return []int64{0, max(0, size-sentinelBytes)}
+}
+
+// runStarts are the first pages of the runs, evenly chosen where there are many.
+func runStarts(sum *core.Summary) []int64 {
+	step := 1 + len(sum.Memory.Runs)/(maxSentinels/2)
+	var list []int64
+	for i := 0; i < len(sum.Memory.Runs); i += step {
+		if at := sum.Memory.Runs[i].FileOffset; at != nil {
+			list = append(list, *at)
+		}
+	}
+	return list
+}
+
+// patchedPages are the originals of the pages the dump has changed: the pages
+// that a wrong dump would come from first.
+func patchedPages(im *dmp.Image, sum *core.Summary) []int64 {
+	var list []int64
+	for _, p := range im.Patches {
+		page := uint64(p.PA) &^ (sentinelBytes - 1)
+		for _, run := range sum.Memory.Runs {
+			start, err := strconv.ParseUint(run.Start, 0, 64)
+			if err == nil && run.FileOffset != nil && page >= start && page-start < uint64(run.Bytes) {
+				list = append(list, *run.FileOffset+int64(page-start))
+				break
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,208 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"sync"
+	"syscall/js"
+	"time"
+
+	"coredrop/core"
+	"coredrop/core/dmp"
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/progress"
+	"coredrop/core/windows"
+)
+
+// session is the one core that is open, and what is known of it. The page opens
+// one at a time; whatever runs holds busy.
+type session struct {
+	mu        sync.Mutex
+	cancelJob context.CancelFunc // nil: nothing runs
+
+	file      *blobReader
+	source    machine.Source
+	sink      progress.Sink
+	symbols   *symbols
+	provider  windows.Symbols // symbols where they concern this core, else nil
+	summary   *core.Summary
+	image     *dmp.Image
+	sentinels sentinels
+}
+
+// job runs one piece of work under a context that cancel ends. A second one
+// while it runs is refused.
+func (s *session) job(f func(ctx context.Context) (any, error)) (any, error) {
+	s.mu.Lock()
+	if s.cancelJob != nil {
+		s.mu.Unlock()
+		return nil, fault.New(fault.Busy, "")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancelJob = cancel
+	s.mu.Unlock()
+	defer func() {
+		cancel()
+		s.mu.Lock()
+		s.cancelJob = nil
+		s.mu.Unlock()
+	}()
+	v, err := f(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	// What the core made of a failed read does not matter: the file is not what
+	// was opened, so nothing made of it is right.
+	if s.file != nil && s.file.changed != nil {
+		return nil, s.file.changed
+	}
+	return v, err
+}
+
+// needFile fails where no core is open: the worker is new.
+func (s *session) needFile() error {
+	if s.file == nil {
+		return fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
+	}
+	return nil
+}
+
+// open takes a File, a function for progress (stage, done, total) and one for
+// lines of the log, and forgets what was open before.
+func (s *session) open(args []js.Value) (any, error) {
+	return s.job(func(context.Context) (any, error) {
+		file, onProgress, onLine := args[0], args[1], args[2]
+		s.file = newBlobReader(file)
+		s.source = machine.Source{ReaderAt: s.file, Size: s.file.size, Name: file.Get("name").String()}
+		s.sink = progress.Sink{
+			OnProgress: func(stage string, done, total int64) {
+				s.file.yield()
+				onProgress.Invoke(stage, float64(done), float64(total))
+			},
+			OnLine: func(line string) { onLine.Invoke(line) },
+		}
+		s.symbols = s.symbols.next(s.sink)
+		s.provider, s.summary, s.image, s.sentinels = nil, nil, nil, sentinels{}
+		return nil, s.sentinels.take(s.file, fileEnds(s.file.size))
+	})
+}
+
+// give takes a PDB's File; it is used for this core and, when it belongs to it,
+// kept in the browser's cache.
+func (s *session) give(args []js.Value) (any, error) {
+	return s.job(func(context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		return nil, s.symbols.give(newBlobReader(args[0]), args[0].Get("name").String())
+	})
+}
+
+// inspect gives the summary without asking the network: PDBs that were given or
+// are in the browser's cache are used.
+func (s *session) inspect([]js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		s.image = nil
+		began := time.Now()
+		sum, err := s.look(ctx)
+		if sum == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		s.sink.Logf("inspected in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
+		s.summary = sum
+		if err := s.sentinels.take(s.file, runStarts(sum)); err != nil {
+			return nil, err
+		}
+		return summaryOut(sum, err)
+	})
+}
+
+// look inspects without symbols first, which says what PDB the kernel has; only
+// when that PDB is here, or another was given for it, it looks again with it.
+// So a PDB that nobody has asked for is no warning.
+func (s *session) look(ctx context.Context) (*core.Summary, error) {
+	o := core.Options{Sink: s.sink}
+	sum, err := core.Inspect(ctx, s.source, o)
+	s.provider = nil
+	if sum == nil || sum.Symbols.Key == "" || ctx.Err() != nil {
+		return sum, err
+	}
+	s.symbols.open(ctx)
+	if !s.symbols.concerns(ctx, sum.Symbols.Key) {
+		return sum, err
+	}
+	s.provider = s.symbols
+	o.Symbols = s.provider
+	return core.Inspect(ctx, s.source, o)
+}
+
+// fetchSymbols asks the page's own server for the PDB that inspect named; the
+// argument is the address of the server's symbols. The page calls it when its
+// user agreed.
+func (s *session) fetchSymbols(args []js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if s.summary == nil {
+			return nil, fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
+		}
+		return nil, s.symbols.fetch(ctx, args[0].String(), s.summary.Symbols.Key)
+	})
+}
+
+// convert takes {compat, type} and gives the summary with the dump in it.
+func (s *session) convert(args []js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		o, err := optionsIn(args[0])
+		if err != nil {
+			return nil, err
+		}
+		o.Symbols, o.Sink = s.provider, s.sink
+		s.image = nil
+		began := time.Now()
+		image, sum, err := core.Convert(ctx, s.source, o)
+		if err != nil {
+			return nil, err
+		}
+		s.sink.Logf("described in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
+		if err := s.sentinels.take(s.file, patchedPages(image, sum)); err != nil {
+			return nil, err
+		}
+		s.image, s.summary = image, sum
+		return summaryOut(sum, nil)
+	})
+}
+
+// cancel ends what runs; that answers for itself.
+func (s *session) cancel([]js.Value) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancelJob != nil {
+		s.cancelJob()
+	}
+	return nil, nil
+}
+
+// statistics gives how the file was read: {reads, bytes, largest}.
+func (s *session) statistics([]js.Value) (any, error) {
+	if s.file == nil {
+		return js.ValueOf(map[string]any{"reads": 0, "bytes": 0, "largest": 0}), nil
+	}
+	return js.ValueOf(map[string]any{"reads": s.file.reads, "bytes": s.file.bytes, "largest": s.file.largest}), nil
+}
+
+// unchanged reads the sentinels again and fails with file-changed.
+func (s *session) unchanged([]js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		return nil, s.sentinels.check(ctx, s.file)
+	})
+}

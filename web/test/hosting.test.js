@@ -1,0 +1,97 @@
+// Where the page works from: below a path, over plain http under another name,
+// from a host that knows nothing of it, and without any network.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { byCommandLine, demo, root, sha256 } from './lib/files.js';
+import { coredrop, staticHost } from './lib/servers.js';
+import { kinds, launch } from './lib/browsers.js';
+
+const expected = {
+  'content-security-policy': /default-src 'none'.*script-src 'self' 'wasm-unsafe-eval'.*connect-src 'self'.*frame-ancestors 'none'/,
+  'x-content-type-options': /^nosniff$/,
+  'referrer-policy': /^no-referrer$/,
+  'cross-origin-resource-policy': /^same-origin$/,
+  'cross-origin-opener-policy': /^same-origin$/,
+  'permissions-policy': /camera=\(\)/,
+};
+
+for (const kind of kinds) {
+  describe(`hosting in ${kind}`, () => {
+    let driver;
+    before(async () => { driver = await launch(kind, { map: 'intranet.test' }); });
+    after(() => driver?.close());
+
+    test('plain http, another name, below a path; every answer has the security headers', async () => {
+      const server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-base', '/sub/', '-upstream', 'none']);
+      try {
+        const url = server.url.replace('127.0.0.1', 'intranet.test');
+        const page = await driver.browser.newPage();
+        const bare = [];
+        page.on('response', (response) => {
+          if (!response.url().startsWith('http')) return;
+          const headers = response.headers();
+          for (const [name, pattern] of Object.entries(expected)) if (!pattern.test(headers[name] || '')) bare.push(`${response.url()} ${name}: ${headers[name]}`);
+        });
+        await page.goto(url);
+        await page.waitForSelector('html[data-ready]');
+        await page.close();
+        assert.deepEqual(bare, []);
+
+        const view = await driver.visit(url);
+        assert.equal(await view.page.evaluate(() => isSecureContext), false);
+        await view.visible('#insecure');
+        const { core, pdb } = demo();
+        await view.pick(core, pdb);
+        await view.settled();
+        assert.equal(JSON.parse(await view.text('#json')).symbols.status, 'found');
+        assert.equal(await view.text('#symbols-url'), `${url}symbols/ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb`);
+        await view.convert();
+        assert.equal(await view.isVisible('#save-picker'), false);
+        assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
+        await view.click('#hash');
+        await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
+        assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', pdb)}`);
+        // Without a clipboard object the text is selected, and copied if the browser lets it.
+        await view.click('#command button');
+        assert.match(await view.text('#status'), /copied|Ctrl\+C/);
+        assert.deepEqual(view.foreign(), []);
+        assert.deepEqual(view.errors, []);
+        await view.page.close();
+      } finally {
+        await server.stop();
+      }
+    });
+
+    test('any static host: a dropped PDB; asked for symbols it says what to do', async () => {
+      const host = await staticHost('/tools/dump/');
+      try {
+        const view = await driver.visit(host.url);
+        const { core, pdb } = demo();
+        await view.pick(core);
+        await view.settled();
+        await view.click('#symbols-get');
+        await view.visible('#failure');
+        assert.equal(await view.failure(), 'symbols-not-found');
+        assert.match(await view.text('#failure-remedy'), /drop it/);
+        await view.drop(pdb);
+        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        await view.convert();
+        assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
+        assert.deepEqual(view.foreign(), []);
+        await view.page.close();
+      } finally {
+        host.stop();
+      }
+    });
+
+    test('the demo without a network', (t) => {
+      const child = (command, args) => spawnSync(command, args, { cwd: root, encoding: 'utf8', timeout: 120000 });
+      if (child('unshare', ['-n', 'true']).status !== 0) return t.skip('this user may not make a network namespace');
+      const run = child('unshare', ['-n', 'sh', '-c', `ip link set lo up 2>/dev/null || ifconfig lo up; exec ${process.execPath} ${join(root, 'web/test/offline.js')} ${kind}`]);
+      assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
+      assert.match(run.stdout, /the dump is right/);
+    });
+  });
+}
