@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -153,7 +152,7 @@ func get(ctx context.Context, s Store, k Key) (File, error) {
 func (s *search) copy(places []Place, f File) {
 	for _, p := range places {
 		if err := p.Store.Put(s.ctx, s.k, io.NewSectionReader(f, 0, f.Size())); err != nil {
-			s.c.Warnings = append(s.c.Warnings, fault.Warn(fault.SymbolsUnreadable, "%s could not be kept in %s: %s", s.k.Name, p.Name, fault.As(err).Text))
+			s.notKept(p, err)
 			continue
 		}
 		s.c.Logf("symbols: kept in %s", p.Name)
@@ -161,57 +160,79 @@ func (s *search) copy(places []Place, f File) {
 }
 
 // fetch downloads into the leftmost store that takes files before they are
-// verified, else into memory, verifies, and publishes in all stores.
+// verified, else into memory, verifies, and publishes in all stores. When a
+// store fails the server is asked again for the next one.
 func (s *search) fetch(l Link) (File, error) {
-	body, size, err := s.c.Fetcher.Fetch(s.ctx, l.URL, s.k)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close() // only read
-	r := &countingReader{s: s, r: body, size: size}
 	for i, p := range l.Places {
 		st, ok := p.Store.(Stager)
 		if !ok {
 			continue
 		}
-		f, err := s.stage(st, r)
+		var own error // of the store, not of what came
+		f, err := s.download(l.URL, func(r io.Reader) (f File, err error) {
+			f, own, err = s.stage(st, r)
+			return f, errors.Join(own, err)
+		})
+		if own != nil {
+			s.notKept(p, own)
+			continue
+		}
 		if err == nil {
-			rest := append(append([]Place{}, l.Places[:i]...), l.Places[i+1:]...)
-			s.copy(rest, f)
-			return f, nil
+			s.copy(append(append([]Place{}, l.Places[:i]...), l.Places[i+1:]...), f)
 		}
-		if r.failed == nil && r.done > 0 || r.failed != nil || !fault.Is(err, fault.SymbolsUnreadable) {
-			return nil, err
-		}
-		// This store takes nothing: nothing was read from the server yet.
-		s.c.Warnings = append(s.c.Warnings, fault.Warn(fault.SymbolsUnreadable, "%s could not be kept in %s: %s", s.k.Name, p.Name, fault.As(err).Text))
+		return f, err
 	}
-	f, err := s.memory(r)
-	if err != nil {
-		return nil, err
+	f, err := s.download(l.URL, s.memory)
+	if err == nil {
+		s.copy(l.Places, f)
 	}
-	s.copy(l.Places, f)
-	return f, nil
+	return f, err
 }
 
-// stage takes the download in, verifies and publishes it, and opens it again.
-func (s *search) stage(st Stager, r *countingReader) (File, error) {
-	staged, err := st.Stage(s.ctx, s.k, r)
+// download asks the server and passes on what comes. A failure on the way is the
+// server's, whatever taker made of it.
+func (s *search) download(url string, taker func(io.Reader) (File, error)) (File, error) {
+	body, size, err := s.c.Fetcher.Fetch(s.ctx, url, s.k)
 	if err != nil {
 		return nil, err
+	}
+	defer body.Close() // only read
+	return taker(&countingReader{s: s, r: body, size: size})
+}
+
+func (s *search) notKept(p Place, err error) {
+	s.c.Warnings = append(s.c.Warnings, fault.Warn(fault.SymbolsUnreadable, "%s could not be kept in %s: %s", s.k.Name, p.Name, fault.As(err).Text))
+}
+
+// stage takes the download in, verifies and publishes it, and opens it again. It
+// tells the store's failures from those of the file.
+func (s *search) stage(st Stager, r io.Reader) (f File, own, err error) {
+	watched := &sourceReader{r: r}
+	staged, err := st.Stage(s.ctx, s.k, watched)
+	switch {
+	case watched.err != nil:
+		return nil, nil, watched.err
+	case err != nil && fault.Is(err, fault.Cancelled):
+		return nil, nil, err
+	case err != nil:
+		return nil, err, nil
 	}
 	if err := Verify(staged, s.k); err != nil {
 		staged.Close() // the reason is the file's, not the store's
-		return nil, err
+		if fault.Is(err, fault.SymbolsUnreadable) {
+			return nil, err, nil
+		}
+		return nil, nil, err
 	}
 	if err := errors.Join(staged.Publish(), staged.Close()); err != nil {
-		return nil, err
+		return nil, err, nil
 	}
-	return get(s.ctx, st, s.k)
+	f, own = get(s.ctx, st, s.k)
+	return f, own, nil
 }
 
 // memory holds the download.
-func (s *search) memory(r *countingReader) (File, error) {
+func (s *search) memory(r io.Reader) (File, error) {
 	limit := s.c.FetchBytes
 	if limit <= 0 {
 		limit = DefaultFetchBytes
@@ -224,7 +245,10 @@ func (s *search) memory(r *countingReader) (File, error) {
 		return nil, fault.New(fault.SymbolsUnreadable, "%s has more than %d bytes, and no store takes it in", s.k.Name, limit)
 	}
 	f := Memory(data)
-	return f, Verify(f, s.k)
+	if err := Verify(f, s.k); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Memory is a File over bytes that the caller no longer changes.
@@ -238,16 +262,14 @@ func (memoryFile) Close() error { return nil }
 // countingReader reports progress and compares the length with the one that was
 // announced: a connection that breaks may look like an end.
 type countingReader struct {
-	s      *search
-	r      io.Reader
-	size   int64
-	done   int64
-	failed error
+	s    *search
+	r    io.Reader
+	size int64
+	done int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	if err := cancelled(c.s.ctx); err != nil {
-		c.failed = err
 		return 0, err
 	}
 	n, err := c.r.Read(p)
@@ -259,11 +281,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		var f *fault.Error
 		if !errors.As(err, &f) {
-			err = fault.Wrap(err, fault.SymbolsOffline, "%s could not be fetched: %v", c.s.k.Name, fmt.Errorf("after %d bytes: %w", c.done, err))
+			err = fault.Wrap(err, fault.SymbolsOffline, "the symbol server broke off %s after %d bytes: %v", c.s.k.Name, c.done, err)
 		}
-	}
-	if err != nil && err != io.EOF {
-		c.failed = err
 	}
 	return n, err
 }

@@ -167,8 +167,11 @@ func (s *fsStore) find(ctx context.Context, k Key) (File, error) {
 				return nil, err
 			}
 			for _, name := range files {
+				if s.block != 0 && name == metaName(k) {
+					name = k.Name // open looks for the description first
+				}
 				switch {
-				case strings.EqualFold(name, k.Name) || s.block != 0 && name == metaName(k):
+				case strings.EqualFold(name, k.Name):
 					f, err := s.open(inside, k, name)
 					if err == nil || !errors.Is(err, fs.ErrNotExist) {
 						return f, err
