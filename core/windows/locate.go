@@ -2,6 +2,8 @@ package windows
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -122,16 +124,20 @@ func (f *finder) fill(c *found) (*Kernel, error) {
 // foreign warns about images that looked like the kernel and are not.
 func (f *finder) foreign(k *Kernel, c *found) {
 	told := map[mem.VA]bool{k.Image.Base: true}
+	var where []string
 	for _, other := range f.kernels {
 		if other == c || told[other.image.Base] {
 			continue
 		}
 		told[other.image.Base] = true
-		why := other.err
-		if why == nil {
-			why = other.reason
+		why := "contradicted by the memory its block points to"
+		if other.err != nil {
+			why = string(fault.As(other.err).Code)
 		}
-		k.warn(fault.ForeignKernel, "the image at %v looks like a kernel and was passed over: %v", other.image.Base, why)
+		where = append(where, fmt.Sprintf("%v (%s)", other.image.Base, why))
+	}
+	if len(where) > 0 {
+		k.warn(fault.ForeignKernel, "passed over, though they look like a kernel: images at %s", strings.Join(where, ", "))
 	}
 }
 

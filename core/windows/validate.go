@@ -150,11 +150,25 @@ func checkProcesses(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 // checkProcessors wants the first processor's KPCR to point to itself and to
 // its KPRCB.
 func checkProcessors(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
-	prcb, err := s.Uint64(k.ProcessorBlock())
+	prcb, err := firstProcessor(s, k)
 	if err != nil {
 		return err
 	}
-	return checkPCR(s, mem.VA(prcb), k)
+	return checkPCR(s, prcb, k)
+}
+
+// gapsBefore is how many processors may be missing before the first.
+const gapsBefore = 64
+
+// firstProcessor gives the first KPRCB that the block leads to.
+func firstProcessor(s *paging.Space, k KDBG) (mem.VA, error) {
+	for i := range mem.VA(gapsBefore) {
+		prcb, err := s.Uint64(k.ProcessorBlock() + 8*i)
+		if err != nil || prcb != 0 {
+			return mem.VA(prcb), err
+		}
+	}
+	return 0, errors.New("it lists no processor")
 }
 
 // pcrOffset gives an offset that the block holds, or the one of every x86-64
@@ -190,11 +204,11 @@ func checkPCR(s *paging.Space, prcb mem.VA, k KDBG) error {
 
 // checkContext wants the first processor's context record where the block says.
 func checkContext(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
-	prcb, err := s.Uint64(k.ProcessorBlock())
+	prcb, err := firstProcessor(s, k)
 	if err != nil {
 		return err
 	}
-	if _, err = contextOf(s, mem.VA(prcb), k); errors.Is(err, errNoOffset) {
+	if _, err = contextOf(s, prcb, k); errors.Is(err, errNoOffset) {
 		return nil
 	}
 	return err
