@@ -21,7 +21,7 @@ func check(t *testing.T, data []byte) {
 		return
 	}
 	for _, b := range m.Blocks {
-		if b.Offset < 0 || b.Bytes == 0 || b.Offset+int64(b.Bytes) > int64(len(data)) {
+		if b.Offset < 0 || b.Bytes == 0 || b.Offset+int64(b.Bytes) > int64(len(data)) || b.End() < b.Start {
 			t.Fatalf("block %v in %d bytes", b, len(data))
 		}
 	}
