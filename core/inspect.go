@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -39,24 +38,13 @@ func locate(ctx context.Context, s machine.Source, o Options, sum *Summary) (*wi
 		sum.kernel(k)
 	}
 	if err != nil {
-		return nil, sum.cannot(symbolsFirst(k, err))
+		if fault.Is(err, fault.IsLinux) {
+			sum.Guest.OS = "linux"
+		}
+		return nil, sum.cannot(err)
 	}
 	sum.Convert.Possible = true
 	return k, nil
-}
-
-// symbolsFirst puts forward why there is no PDB where that is why the debugger
-// block could not be found: it is what the user can do something about.
-func symbolsFirst(k *windows.Kernel, err error) error {
-	var why *fault.Error
-	f := fault.As(err)
-	if k == nil || !errors.As(k.SymbolsError, &why) || f.Code != fault.KDBGMissing && f.Code != fault.KDBGUndecodable {
-		return err
-	}
-	for _, hint := range why.Remedy() {
-		f.Hint("%s", hint)
-	}
-	return f
 }
 
 // cannot notes what stands in the way of a conversion.

@@ -18,7 +18,7 @@ func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
 		add("the debugger block at %v differs", k.KDBG.VA)
 	}
 	if len(r.Modules) < len(k.Modules) {
-		add("%d of %d modules can be read", len(r.Modules), len(k.Modules))
+		add("%d of %d modules can be read: %v", len(r.Modules), len(k.Modules), r.ModulesErr)
 	}
 	for i := range min(len(r.Modules), len(k.Modules)) {
 		if r.Modules[i].Base != k.Modules[i].Base {
@@ -26,7 +26,7 @@ func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
 		}
 	}
 	if r.Processes < len(k.Processes) {
-		add("%d of %d processes can be read", r.Processes, len(k.Processes))
+		add("%d of %d processes can be read: %v", r.Processes, len(k.Processes), r.ProcessesErr)
 	}
 	if r.Type != im.Type {
 		add("the dump's type is %s, not %s", r.Type, im.Type)

@@ -344,7 +344,7 @@ func TestBitmapOnRequest(t *testing.T) {
 }
 
 func TestBitmapBits(t *testing.T) {
-	runs := []mem.Run{{Start: 0x3000, Pages: 2}, {Start: 9 << 12, Pages: 70}, {Start: 1 << 35, Pages: 20 << 20}, {Start: 1 << 40, Pages: 1}}
+	runs := []mem.Run{{Start: 0x3000, Pages: 2}, {Start: 9 << 12, Pages: 70}, {Start: 1 << 35, Pages: 20 << 20}, {Start: 1 << 38, Pages: 1}}
 	s, err := shapeOf(runs)
 	if err != nil {
 		t.Fatal(err)
@@ -360,12 +360,12 @@ func TestBitmapBits(t *testing.T) {
 	if _, err := im.ReadAt(bitmap, headerBytes+0x38); err != nil {
 		t.Fatal(err)
 	}
-	set := uint64(0)
+	set, next := uint64(0), 0
 	for pfn := uint64(0); pfn < s.bits; pfn++ {
-		want := false
-		for _, r := range runs {
-			want = want || pfn >= uint64(r.Start)/4096 && pfn < uint64(r.End())/4096
+		for next < len(runs) && pfn >= uint64(runs[next].End())/4096 {
+			next++
 		}
+		want := next < len(runs) && pfn >= uint64(runs[next].Start)/4096
 		got := bitmap[pfn/8]>>(pfn%8)&1 == 1
 		if got != want {
 			t.Fatalf("page %#x: %v, want %v", pfn, got, want)

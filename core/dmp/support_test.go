@@ -234,7 +234,7 @@ func verified(t testing.TB, k *windows.Kernel, im *Image) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if wrong := append(r.Differences(k, im), r.Problems...); len(wrong) > 0 {
+	if wrong := append(r.Differences(k, im), r.Problems...); len(wrong) > 0 || r.ModulesErr != nil || r.ProcessesErr != nil {
 		t.Fatalf("read back: %q", wrong)
 	}
 	return r

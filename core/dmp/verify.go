@@ -45,7 +45,10 @@ type Report struct {
 	Modules    []windows.Module // base and size; the name stays empty
 	Processes  int
 	Contexts   []Context
-	Problems   []string // what a debugger would complain about
+	// ModulesErr and ProcessesErr say why a list breaks off, as it may in the
+	// guest itself: what comes before is listed.
+	ModulesErr, ProcessesErr error
+	Problems                 []string // what a debugger would complain about
 }
 
 // Context is a processor's context record as the dump holds it.
@@ -166,7 +169,7 @@ func follow(ctx context.Context, s *paging.Space, head mem.VA, limit int, each f
 }
 
 func (r *Report) modules(ctx context.Context, s *paging.Space) {
-	err := follow(ctx, s, r.KDBG.ModuleList(), maxModules, func(at mem.VA) error {
+	r.ModulesErr = follow(ctx, s, r.KDBG.ModuleList(), maxModules, func(at mem.VA) error {
 		var e [moduleBytes]byte
 		if err := s.ReadAt(e[:], at); err != nil {
 			return err
@@ -174,19 +177,13 @@ func (r *Report) modules(ctx context.Context, s *paging.Space) {
 		r.Modules = append(r.Modules, windows.Module{Base: mem.VA(le.Uint64(e[offModBase:])), Size: le.Uint32(e[offModSize:])})
 		return nil
 	})
-	if err != nil {
-		r.problem("the module list breaks off after %d entries: %v", len(r.Modules), err)
-	}
 }
 
 func (r *Report) processes(ctx context.Context, s *paging.Space) {
-	err := follow(ctx, s, r.KDBG.ProcessHead(), maxProcesses, func(mem.VA) error {
+	r.ProcessesErr = follow(ctx, s, r.KDBG.ProcessHead(), maxProcesses, func(mem.VA) error {
 		r.Processes++
 		return nil
 	})
-	if err != nil {
-		r.problem("the process list breaks off after %d entries: %v", r.Processes, err)
-	}
 }
 
 // contexts reads each processor's record where a debugger looks for it.

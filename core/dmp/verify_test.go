@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -108,9 +109,9 @@ func TestVerifyReportsProblems(t *testing.T) {
 		"kernel image":  {inDump(pageKernel, 0), 0, "no image"},
 		"module list":   {0x20, 1, "header's module list"},
 		"process list":  {0x28, 1, "header's process list"},
-		"module cycle":  {inDump(pageLists, 0xa00), uint64(at(pageLists, 0xa00)), "module list breaks off"},
-		"module lost":   {inDump(pageLists, 0xa00), 0x1234567890, "module list breaks off"},
-		"process back":  {inDump(pageLists, 0xb08), 0, "process list breaks off"},
+		"module cycle":  {inDump(pageLists, 0xa00), uint64(at(pageLists, 0xa00)), "modules: the entry at"},
+		"module lost":   {inDump(pageLists, 0xa00), 0x1234567890, "modules: virtual address"},
+		"process back":  {inDump(pageLists, 0xb08), 0, "processes: the entry at"},
 		"no processors": {0x34, 0, "0 processors"},
 		"order of runs": {0x98 + 16, 0x100, "not behind"},
 	} {
@@ -121,8 +122,9 @@ func TestVerifyReportsProblems(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if !strings.Contains(strings.Join(r.Problems, "; "), tc.text) {
-			t.Errorf("%s: %q", name, r.Problems)
+		got := fmt.Sprintf("%q; modules: %v; processes: %v", r.Problems, r.ModulesErr, r.ProcessesErr)
+		if !strings.Contains(got, tc.text) {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

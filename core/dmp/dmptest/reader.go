@@ -91,6 +91,10 @@ func (d *Dump) bitmap() error {
 	}
 	at, seen := first, uint64(0)
 	for pfn := uint64(0); pfn < bits; pfn++ {
+		if bitmap[pfn/8] == 0 {
+			pfn |= 7
+			continue
+		}
 		if bitmap[pfn/8]>>(pfn%8)&1 == 0 {
 			continue
 		}

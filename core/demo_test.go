@@ -1,0 +1,109 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"coredrop/core/dmp/dmptest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// demoUpstream is what upstream elf2dmp 10.2.2 writes for the demo core
+// (corpus case 30-tiny, truth.json, upstream.dmp_sha256).
+const demoUpstream = "32d4cd4cef398dcce6892e2fe096de039948b484a4f8840bf20ad77c78407b64"
+
+func TestDemoIsUpstreamsToTheByte(t *testing.T) {
+	im, sum, err := Convert(context.Background(), demoSource(t), Options{Symbols: symbolDir{}, Compat: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(im, 0, im.Size()), make([]byte, 70001)); err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != demoUpstream {
+		t.Errorf("SHA-256 %s", got)
+	}
+	if !sum.Dump.Verified || len(sum.Warnings) != 0 {
+		t.Errorf("%+v, %v", sum.Dump, sum.Warnings)
+	}
+}
+
+// TestDemoSummary holds the summary to a golden file: go test ./core -run
+// DemoSummary -update rewrites it.
+func TestDemoSummary(t *testing.T) {
+	_, sum, err := Convert(context.Background(), demoSource(t), Options{Symbols: symbolDir{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(sum, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	path := filepath.Join("testdata", "demo-summary.json")
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the summary is\n%s", got)
+	}
+}
+
+// With and without the PDB the dumps differ in one byte: the flag whose address
+// only the PDB knows.
+func TestDemoWithoutSymbols(t *testing.T) {
+	read := func(o Options) ([]byte, *Summary) {
+		im, sum, err := Convert(context.Background(), demoSource(t), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, im.Size())
+		if _, err := im.ReadAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		return data, sum
+	}
+	with, _ := read(Options{Symbols: symbolDir{}})
+	without, sum := read(Options{})
+	if sum.Symbols.Status != "none-needed" || sum.Windows.KDBG.FoundBy != "known-plaintext" {
+		t.Errorf("%+v, %+v", sum.Symbols, sum.Windows.KDBG)
+	}
+	d, err := dmptest.Open(bytes.NewReader(with), int64(len(with)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pa, err := d.Translate(0xfffff80312a26020) // KdpDataBlockEncoded
+	if err != nil {
+		t.Fatal(err)
+	}
+	flagAt := -1
+	for _, r := range d.Runs {
+		if pfn := pa / 4096; pfn >= r.Page && pfn < r.Page+r.Count {
+			flagAt = int(r.Offset) + int(pa-r.Page*4096)
+		}
+	}
+	for i := range with {
+		if with[i] != without[i] && i != flagAt {
+			t.Fatalf("they differ at %#x too", i)
+		}
+	}
+	if with[flagAt] != 0 || without[flagAt] == 0 {
+		t.Errorf("the flag: %d with, %d without", with[flagAt], without[flagAt])
+	}
+}
