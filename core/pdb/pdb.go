@@ -36,7 +36,10 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	if err := f.readInfo(); err != nil {
 		return nil, err
 	}
-	return f, f.readDBI()
+	if err := f.readDBI(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func (f *File) readInfo() error {
