@@ -324,3 +324,7 @@ func leadingInt(s string) int {
 	}
 	return n
 }
+
+// Prefix reads up to n bytes of the guest's virtual memory, as far as it is
+// there.
+func (k *Kernel) Prefix(va uint64, n int) []byte { return k.view.prefix(va, n) }

@@ -78,7 +78,7 @@ const (
 	textReadWrite   = "read-write (marked)"
 	textUID         = "UID: %u PID"
 	textPanic       = "%s: panic_on_warn set"
-	textFooter      = "CPU: %d "
+	textFooter      = "%sCPU: %d "
 )
 
 // detectVersion tells the generation from the kernel's own texts and from the

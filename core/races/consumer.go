@@ -1,0 +1,279 @@
+package races
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"coredrop/core/kcsan"
+	"coredrop/core/linux"
+	"coredrop/core/machine"
+)
+
+// stage is how far a consumer, the owner of a watchpoint, has come.
+type stage int
+
+const (
+	delaying stage = iota // in the delay: nothing is decided
+	waiting               // in the report's preparation: waits for the producer
+	printing              // in print_report
+	entering              // at its first instruction: all arguments are in registers
+)
+
+// consumer is a thread that is about to report, found on a CPU's stack.
+type consumer struct {
+	cpu     int
+	stage   stage
+	unknown bool // reports a race at unknown origin
+	frames  []linux.Frame
+	at      int // index of kcsan_setup_watchpoint in frames
+	inner   int // index of the innermost frame of its reporting
+
+	access  kcsan.Access
+	exact   bool // access was read as a structure, not put together
+	guessed bool // an address that stood on the stack was taken for its own
+	change  kcsan.ValueChange
+	values  *kcsan.Values
+	other   uint64 // address of the other_info, from registers
+	task    linux.Task
+	hasTask bool
+}
+
+// consumers walks the CPUs' stacks. An interrupt in one delay may set up a
+// watchpoint of its own, so a CPU can have several.
+func (s *State) consumers() []*consumer {
+	var out []*consumer
+	for cpu := range s.k.Machine.CPUs {
+		frames := s.k.Unwind(cpu)
+		for i, f := range frames {
+			if s.function(f) != "kcsan_setup_watchpoint" {
+				continue
+			}
+			c := &consumer{cpu: cpu, frames: frames, at: i, inner: i}
+			c.task, c.hasTask = s.k.Current(cpu)
+			s.judge(c)
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// function is the plain name of the function that a frame is in.
+func (s *State) function(f linux.Frame) string {
+	a := f.Addr
+	if !f.Exact {
+		a-- // the call may be the function's last instruction
+	}
+	sym, _, ok := s.k.Resolve(a)
+	if !ok {
+		return ""
+	}
+	return linux.PlainName(sym.Name)
+}
+
+// judge finds out how far a consumer has come and reads what it knows.
+func (s *State) judge(c *consumer) {
+	for i := c.at - 1; i >= 0; i-- {
+		switch s.function(c.frames[i]) {
+		case "kcsan_report_unknown_origin":
+			c.unknown = true
+			c.stage = max(c.stage, waiting)
+		case "kcsan_report_known_origin", "kcsan_report", "prepare_report_consumer", "prepare_report":
+			c.stage = max(c.stage, waiting)
+		case "print_report":
+			c.stage = max(c.stage, printing)
+		default:
+			i = 0 // the rest was called from here, or interrupted it
+			continue
+		}
+		c.inner = i
+	}
+	if c.stage == printing && c.inner == 0 {
+		s.fromRegisters(c)
+	}
+	if c.access.Size == 0 && c.stage > delaying {
+		s.accessOnStack(c)
+	}
+}
+
+// fromRegisters reads print_report's arguments when the CPU stands at its first
+// instruction. Before 5.14 they are value_change, type, ai, other_info; from
+// then on value_change, ai, other_info, old, new, mask.
+func (s *State) fromRegisters(c *consumer) {
+	x := s.k.Machine.CPUs[c.cpu].X64
+	sym, _, ok := s.k.Resolve(x.RIP)
+	if !ok || sym.Addr != x.RIP || sym.Name != "print_report" {
+		return // inside, or a clone with arguments of its own
+	}
+	ai, other := x.RSI, x.RDX
+	if !s.Version.Features().ValueChange {
+		ai, other = x.RDX, x.RCX
+		c.unknown = c.unknown || uint32(x.RSI) == uint32(kcsan.ReportUnknownOrigin)
+	} else {
+		c.values = &kcsan.Values{Old: x.RCX, New: x.R8, Mask: x.R9}
+		c.unknown = c.unknown || other == 0
+	}
+	if p, ok := s.k.Read(ai, s.layout.stack); ok {
+		c.access, c.exact = s.decodeAccess(p), true
+	}
+	c.change = kcsan.ValueChange(uint8(x.RDI))
+	c.other = other
+	c.stage = entering
+}
+
+// accessOnStack looks for the consumer's struct access_info in the frames of the
+// report's functions: its CPU is this one, its thread the current one.
+func (s *State) accessOnStack(c *consumer) {
+	for i := c.at; i >= c.inner; i-- {
+		p, start := s.window(c.frames[i])
+		for off := 0; off+s.layout.stack <= len(p); off += 8 {
+			if a := s.decodeAccess(p[off:]); s.plausible(a, c) {
+				c.access, c.exact = a, true
+				return
+			}
+		}
+		_ = start
+	}
+}
+
+// plausible reports whether an access can be the consumer's.
+func (s *State) plausible(a kcsan.Access, c *consumer) bool {
+	if a.CPU != c.cpu || a.Size == 0 || a.Size > kcsan.MaxEncodableSize || !s.k.KernelPointer(a.Addr) {
+		return false
+	}
+	if _, err := s.Version.KindName(a.Type); err != nil {
+		return false
+	}
+	return a.PID == kcsan.InterruptPID || !c.hasTask || a.PID == c.task.PID
+}
+
+// maxWindow bounds a frame that is looked through.
+const maxWindow = 4096
+
+// window reads a frame's own part of the stack.
+func (s *State) window(f linux.Frame) (p []byte, start uint64) {
+	if f.End <= f.SP || f.End-f.SP > maxWindow {
+		return nil, f.SP
+	}
+	p, _ = s.k.Read(f.SP, int(f.End-f.SP))
+	return p, f.SP
+}
+
+// tsanAccess reads size and kind of an access from the name of the function that
+// the compiler calls for it: __tsan_[unaligned_][volatile_]{read,write,read_write}N.
+// Volatile accesses are marked ones.
+func tsanAccess(name string) (size uint64, typ kcsan.AccessType, ok bool) {
+	rest, ok := strings.CutPrefix(name, "__tsan_")
+	if !ok {
+		return 0, 0, false
+	}
+	rest = strings.TrimPrefix(rest, "unaligned_")
+	if after, marked := strings.CutPrefix(rest, "volatile_"); marked {
+		rest, typ = after, kcsan.AccessAtomic
+	}
+	switch {
+	case strings.HasPrefix(rest, "read_write"):
+		rest, typ = rest[len("read_write"):], typ|kcsan.AccessWrite|kcsan.AccessCompound
+	case strings.HasPrefix(rest, "read"):
+		rest = rest[len("read"):]
+	case strings.HasPrefix(rest, "write"):
+		rest, typ = rest[len("write"):], typ|kcsan.AccessWrite
+	default:
+		return 0, 0, false
+	}
+	n, err := strconv.ParseUint(rest, 10, 8)
+	if err != nil || n == 0 || n > 16 {
+		return 0, 0, false
+	}
+	return n, typ, true
+}
+
+// delayedAccess puts a delaying consumer's access together: size and kind from
+// the function that was called for it, the address from what stands on the stack
+// in and below kcsan_setup_watchpoint, or was in registers, and overlaps the
+// producer's. It answers false when this consumer cannot be the producer's.
+func (s *State) delayedAccess(c *consumer, producer kcsan.Access) bool {
+	if c.at+1 >= len(c.frames) {
+		return false
+	}
+	f := c.frames[c.at+1]
+	name := s.function(f)
+	size, typ, ok := tsanAccess(name)
+	if !ok {
+		return false
+	}
+	a := kcsan.Access{Size: size, Type: typ, CPU: c.cpu, PID: kcsan.InterruptPID}
+	if c.hasTask && !s.inInterrupt(c) {
+		a.PID = c.task.PID
+	}
+	a.Addr, ok = s.overlapping(c, producer, size)
+	if ok {
+		c.access, c.guessed = a, a.Addr != producer.Addr
+	}
+	return ok
+}
+
+// inInterrupt reports whether a consumer's own access happened in interrupt
+// context: an interrupted frame lies below it.
+func (s *State) inInterrupt(c *consumer) bool {
+	for _, f := range c.frames[c.at:] {
+		if f.Regs != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// overlapping looks for an address that the producer's access overlaps, the same
+// one before all others.
+func (s *State) overlapping(c *consumer, producer kcsan.Access, size uint64) (uint64, bool) {
+	var best uint64
+	look := func(v uint64) {
+		if best != producer.Addr && (kcsan.Access{Addr: v, Size: size}).Overlaps(producer) && v >= producer.Addr-size {
+			best = v
+		}
+	}
+	words := func(p []byte) {
+		for off := 0; off+8 <= len(p); off += 8 {
+			look(binary.LittleEndian.Uint64(p[off:]))
+		}
+	}
+	// What a function saved of its caller's registers lies in the frames
+	// inside it: all of them up to the caller of the runtime are looked at.
+	for i := 0; i <= min(c.at+1, len(c.frames)-1); i++ {
+		p, _ := s.window(c.frames[i])
+		words(p)
+		if r := c.frames[i].Regs; r != 0 {
+			if p, ok := s.k.Read(r, linux.RegsBytes); ok {
+				words(p)
+			}
+		}
+	}
+	for _, v := range generalRegisters(s.k.Machine.CPUs[c.cpu].X64) {
+		look(v)
+	}
+	return best, best != 0
+}
+
+func generalRegisters(x *machine.X64State) []uint64 {
+	return []uint64{x.RAX, x.RBX, x.RCX, x.RDX, x.RSI, x.RDI, x.RBP, x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15}
+}
+
+// stack is what the kernel saves of the consumer's stack: the frames behind the
+// report's own, runtime frames included (R7).
+func (c *consumer) stack() []uint64 {
+	var out []uint64
+	for _, f := range c.frames[c.inner+1:] {
+		out = append(out, f.Addr)
+	}
+	if c.inner == c.at { // nothing of the report was called yet: the rest will be
+		out = append([]uint64{c.frames[c.at].Addr}, out...)
+	}
+	if len(out) > kcsan.NumStackEntries {
+		out = out[:kcsan.NumStackEntries]
+	}
+	return out
+}
+
+func (c *consumer) source() string { return fmt.Sprintf("cpu %d", c.cpu) }

@@ -1,0 +1,151 @@
+package races
+
+import (
+	"context"
+
+	"coredrop/core/fault"
+	"coredrop/core/kcsan"
+	"coredrop/core/linux"
+	"coredrop/core/progress"
+)
+
+// The states of a report.
+const (
+	Printed    = "printed"    // whole, in the log
+	InFlight   = "in-flight"  // the kernel was at or inside its printing
+	Pending    = "pending"    // its second thread still waited or delayed
+	Suppressed = "suppressed" // complete, but a rule keeps it from being printed
+	Residue    = "residue"    // traces of a report that the log does not hold
+)
+
+// States lists the states in the order in which they are shown.
+func States() []string { return []string{InFlight, Pending, Suppressed, Printed, Residue} }
+
+// Report is one race as the core holds it. Reports with the same text are one,
+// with a count.
+type Report struct {
+	State string
+	// Title is the kernel's, without "BUG: KCSAN: ". A thread that is not
+	// known is "?".
+	Title string
+	// Text is what the kernel prints, from separator to separator without time
+	// stamps. For residue it is only the part that is left, and no report.
+	Text  string
+	Count int
+
+	Time  uint64 // of the first in the log, nanoseconds since boot
+	Timed bool   // Time is known
+
+	Sources []string // "log", "cpu 1", "other_infos[46]", "report_times[3]"
+	Rule    string   // why a suppressed one is
+	Unknown []string // what of the text is not known
+
+	Model *kcsan.Report // nil for residue
+}
+
+// Result is everything about races that a core or log holds.
+type Result struct {
+	Reports []Report
+	State   *State // the sanitizer's data; nil for a log and for a kernel without KCSAN
+
+	// Fragments counts pieces of reports in the log whose rest was overwritten
+	// or never written.
+	Fragments int
+	// Records counts the log's records.
+	Records int
+
+	Warnings []fault.Warning
+}
+
+// Count counts the reports in a state, equal ones as often as they occur.
+func (r *Result) Count(state string) int {
+	n := 0
+	for i := range r.Reports {
+		if r.Reports[i].State == state {
+			n += r.Reports[i].Count
+		}
+	}
+	return n
+}
+
+// FromLog finds the reports of a log's text.
+func FromLog(text string) *Result {
+	r := &Result{}
+	r.addPrinted(kcsan.ParseLog(text))
+	return r
+}
+
+// Recover finds every report that a kernel still holds. Only a cancelled context
+// is an error: what cannot be read is a warning.
+func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result, error) {
+	r := &Result{}
+	found, err := r.readLog(ctx, k)
+	if err != nil {
+		return r, err
+	}
+	r.addPrinted(found)
+	sink.Logf("races: %d records in the log, %d reports, %d fragments", r.Records, r.Count(Printed), r.Fragments)
+
+	s, ok := readState(k)
+	if !ok {
+		r.warn(fault.NoKCSAN, "")
+		return r, ctx.Err()
+	}
+	r.State = s
+	for _, name := range []string{"other_infos", "report_times", "watchpoints", "kcsan_counters"} {
+		if a, ok := s.addrs[name]; ok {
+			sink.Logf("races: %s at %#x by %s", name, a, s.From[name])
+		} else {
+			r.warn(fault.UnknownLayout, "%s was not found in the kernel: what it holds is not shown", name)
+		}
+	}
+	c := &recovery{k: k, s: s, r: r, log: found}
+	c.footers(found)
+	c.run()
+	if err := ctx.Err(); err != nil {
+		return r, fault.Wrap(err, fault.Cancelled, "")
+	}
+	return r, nil
+}
+
+func (r *Result) warn(code fault.Code, format string, args ...any) {
+	r.Warnings = append(r.Warnings, fault.Warn(code, format, args...))
+}
+
+// readLog puts the reports of the kernel's log together, each caller's records
+// for themselves.
+func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, error) {
+	var a kcsan.Assembler
+	err := k.Log(ctx, func(rec linux.Record) bool {
+		r.Records++
+		a.AddRecord(kcsan.Record{Caller: rec.CallerName(), Time: rec.Time, Text: rec.Text})
+		return true
+	})
+	if ctx.Err() != nil {
+		return nil, fault.Wrap(ctx.Err(), fault.Cancelled, "")
+	}
+	if err != nil {
+		f := fault.As(err)
+		r.warn(f.Code, "%s", f.Text)
+	}
+	return a.Finish(), nil
+}
+
+// addPrinted takes over the whole reports of a log and counts the pieces.
+func (r *Result) addPrinted(found []kcsan.Found) {
+	var whole []kcsan.Found
+	for _, f := range found {
+		if f.Report == nil {
+			r.Fragments++
+			continue
+		}
+		whole = append(whole, f)
+	}
+	for _, e := range kcsan.Distinct(whole) {
+		r.Reports = append(r.Reports, Report{State: Printed, Title: e.Report.Title(), Text: e.Text(), Count: e.Count,
+			Time: e.Time, Timed: e.Timed, Sources: []string{"log"}, Model: e.Report})
+	}
+	if r.Fragments > 0 {
+		r.warn(fault.LogDamaged, "the log holds pieces of %d more reports, whose rest was overwritten or not written yet", r.Fragments)
+	}
+}
