@@ -139,11 +139,12 @@ type ProcessInfo struct {
 
 // LinuxInfo is what was found of a Linux kernel.
 type LinuxInfo struct {
-	Release     string     `json:"release"`
-	Banner      string     `json:"banner"`
-	KASLROffset string     `json:"kaslr_offset"`
-	PhysBase    string     `json:"phys_base"`
-	KCSAN       *KCSANInfo `json:"kcsan,omitempty"`
+	Release     string       `json:"release"`
+	Banner      string       `json:"banner"`
+	KASLROffset string       `json:"kaslr_offset"`
+	PhysBase    string       `json:"phys_base"`
+	KCSAN       *KCSANInfo   `json:"kcsan,omitempty"`
+	Detail      *LinuxDetail `json:"detail,omitempty"` // set by Races only
 }
 
 // KCSANInfo counts the race reports by their state.

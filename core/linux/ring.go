@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"coredrop/core/fault"
 )
@@ -234,4 +235,11 @@ func (k *Kernel) openLog() (*ring, error) {
 		return openRing(k.view, rb, k.Info)
 	}
 	return nil, errNoRing
+}
+
+// Dmesg is the record as dmesg prints it: "[    1.500000] text", the lines after
+// the first indented as far as the text, each ended by a newline.
+func (r Record) Dmesg() string {
+	stamp := fmt.Sprintf("[%5d.%06d] ", r.Time/1e9, r.Time%1e9/1e3)
+	return stamp + strings.ReplaceAll(r.Text, "\n", "\n"+strings.Repeat(" ", len(stamp))) + "\n"
 }
