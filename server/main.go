@@ -34,6 +34,8 @@ func commands() []command {
 		{"info", "[flags] CORE", "what a file is and whether it can be converted; no network", runInfo},
 		{"kcsan", "[-json] CORE|LOG", "race reports of a Linux core or a kernel log", runKCSAN},
 		{"get", "[flags] -o STORE CORE|KEY...", "fetch a kernel's PDB into a symbol store", runGet},
+		{"serve", "[flags]", "the page that does this in a browser, and a symbol proxy", runServe},
+		{"demo", "[flags]", "the same with a demo guest built in; needs no network", runDemo},
 	}
 }
 
