@@ -1,12 +1,14 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
 	"strings"
 	"testing"
 
+	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -80,6 +82,56 @@ func TestProcessorsByKPCR(t *testing.T) {
 	for i := range sum.CPUs {
 		if c := sum.CPUs[i]; c.Context != hex64(b.Context[i]) {
 			t.Errorf("compat: CPU %d: context %s", i, c.Context)
+		}
+	}
+}
+
+// TestRuns: however the loads are ordered in the file, the default profile's
+// runs are sorted and disjoint, and above 42 of them the dump is a bitmap dump;
+// upstream keeps the file's order and cannot do more than 43.
+func TestRuns(t *testing.T) {
+	base := len(guest(nil).ELF.Loads)
+	for _, runs := range []int{42, 43, 44, 503} {
+		b := synth.Guest(synth.Options{ExtraRuns: runs - base, ShuffleRuns: uint64(runs), Encoded: true})
+		im, sum, err := Convert(context.Background(), b.Source(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := dmptest.Open(im, im.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Runs) != runs || (d.Type == 5) != (runs > 42) || !sum.Dump.Verified {
+			t.Errorf("%d runs became %d, type %d, verified %v", runs, len(d.Runs), d.Type, sum.Dump.Verified)
+		}
+		for i := 1; i < len(d.Runs); i++ {
+			if d.Runs[i].Page <= d.Runs[i-1].Page+d.Runs[i-1].Count-1 {
+				t.Fatalf("run %d is not behind run %d", i, i-1)
+			}
+		}
+		page := make([]byte, 4096)
+		for i, l := range b.ELF.Loads {
+			if len(l.Data) != 4096 {
+				continue // the guest itself, whose patched pages differ
+			}
+			if err := d.Physical(page, uint64(l.PA)); err != nil || !bytes.Equal(page, l.Data) {
+				t.Fatalf("load %d at %v: %v", i, l.PA, err)
+			}
+		}
+		im, _, err = Convert(context.Background(), b.Source(), Options{Compat: true, Symbols: synthPDB{data: b.PDB()}})
+		if runs > 43 {
+			if !fault.Is(err, fault.CompatLossy) {
+				t.Errorf("compat, %d runs: %v", runs, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, l := range b.ELF.Loads {
+			if im.Runs[i].Start != l.PA || im.Runs[i].Pages != uint64(len(l.Data))/mem.PageSize {
+				t.Errorf("compat: run %d is %+v, load %v", i, im.Runs[i], l.PA)
+			}
 		}
 	}
 }

@@ -205,6 +205,22 @@ func TestPartialPages(t *testing.T) {
 	}
 }
 
+// A page that two loads share is whole, but not for upstream.
+func TestPageInTwoLoads(t *testing.T) {
+	g := newGuest(1, true)
+	cut := uint64(30*mem.PageSize + 0x800)
+	blocks := []mem.Extent{{Start: guestPA, Bytes: cut, Offset: 0x333}, {Start: guestPA + mem.PA(cut), Bytes: uint64(len(g.data)) - cut, Offset: 0x333 + int64(cut)}}
+	k := g.kernel(t, blocks)
+	im := build(t, k, Options{})
+	if len(im.Warnings) != 0 || !bytes.Equal(bytesOf(t, im, g.file)[0x2000:], wanted(g, k, false)) {
+		t.Errorf("not whole: %v", im.Warnings)
+	}
+	im = build(t, g.kernel(t, blocks), Options{Compat: true})
+	if len(im.Warnings) != 1 || im.Warnings[0].Code != fault.PartialPage || im.Size() != 0x2000+(guestPages-1)*4096 {
+		t.Errorf("compat: %d bytes, %v", im.Size(), im.Warnings)
+	}
+}
+
 // A core of countless fragments of pages must not become as many literal pages.
 func TestManyPartialPagesStayOutOfMemory(t *testing.T) {
 	g := newGuest(1, true)

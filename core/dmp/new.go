@@ -51,8 +51,12 @@ func (im *Image) upstream(k *windows.Kernel, o Options) error {
 	if err != nil {
 		return err
 	}
-	_, partial := mem.Runs(k.Machine.Mem.Extents())
+	all, partial := mem.Runs(k.Machine.Mem.Extents())
 	im.Warnings = append(im.Warnings, partialWarnings(partial, "elf2dmp drops it")...)
+	if lost := countPages(all) - countPages(l.blocks); lost > uint64(len(partial)) {
+		im.Warnings = append(im.Warnings, fault.Warn(fault.PartialPage,
+			"%d pages lie in two loads each; elf2dmp drops them", lost-uint64(len(partial))))
+	}
 	im.Runs = l.runs
 	w := newPatcher(im, k, &held{k.Machine.Mem, l.extents}, true)
 	if err := im.patch(w, k); err != nil {
