@@ -294,12 +294,16 @@ func TestBlindKeys(t *testing.T) {
 		for _, size := range releaseSizes {
 			p := le64(0xfffff80412360010, 0xfffff80412360010, kdTagValue|uint64(size)<<32, base)
 			e := encode(p, 0x7c5e23aa9b001200|r, 0x99aa77bb55cc33dd, 0xfffff80412340020)
-			found := false
-			for _, b := range scanBlind(append(e, make([]byte, 64)...), 0x5000, nil) {
-				found = found || b.pa == 0x5000 && uint64(b.base) == base
-			}
-			if !found {
-				t.Fatalf("rotation %d, size %#x: not found", r, size)
+			for _, at := range []int{0, 0x128, 0xfe0} {
+				var page [mem.PageSize]byte
+				copy(page[at:], e)
+				found := false
+				for _, b := range scanBlind(&page, 0x5000, nil) {
+					found = found || b.pa == 0x5000+mem.PA(at) && uint64(b.base) == base
+				}
+				if !found {
+					t.Fatalf("rotation %d, size %#x at %#x: not found", r, size, at)
+				}
 			}
 		}
 	}
@@ -344,7 +348,11 @@ func FuzzKDBG(f *testing.F) {
 				t.Fatalf("%d modules", len(mods))
 			}
 			scanWords(p, demoKDBG, uint64(demoBase), false, nil)
-			scanBlind(p, 0x1000, nil)
+			var page [mem.PageSize]byte
+			copy(page[:], p)
+			if out := scanBlind(&page, 0x1000, nil); len(out) > mem.PageSize {
+				t.Fatalf("%d guesses in a page", len(out))
+			}
 		}
 	})
 }

@@ -203,6 +203,7 @@ func FuzzLocate(f *testing.F) {
 	for _, e := range extents {
 		size += e.Bytes
 	}
+	symbols := symbolsOf(b)
 	seed := func(values ...uint64) []byte { return le64(values...) }
 	f.Add([]byte{}, uint64(0), uint8(0))
 	f.Add(seed(0x1000, 0xff), uint64(b.SystemDTB), uint8(1))
@@ -248,7 +249,7 @@ func FuzzLocate(f *testing.F) {
 			}
 			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, X64: &x})
 		}
-		for _, o := range []Options{{}, {Symbols: builtSymbols{b}}, {Symbols: builtSymbols{b}, Compat: true}} {
+		for _, o := range []Options{{}, {Symbols: symbols}, {Symbols: symbols, Compat: true}} {
 			k, err := Locate(context.Background(), &changed, o)
 			if err != nil {
 				if fault.As(err).Code == fault.Internal {

@@ -1,7 +1,6 @@
 package windows
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"iter"
@@ -102,7 +101,7 @@ func kdbgRoots(f *finder) iter.Seq[root] {
 		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
 			f.o.Report("debugger block", done, total)
 			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
-				if blocks = scanBlind(p[:mem.PageSize], pa, blocks); len(blocks) >= maxBlind {
+				if blocks = scanBlind((*[mem.PageSize]byte)(p), pa, blocks); len(blocks) >= maxBlind {
 					return errEnough
 				}
 			}
@@ -160,30 +159,39 @@ func (f *finder) mapsOne(p []byte, pa mem.PA, mode *paging.Mode, bases map[mem.V
 	return false
 }
 
-var tagBytes = []byte("KDBG")
-
-// scanBlind appends the debugger blocks that one page may hold, found by their
-// first four words alone: the rest may lie in a page elsewhere.
-func scanBlind(p []byte, pa mem.PA, out []blind) []blind {
-	plain := bytes.Contains(p, tagBytes)
-	for off := 0; off+0x20 <= len(p); off += 8 {
-		e0 := binary.LittleEndian.Uint64(p[off:])
-		if e0 == 0 {
-			continue
-		}
-		e2, e3 := u64(p, off+kdTag), u64(p, off+kdKernBase)
-		if plain && uint32(e2) == kdTagValue && sane(uint32(e2>>32)) && e3&0xfff == 0 && e3>>40 == 0xfffff8 {
-			out = append(out, blind{pa + mem.PA(off), mem.VA(e3)})
-			continue
-		}
-		if e0 != u64(p, off+kdBlink) || e2 == e3 || e2 == e0 {
-			continue
-		}
-		for _, g := range keysBlind(e2, e3) {
-			// The list entry is a kernel address as well.
-			if g.word(e0)>>47 == 1<<17-1 {
-				out = append(out, blind{pa + mem.PA(off), mem.VA(g.base)})
+// scanBlind appends the debugger blocks that a page may hold, found by their
+// first four words alone: the rest may lie in a page elsewhere. One look at each
+// word finds the tag of a block in clear and the equal links of an encoded one,
+// so that a pass costs little more than reading.
+func scanBlind(p *[mem.PageSize]byte, pa mem.PA, out []blind) []blind {
+	var before uint64
+	for at := 0; at < mem.PageSize; at += 8 {
+		w := binary.LittleEndian.Uint64(p[at : at+8])
+		if w == before && w != 0 {
+			out = scanEqual(p[:], at-8, pa, out)
+		} else if uint32(w) == kdTagValue && sane(uint32(w>>32)) && at >= kdTag && at+16 <= mem.PageSize {
+			if base := u64(p[:], at+8); base&0xfff == 0 && base>>40 == 0xfffff8 {
+				out = append(out, blind{pa + mem.PA(at-kdTag), mem.VA(base)})
 			}
+		}
+		before = w
+	}
+	return out
+}
+
+// scanEqual appends the encoded blocks that two equal words at off may begin.
+func scanEqual(p []byte, off int, pa mem.PA, out []blind) []blind {
+	if off+0x20 > len(p) {
+		return out
+	}
+	link, e2, e3 := u64(p, off), u64(p, off+kdTag), u64(p, off+kdKernBase)
+	if e2 == e3 || e2 == link {
+		return out
+	}
+	for _, g := range keysBlind(e2, e3) {
+		// The list entry is a kernel address as well.
+		if g.word(link)>>47 == 1<<17-1 {
+			out = append(out, blind{pa + mem.PA(off), mem.VA(g.base)})
 		}
 	}
 	return out

@@ -17,14 +17,18 @@ import (
 )
 
 // builtSymbols gives a synthetic guest's own PDB.
-type builtSymbols struct{ b *synth.Built }
+type builtSymbols struct {
+	b   *synth.Built
+	pdb []byte
+}
+
+func symbolsOf(b *synth.Built) builtSymbols { return builtSymbols{b, b.PDB()} }
 
 func (s builtSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
 	if cv.GUID != s.b.GUID || cv.Age != s.b.Age {
 		return nil, "", fault.New(fault.SymbolsNotFound, "no symbol store has %s", cv.Key())
 	}
-	p := s.b.PDB()
-	f, err := pdb.Open(bytes.NewReader(p), int64(len(p)))
+	f, err := pdb.Open(bytes.NewReader(s.pdb), int64(len(s.pdb)))
 	return f, "synth", err
 }
 
@@ -148,7 +152,7 @@ func TestSynthetic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := synth.Guest(c.o)
-			for _, s := range []Symbols{nil, builtSymbols{b}} {
+			for _, s := range []Symbols{nil, symbolsOf(b)} {
 				k, err := Locate(context.Background(), open(t, b), Options{Symbols: s})
 				if err != nil {
 					t.Fatalf("symbols %v: %v %q", s != nil, err, fault.As(err).Remedy())
