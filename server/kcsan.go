@@ -18,12 +18,14 @@ import (
 	"coredrop/core/kcsan"
 )
 
-const kcsanUsage = `usage: coredrop kcsan [-json] LOG
+const kcsanUsage = `usage: coredrop kcsan [flags] CORE|LOG
 
-Prints the data-race reports (KCSAN) that the text of a kernel log holds, put
-together line by line where the log says who printed what, one of each with
-how often it occurs. LOG is the output of dmesg, of a console or of the
-journal, with or without time stamps; - is standard input.
+Prints the data-race reports (KCSAN) that the core of a Linux guest or the text
+of a kernel log holds, one of each with how often it occurs. From a core also
+those that never were printed: in flight, pending or suppressed when the machine
+stopped, rebuilt from memory and CPU state. No vmlinux is needed. LOG is the
+output of dmesg, of a console or of the journal, with or without time stamps;
+- is standard input.
 
 `
 
@@ -31,6 +33,8 @@ journal, with or without time stamps; - is standard input.
 func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("kcsan", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print one JSON object instead of text")
+	asLog := set.Bool("log", false, "print the kernel log of a core instead of its reports")
+	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	set.SetOutput(io.Discard) // what flag prints has neither prefix nor hint
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -41,7 +45,10 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	case err != nil:
 		return usageError(stderr, "kcsan", "%v", err)
 	case set.NArg() != 1:
-		return usageError(stderr, "kcsan", "kcsan takes one log, not %d", set.NArg())
+		return usageError(stderr, "kcsan", "kcsan takes one core or log, not %d", set.NArg())
+	}
+	if name := set.Arg(0); name != "-" && isCore(name) {
+		return kcsanFromCore(ctx, name, *asJSON, *asLog, newTerminal(stderr, *verbose), stdout, stderr)
 	}
 
 	result, err := kcsanFromLog(ctx, set.Arg(0), stdin)

@@ -147,12 +147,12 @@ func TestKCSANErrors(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{nil, exitUsage, "kcsan takes one log"},
-		{[]string{"a", "b"}, exitUsage, "kcsan takes one log"},
+		{nil, exitUsage, "kcsan takes one core or log"},
+		{[]string{"a", "b"}, exitUsage, "kcsan takes one core or log"},
 		{[]string{"-nonsense", "a"}, exitUsage, "coredrop: error: "},
 		{[]string{filepath.Join(dir, "missing")}, exitFailed, "[input-unreadable]"},
 		{[]string{dir}, exitFailed, "[input-unreadable]"},
-		{[]string{core}, exitFailed, "[unknown-format]"},
+		{[]string{core}, exitFailed, "[damaged-header]"},
 	} {
 		code, out, errs := kcsanRun(t, "", c.args...)
 		if code != c.code || out != "" || !strings.Contains(errs, c.stderr) || !strings.HasPrefix(errs, "coredrop: error: ") {
@@ -164,6 +164,11 @@ func TestKCSANErrors(t *testing.T) {
 		Reports []any
 		Error   struct{ Code, Text string }
 	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || got.Error.Code != "damaged-header" {
+		t.Errorf("exit %d, %v, %s", code, err, out)
+	}
+	// A core has to be a file: it is not read from its beginning to its end.
+	code, out, _ = kcsanRun(t, "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00", "-json", "-")
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || got.Error.Code != "unknown-format" || got.Reports == nil {
 		t.Errorf("exit %d, %v, %s", code, err, out)
 	}
