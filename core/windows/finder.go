@@ -20,6 +20,7 @@ const probeBudget = 4 << 20
 type finder struct {
 	ctx context.Context
 	m   *machine.Machine
+	all mem.Physical // the machine's memory as it came, for passes over all of it
 	o   Options
 
 	tried    []string // strategies for the page-table base, for the message

@@ -37,7 +37,7 @@ func BenchmarkScanSelfMap(b *testing.B) {
 	m, data := dense(b, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
+		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}, all: m}
 		for range selfMapRoots(f) {
 			b.Fatal("a root in noise")
 		}
@@ -48,7 +48,7 @@ func BenchmarkScanKDBG(b *testing.B) {
 	m, data := dense(b, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
+		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}, all: m}
 		for range kdbgRoots(f) {
 			b.Fatal("a block in noise")
 		}
