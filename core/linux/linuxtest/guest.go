@@ -1,0 +1,278 @@
+// Package linuxtest builds tiny Linux guests for tests: page tables, a kernel
+// image with symbol table, vmcoreinfo, tasks, stacks and a log, laid out as a
+// kernel does. It is imported by tests only; no kernel's code is in it.
+package linuxtest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+)
+
+// Where things are in a guest's memory. The image is mapped at linkText plus the
+// slide; all memory is mapped once more at directMap.
+const (
+	linkText  = 0xffffffff81000000
+	kernelMap = 0xffffffff80000000
+	directMap = 0xffff888000000000
+
+	physTables = 0x100000
+	physInfo   = 0x180000 // the vmcoreinfo page
+	physHeap   = 0x200000 // tasks, stacks, per-CPU data
+	physImage  = 0x1000000
+	imageBytes = 0x400000
+	memory     = physImage + imageBytes
+
+	textBytes  = 0x100000
+	rodataFrom = textBytes
+	dataFrom   = 0x200000
+)
+
+// Config says what the guest is.
+type Config struct {
+	Release     string // "5.9.1"
+	Slide       uint64
+	Table       Order
+	Plain       bool // see Table
+	Lengths     int  // see Table; 0 is 1
+	Note        bool // a VMCOREINFO note; the page in memory is always there
+	NoInfo      bool // no vmcoreinfo anywhere
+	Keys        bool // vmcoreinfo has the kallsyms keys
+	DataSymbols bool // KALLSYMS_ALL
+	LA57        bool
+}
+
+// Guest is a guest under construction.
+type Guest struct {
+	Config
+	ram     []byte
+	symbols []Symbol
+	text    uint64 // next free addresses
+	rodata  uint64
+	data    uint64
+	heap    uint64
+	info    strings.Builder
+	cpus    []machine.CPU
+}
+
+// New begins a guest.
+func New(c Config) *Guest {
+	g := &Guest{Config: c, ram: make([]byte, memory), heap: directMap + physHeap}
+	g.text = linkText + c.Slide
+	g.rodata, g.data = g.text+rodataFrom, g.text+dataFrom
+	g.symbols = append(g.symbols, Symbol{"cpu_base", 'A', 0}, Symbol{"current_task", 'A', 0x40},
+		Symbol{"_text", 'T', g.text}, Symbol{"_stext", 'T', g.text})
+	g.text += 16
+	return g
+}
+
+// phys translates an address of the image or of the direct map.
+func (g *Guest) phys(va uint64) uint64 {
+	if va >= kernelMap {
+		return va - linkText - g.Slide + physImage
+	}
+	return va - directMap
+}
+
+// Poke writes bytes to memory.
+func (g *Guest) Poke(va uint64, p []byte) { copy(g.ram[g.phys(va):], p) }
+
+// Poke64 writes a word to memory.
+func (g *Guest) Poke64(va, v uint64) { g.Poke(va, binary.LittleEndian.AppendUint64(nil, v)) }
+
+// Func places a function, aligned to 16 and padded, and gives its address.
+func (g *Guest) Func(name string, code []byte) uint64 {
+	at := g.text
+	g.symbols = append(g.symbols, Symbol{name, 't', at})
+	g.Poke(at, code)
+	g.text += uint64(len(code)+31) &^ 15
+	return at
+}
+
+// String places a text in read-only data.
+func (g *Guest) String(s string) uint64 {
+	at := g.rodata
+	g.Poke(at, append([]byte(s), 0))
+	g.rodata += uint64(len(s) + 1)
+	return at
+}
+
+// Data places an object of n bytes, aligned to 32.
+func (g *Guest) Data(name string, n int) uint64 {
+	g.data = (g.data + 31) &^ 31
+	at := g.data
+	if g.DataSymbols {
+		g.symbols = append(g.symbols, Symbol{name, 'b', at})
+	}
+	g.data += uint64(n)
+	return at
+}
+
+// Heap gives n bytes of the direct map, aligned to 4096.
+func (g *Guest) Heap(n int) uint64 {
+	at := g.heap
+	g.heap += uint64(n+4095) &^ 4095
+	return at
+}
+
+// Symbol adds a symbol.
+func (g *Guest) Symbol(name string, kind byte, addr uint64) {
+	g.symbols = append(g.symbols, Symbol{name, kind, addr})
+}
+
+// Key adds a line to vmcoreinfo.
+func (g *Guest) Key(format string, args ...any) { fmt.Fprintf(&g.info, format+"\n", args...) }
+
+// CPU adds a CPU in kernel mode; its per-CPU base is new memory of a page.
+func (g *Guest) CPU(x machine.X64State) (perCPU uint64) {
+	x.System, x.HasKernelGSBase = true, true
+	x.CR0, x.CR3, x.CR4 = machine.CR0Paging, physTables, machine.CR4PAE
+	if g.LA57 {
+		x.CR4 |= machine.CR4LA57
+	}
+	x.CS.Selector = 0x10
+	perCPU = g.Heap(4096)
+	x.GS.Base = perCPU
+	g.cpus = append(g.cpus, machine.CPU{Index: len(g.cpus), X64: &x})
+	return perCPU
+}
+
+// Offsets of the members of the guest's struct task_struct.
+const (
+	TaskTasks = 0x80
+	TaskPID   = 0xc0
+	TaskComm  = 0x140
+	TaskBytes = 0x400
+)
+
+// Tasks makes init_task and a list of tasks, and gives their addresses; the
+// first two names must be init's and kthreadd. PIDs count from 1.
+func (g *Guest) Tasks(names ...string) []uint64 {
+	idle := g.Data("init_task", TaskBytes)
+	g.Poke(idle+TaskComm, []byte("swapper/0"))
+	list := []uint64{idle}
+	for i, name := range names {
+		t := g.Heap(TaskBytes)
+		g.Poke64(t+TaskPID, uint64(i+1)<<32|uint64(i+1))
+		g.Poke(t+TaskComm, []byte(name))
+		list = append(list, t)
+	}
+	for i, t := range list {
+		next := list[(i+1)%len(list)]
+		g.Poke64(t+TaskTasks, next+TaskTasks)
+		g.Poke64(next+TaskTasks+8, t+TaskTasks)
+	}
+	return list[1:]
+}
+
+// Log makes a log and the pointer to it.
+func (g *Guest) Log(records []Record) {
+	at := g.Data("ring", 0)
+	b := Ring(at, 6, 14, 0xfffffff0, ^uint64(0)-0x3f7, records)
+	g.data += uint64(len(b))
+	g.Poke(at, b)
+	prb := g.Data("prb", 8)
+	g.Poke64(prb, at)
+	g.Key("SYMBOL(prb)=%x", prb)
+}
+
+// Machine finishes the guest.
+func (g *Guest) Machine() *machine.Machine {
+	banner := "Linux version " + g.Release + " (us@here) (cc) #1 SMP today\n"
+	at := g.String(banner)
+	if g.DataSymbols {
+		g.Symbol("linux_banner", 'R', at)
+	}
+	text := linkText + g.Slide
+	g.Symbol("_etext", 'T', text+textBytes)
+	if g.DataSymbols {
+		g.Symbol("_end", 'B', text+imageBytes)
+	}
+	for i := range 80 { // a table of a few symbols is not believed
+		g.Symbol(fmt.Sprintf("kcsan_report_symbol_%d", i), 't', g.text)
+		g.text += 16
+	}
+	g.table()
+	g.vmcoreinfo()
+	g.pageTables()
+	f, err := mem.NewFile(bytes.NewReader(g.ram), memory, []mem.Extent{{Start: 0, Bytes: memory, Offset: 0}}, 0)
+	if err != nil {
+		panic(err)
+	}
+	m := &machine.Machine{Format: "test", Arch: machine.X64, CPUs: g.cpus, Mem: f}
+	if g.Note && !g.NoInfo {
+		m.Guest = []machine.Note{{Name: "VMCOREINFO", Desc: []byte(g.info.String())}}
+	}
+	return m
+}
+
+// table writes kallsyms into read-only data.
+func (g *Guest) table() {
+	lengths := max(g.Lengths, 1)
+	symbols := g.symbols
+	if g.Plain { // no per-CPU symbols as small numbers there
+		symbols = symbols[2:]
+	}
+	b, p := Table{Order: g.Table, Base: linkText + g.Slide, Plain: g.Plain, Lengths: lengths}.Encode(symbols)
+	g.rodata = (g.rodata + 63) &^ 63
+	at := g.rodata
+	g.Poke(at, b)
+	g.rodata += uint64(len(b))
+	if g.Keys {
+		for name, off := range map[string]int{"offsets": p.Offsets, "relative_base": p.RelativeBase, "num_syms": p.NumSyms,
+			"names": p.Names, "token_table": p.TokenTable, "token_index": p.TokenIndex} {
+			g.Key("SYMBOL(kallsyms_%s)=%x", name, at+uint64(off))
+		}
+	}
+}
+
+func (g *Guest) vmcoreinfo() {
+	l5 := 0
+	if g.LA57 {
+		l5 = 1
+	}
+	head := fmt.Sprintf("OSRELEASE=%s\nPAGESIZE=4096\nSYMBOL(_stext)=%x\nSYMBOL(swapper_pg_dir)=%x\nNUMBER(phys_base)=%d\nNUMBER(pgtable_l5_enabled)=%d\nKERNELOFFSET=%x\n",
+		g.Release, linkText+g.Slide, kernelMap+physTables-g.physBase(), int64(g.physBase()), l5, g.Slide)
+	rest := g.info.String()
+	g.info.Reset()
+	g.info.WriteString(head + rest)
+	if !g.NoInfo {
+		copy(g.ram[physInfo:physInfo+4096], g.info.String())
+	}
+}
+
+// physBase is what vmcoreinfo calls so.
+func (g *Guest) physBase() uint64 { return physImage - (linkText + g.Slide - kernelMap) }
+
+// pageTables maps the image in pages of 2 MiB and all memory at the direct map.
+func (g *Guest) pageTables() {
+	le := binary.LittleEndian
+	next := uint64(physTables + 0x1000)
+	table := func(at uint64, index int) uint64 {
+		e := at + uint64(8*index)
+		if le.Uint64(g.ram[e:]) == 0 {
+			le.PutUint64(g.ram[e:], next|3)
+			next += 0x1000
+		}
+		return le.Uint64(g.ram[e:]) &^ 0xfff
+	}
+	large := func(va, pa uint64) {
+		t := uint64(physTables)
+		if g.LA57 {
+			t = table(t, int(va>>48&511))
+		}
+		t = table(t, int(va>>39&511))
+		t = table(t, int(va>>30&511))
+		le.PutUint64(g.ram[t+8*(va>>21&511):], pa|0x83)
+	}
+	for off := uint64(0); off < imageBytes; off += 2 << 20 {
+		large(linkText+g.Slide+off, physImage+off)
+	}
+	for pa := uint64(0); pa < memory; pa += 2 << 20 {
+		large(directMap+pa, pa)
+	}
+}

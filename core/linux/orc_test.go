@@ -1,0 +1,171 @@
+package linux
+
+import (
+	"context"
+	"encoding/binary"
+	"testing"
+
+	"coredrop/core/linux/linuxtest"
+	"coredrop/core/machine"
+)
+
+// orcBytes encodes an entry.
+func orcBytes(sp, bp int16, spReg, bpReg uint8, flags byte) []byte {
+	p := binary.LittleEndian.AppendUint16(nil, uint16(sp))
+	p = binary.LittleEndian.AppendUint16(p, uint16(bp))
+	return append(p, spReg|bpReg<<4, flags)
+}
+
+func TestDecodeOrc(t *testing.T) {
+	for _, c := range []struct {
+		types3 bool
+		flags  byte
+		spReg  uint8
+		kind   orcKind
+		signal bool
+		ok     bool
+	}{
+		{false, 0, orcSP, orcCall, false, true},
+		{false, 1, orcSP, orcRegs, true, true},
+		{false, 2, orcSP, orcRegsPartial, true, true},
+		{false, 4, orcSP, orcEnd, false, true},
+		{false, 0, orcUndefined, orcEnd, false, true},
+		{true, 0, orcSP, orcEnd, false, false},
+		{true, 1, orcSP, orcEnd, false, true},
+		{true, 2, orcSP, orcCall, false, true},
+		{true, 3 | 8, orcSP, orcRegs, true, true},
+		{true, 4, orcSP, orcRegsPartial, false, true},
+		{true, 7, orcSP, orcEnd, false, false},
+	} {
+		e, ok := decodeOrc(orcBytes(-8, 16, c.spReg, orcPrevSP, c.flags), c.types3)
+		if ok != c.ok || ok && (e.kind != c.kind || e.signal != c.signal || e.spOffset != -8 || e.bpOffset != 16 || e.spReg != c.spReg || e.bpReg != orcPrevSP) {
+			t.Errorf("%+v: %+v %v", c, e, ok)
+		}
+	}
+	if _, ok := decodeOrc(make([]byte, orcEntrySize-1), false); ok {
+		t.Error("five bytes are an entry")
+	}
+}
+
+// TestUnwindORC walks a stack of two calls and an interrupt, in both formats of
+// entries: inner was interrupted in middle, which outer called; outer ends the
+// stack.
+func TestUnwindORC(t *testing.T) {
+	for _, types3 := range []bool{false, true} {
+		call, regs, end := byte(0), byte(1), byte(4)
+		if types3 {
+			call, regs, end = 2, 3|8, 1
+		}
+		g := linuxtest.New(linuxtest.Config{Release: "6.4.0", DataSymbols: true})
+		code := make([]byte, 32)
+		inner := g.Func("inner", code)
+		middle := g.Func("middle", code)
+		outer := g.Func("outer", code)
+		type entry struct {
+			at   uint64
+			data []byte
+		}
+		entries := []entry{
+			{inner, orcBytes(0, 0, orcSP, orcUndefined, regs)},
+			{middle, orcBytes(24, -16, orcSP, orcPrevSP, call)},
+			{outer, orcBytes(0, 0, orcUndefined, orcUndefined, end)},
+		}
+		for i := range 64 { // what the format is told by
+			entries = append(entries, entry{outer + 64 + uint64(i), orcBytes(8, 0, orcSP, orcUndefined, call)})
+		}
+		ip := g.Data("__start_orc_unwind_ip", 4*len(entries))
+		orc := g.Data("__start_orc_unwind", 6*len(entries))
+		g.Symbol("__stop_orc_unwind_ip", 'r', ip+uint64(4*len(entries)))
+		for i, e := range entries {
+			at := ip + uint64(4*i)
+			g.Poke(at, binary.LittleEndian.AppendUint32(nil, uint32(e.at-at)))
+			g.Poke(orc+uint64(6*i), e.data)
+		}
+		stack := g.Heap(8192)
+		task := stack + 4096
+		// inner's stack: the interrupted code's registers.
+		g.Poke64(stack+regsIP, middle+4)
+		g.Poke64(stack+regsCS, 0x10)
+		g.Poke64(stack+regsSP, task)
+		g.Poke64(stack+regsBP, 0x1234)
+		// middle's: two words of its own, the first of which is the saved frame
+		// pointer, and the return address.
+		g.Poke64(task+8, 0x5678)
+		g.Poke64(task+16, outer+8)
+		g.CPU(machine.X64State{RIP: inner + 4, RSP: stack})
+		k, err := Locate(context.Background(), g.Machine(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := k.Unwind(0)
+		want := []Frame{
+			{Addr: inner + 4, SP: stack, End: stack, Exact: true},
+			{Addr: middle + 4, SP: task, End: task + 24, Exact: true, Regs: stack},
+			{Addr: outer + 8, SP: task + 24, End: task + 24},
+		}
+		if len(got) != len(want) {
+			t.Fatalf("types3 %v: %d frames: %+v", types3, len(got), got)
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("types3 %v: frame %d is %+v, want %+v", types3, i, got[i], want[i])
+			}
+		}
+	}
+}
+
+// TestUnwindFP walks frame pointers: code stopped before its frame, an encoded
+// pointer to registers, and a chain that leads back to itself.
+func TestUnwindFP(t *testing.T) {
+	prologue := append(append([]byte{}, framePrologue...), make([]byte, 28)...)
+	for _, loop := range []bool{false, true} {
+		g := linuxtest.New(linuxtest.Config{Release: "6.1.0", DataSymbols: true})
+		leaf := g.Func("leaf", prologue)
+		a := g.Func("a", prologue)
+		entry := g.Func("entry", prologue)
+		b := g.Func("b", prologue)
+		s := g.Heap(8192)
+		g.Poke64(s, a+8)                // leaf's return address, its frame not set up
+		g.Poke64(s+0x40, (s+0x200)|1)   // a's frame: the caller's is encoded
+		g.Poke64(s+0x48, entry+8)       // its return address
+		g.Poke64(s+0x200+regsIP, b+0xa) // entry's registers
+		g.Poke64(s+0x200+regsCS, 0x10)
+		g.Poke64(s+0x200+regsSP, s+0x400)
+		g.Poke64(s+0x200+regsBP, s+0x440)
+		g.Poke64(s+0x440, 0)
+		g.Poke64(s+0x448, leaf+0x10)
+		if loop {
+			g.Poke64(s+0x440, s+0x480)
+			g.Poke64(s+0x480, s+0x440)
+			g.Poke64(s+0x488, leaf+0x10)
+		}
+		g.CPU(machine.X64State{RIP: leaf, RSP: s, RBP: s + 0x40})
+		k, err := Locate(context.Background(), g.Machine(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := k.Unwind(0)
+		if loop {
+			if len(got) != MaxFrames {
+				t.Errorf("a loop gives %d frames", len(got))
+			}
+			continue
+		}
+		var addrs []uint64
+		for _, f := range got {
+			addrs = append(addrs, f.Addr)
+		}
+		want := []uint64{leaf, a + 8, entry + 8, b + 0xa, leaf + 0x10}
+		if len(addrs) != len(want) {
+			t.Fatalf("frames %#x, want %#x", addrs, want)
+		}
+		for i := range want {
+			if addrs[i] != want[i] {
+				t.Errorf("frame %d at %#x, want %#x", i, addrs[i], want[i])
+			}
+		}
+		if got[3].Regs != s+0x200 || got[3].SP != s+0x400 {
+			t.Errorf("interrupted frame %+v", got[3])
+		}
+	}
+}
