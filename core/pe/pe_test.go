@@ -18,12 +18,14 @@ type memory struct {
 	missing map[int]bool
 	largest int
 	bytes   int
+	below   bool // something before base was asked for: an offset wrapped around
 }
 
 var errMissing = errors.New("page missing")
 
 func (m *memory) ReadAt(p []byte, va mem.VA) error {
 	m.largest, m.bytes = max(m.largest, len(p)), m.bytes+len(p)
+	m.below = m.below || va < m.base
 	off := uint64(va - m.base)
 	if va < m.base || off > uint64(len(m.data)) || uint64(len(m.data))-off < uint64(len(p)) {
 		return errMissing
@@ -395,7 +397,10 @@ func TestKernelPDBName(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	add := func(i image) { f.Add(i.build().data, uint16(0)) }
+	add := func(i image) {
+		f.Add(i.build().data, uint16(0), false)
+		f.Add(i.build().data[:4096], uint16(0), true)
+	}
 	add(standard())
 	x86 := standard()
 	x86.pe32, x86.machine = true, 0x14c
@@ -403,9 +408,16 @@ func FuzzRead(f *testing.F) {
 	nb10 := standard()
 	nb10.record = append([]byte("NB10"), nb10.record[4:]...)
 	add(nb10)
-	f.Add(standard().build().data[:0x400], uint16(4))
-	f.Add([]byte("MZ"), uint16(0))
-	f.Fuzz(func(t *testing.T, data []byte, missing uint16) {
+	long := standard()
+	long.record, long.entries[0].size = rsds(1, strings.Repeat("n", 3000)), 0xffffffff
+	add(long)
+	f.Add(standard().build().data[:0x400], uint16(4), false)
+	f.Add([]byte("MZ"), uint16(0), true)
+	f.Fuzz(func(t *testing.T, data []byte, missing uint16, top bool) {
+		base := base
+		if top { // the last page of the address space, where offsets wrap around
+			base = ^mem.VA(0) - 4095
+		}
 		m := &memory{base: base, data: data, missing: map[int]bool{}}
 		for i := range 16 {
 			m.missing[i] = missing>>i&1 != 0
@@ -413,6 +425,9 @@ func FuzzRead(f *testing.F) {
 		img, err := pe.Read(m, base)
 		if (img == nil) == (err == nil) {
 			t.Fatalf("%v, %v", img, err)
+		}
+		if m.below {
+			t.Fatal("read before the image")
 		}
 		if m.largest > 4096 || m.bytes > 64<<10 {
 			t.Fatalf("%d bytes read, the largest %d", m.bytes, m.largest)

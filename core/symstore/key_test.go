@@ -85,10 +85,17 @@ func TestPDBKey(t *testing.T) {
 }
 
 func FuzzKey(f *testing.F) {
-	for _, s := range []string{demoKey, "a.exe/5F5E1000a1b000/a.exe", "../a.pdb/123456789/../a.pdb", "//", "a.pdb/12345678g/a.pdb"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
+	f.Add("ntkrnlmp.pdb", "BB8FBA4DBDC8EAF74C4C44205044422E1", "")
+	f.Add("ntkrnlmp.pdb", "bb8fba4dbdc8eaf74c4c44205044422e1f", "NTKRNLMP.pdb")
+	f.Add("a.exe", "5F5E1000a1b000", "")
+	f.Add("a.pdb", "12345678g", "")
+	f.Add(".a.pdb", "123456789", "")
+	f.Add("..", "/", "../a.pdb")
+	f.Fuzz(func(t *testing.T, name, id, file string) {
+		if file == "" {
+			file = name // else random names would hardly ever be equal
+		}
+		s := name + "/" + id + "/" + file
 		k, err := ParseKey(s)
 		if err != nil {
 			if !fault.Is(err, fault.BadOption) {
