@@ -113,6 +113,9 @@ func FuzzKey(f *testing.F) {
 		if strings.Count(s, "/") != 2 || strings.ContainsAny(s, "\\:\x00 %") || strings.Contains("/"+s, "/.") {
 			t.Fatalf("%q was accepted", s)
 		}
+		if len(k.Name) > 128 || len(k.ID) < 9 || len(k.ID) > 40 || strings.Trim(k.ID, "0123456789ABCDEFabcdef") != "" {
+			t.Fatalf("%q was accepted", s)
+		}
 		if guid, age, ok := k.GUIDAge(); ok {
 			back, err := PDBKey(k.Name, guid, age)
 			if err != nil || back.ID[:32] != k.ID[:32] {
