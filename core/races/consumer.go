@@ -126,14 +126,13 @@ func (s *State) fromRegisters(c *consumer) {
 // report's functions: its CPU is this one, its thread the current one.
 func (s *State) accessOnStack(c *consumer) {
 	for i := c.at; i >= c.inner; i-- {
-		p, start := s.window(c.frames[i])
+		p := s.window(c.frames[i])
 		for off := 0; off+s.layout.stack <= len(p); off += 8 {
 			if a := s.decodeAccess(p[off:]); s.plausible(a, c) {
 				c.access, c.exact = a, true
 				return
 			}
 		}
-		_ = start
 	}
 }
 
@@ -152,12 +151,15 @@ func (s *State) plausible(a kcsan.Access, c *consumer) bool {
 const maxWindow = 4096
 
 // window reads a frame's own part of the stack.
-func (s *State) window(f linux.Frame) (p []byte, start uint64) {
+func (s *State) window(f linux.Frame) []byte {
 	if f.End <= f.SP || f.End-f.SP > maxWindow {
-		return nil, f.SP
+		return nil
 	}
-	p, _ = s.k.Read(f.SP, int(f.End-f.SP))
-	return p, f.SP
+	p, ok := s.k.Read(f.SP, int(f.End-f.SP))
+	if !ok {
+		return nil
+	}
+	return p
 }
 
 // tsanAccess reads size and kind of an access from the name of the function that
@@ -203,9 +205,9 @@ func (s *State) delayedAccess(c *consumer, producer kcsan.Access) bool {
 	if !ok {
 		return false
 	}
-	a := kcsan.Access{Size: size, Type: typ, CPU: c.cpu, PID: kcsan.InterruptPID}
-	if c.hasTask && !s.inInterrupt(c) {
-		a.PID = c.task.PID
+	a := kcsan.Access{Size: size, Type: typ, CPU: c.cpu, PID: c.task.PID}
+	if s.inInterrupt(c) {
+		a.PID = kcsan.InterruptPID
 	}
 	a.Addr, ok = s.overlapping(c, producer, size)
 	if ok {
@@ -242,8 +244,7 @@ func (s *State) overlapping(c *consumer, producer kcsan.Access, size uint64) (ui
 	// What a function saved of its caller's registers lies in the frames
 	// inside it: all of them up to the caller of the runtime are looked at.
 	for i := 0; i <= min(c.at+1, len(c.frames)-1); i++ {
-		p, _ := s.window(c.frames[i])
-		words(p)
+		words(s.window(c.frames[i]))
 		if r := c.frames[i].Regs; r != 0 {
 			if p, ok := s.k.Read(r, linux.RegsBytes); ok {
 				words(p)

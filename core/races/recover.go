@@ -28,6 +28,7 @@ const (
 	unknownIRQ     = "interrupt trace"
 	unknownFooter  = "footer"
 	unknownUID     = "user ID"
+	unknownTask    = "own task"
 	unknownOwn     = "the thread that set the watchpoint up"
 	unknownSize    = "size"
 	unknownAddress = "own address: taken from the stack"
@@ -100,6 +101,9 @@ func (c *recovery) rebuild(slot *Slot, own *consumer) {
 	}
 	if own.guessed {
 		out.Unknown = append(out.Unknown, unknownAddress)
+	}
+	if !own.hasTask && !own.exact && !own.access.Interrupt() {
+		out.Unknown = append(out.Unknown, unknownTask)
 	}
 	c.verbose(rep, slot, own, &out)
 	if s.Version.Features().ValueChange {
