@@ -334,6 +334,24 @@ func TestDirectoryInPlaceOfTheFile(t *testing.T) {
 	}
 }
 
+// A PDB that lies loose in the directory has the name of a directory of the store.
+func TestLooseFileInPlaceOfADirectory(t *testing.T) {
+	k, data := storetest.PDB(1, 100)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, k.Name), data)
+	for _, option := range [][]symstore.Option{nil, {symstore.Blocks(1 << 16)}} {
+		if _, err := symstore.NewFS(dirFS(t, dir), option...).Get(context.Background(), k); !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+		if err := symstore.NewFS(dirFS(t, dir), option...).Put(context.Background(), k, bytes.NewReader(data)); !fault.Is(err, fault.SymbolsUnreadable) {
+			t.Errorf("Put: %v", err)
+		}
+		if got := files(t, dir); len(got) != 1 {
+			t.Errorf("files %q", got)
+		}
+	}
+}
+
 // readOnly has no way to write.
 type readOnly struct{ fs.FS }
 
