@@ -50,7 +50,7 @@ func BenchmarkConvertAgainstCopy(b *testing.B) {
 	for b.Loop() {
 		var copies, conversions []time.Duration
 		// The first of each warms the cache and is thrown away.
-		for range 6 {
+		for range 4 {
 			copies = append(copies, timed(b, "cp", core, out))
 			os.Remove(out)
 			exec.Command("sync").Run()

@@ -164,7 +164,7 @@ func (j *conversion) run(ctx context.Context) (*core.Summary, error) {
 	if j.resolver != nil {
 		defer j.resolver.close()
 		if summary != nil {
-			summary.Warnings = append(summary.Warnings, j.resolver.warnings...)
+			summary.Warnings = append(summary.Warnings, j.resolver.allWarnings()...)
 		}
 	}
 	if err != nil {

@@ -59,7 +59,7 @@ func runGet(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.W
 		}
 		fmt.Fprintln(stdout, oneLine(line))
 	}
-	warn(stderr, r.warnings)
+	warn(stderr, r.allWarnings())
 	return code
 }
 
@@ -69,8 +69,7 @@ func getOne(ctx context.Context, r *resolver, store, arg string, sink progress.S
 	if err != nil {
 		return "", err
 	}
-	if f, err := openFrom(ctx, store, key); err == nil {
-		f.Close()
+	if has(ctx, place(store), key) {
 		return fmt.Sprintf("%s is in %s already", key, store), nil
 	}
 	f, from, err := r.find(ctx, key)
@@ -78,10 +77,20 @@ func getOne(ctx context.Context, r *resolver, store, arg string, sink progress.S
 		return "", err
 	}
 	defer f.Close()
-	if err := putInto(ctx, store, key, f); err != nil {
-		return "", fault.Wrap(err, fault.OutputFailed, "could not write to %s: %v", store, reasonOf(err))
+	if err := place(store).Put(ctx, key, io.NewSectionReader(f, 0, f.Size())); err != nil {
+		return "", fault.Wrap(err, fault.OutputFailed, "could not write to %s: %s", store, fault.As(err).Text)
 	}
 	return fmt.Sprintf("%s from %s", key, from), nil
+}
+
+// has reports whether a place has the right file for a key.
+func has(ctx context.Context, p place, key symstore.Key) bool {
+	f, err := p.Get(ctx, key)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return symstore.Verify(f, key) == nil
 }
 
 // keyOf gives the key that an argument is, or that the core it names needs. A

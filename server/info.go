@@ -41,7 +41,7 @@ func runInfo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 		r := newResolver(*path, t.sink())
 		defer r.close()
 		options.Symbols = r
-		defer func() { warn(stderr, r.warnings) }()
+		defer func() { warn(stderr, r.allWarnings()) }()
 	}
 	summary, err := core.Inspect(ctx, in.source(), options)
 	t.clear()

@@ -32,7 +32,7 @@ func symbolServer(t *testing.T, path func(url string) string, answer http.Handle
 	url := s.URL + "/s"
 	r := newResolver(path(url), progress.Sink{})
 	r.client = func(u string) *upstream.Client {
-		return &upstream.Client{URL: u, UserAgent: r.agent, Transport: s.Client().Transport}
+		return &upstream.Client{URL: u, UserAgent: userAgent(), Transport: s.Client().Transport}
 	}
 	return r, url, asked
 }
@@ -79,8 +79,8 @@ func TestFetchedPDBIsKeptAndNotFetchedAgain(t *testing.T) {
 	if from != near || *asked != 1 {
 		t.Errorf("the second time from %s after %d requests", from, *asked)
 	}
-	if len(r.warnings) > 0 {
-		t.Errorf("warnings: %v", r.warnings)
+	if len(r.allWarnings()) > 0 {
+		t.Errorf("warnings: %v", r.allWarnings())
 	}
 }
 
@@ -122,8 +122,8 @@ func TestUnwritableStoreDoesNotKeepThePDBFromBeingUsed(t *testing.T) {
 	if from != url {
 		t.Errorf("from %s", from)
 	}
-	if len(r.warnings) != 1 || r.warnings[0].Code != fault.SymbolsUnreadable {
-		t.Errorf("warnings: %v", r.warnings)
+	if w := r.allWarnings(); len(w) != 1 || w[0].Code != fault.SymbolsUnreadable {
+		t.Errorf("warnings: %v", r.allWarnings())
 	}
 }
 

@@ -1,17 +1,13 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 
 	"coredrop/core/fault"
-	"coredrop/core/progress"
 	"coredrop/core/symstore"
 )
 
@@ -21,8 +17,6 @@ const (
 	msfMagic = "Microsoft C/C++ MSF 7.00\r\n\x1aDS"
 	cabMagic = "MSCF"
 )
-
-const copyBlock = 128 << 10
 
 // checkStatus gives the meaning of a status code.
 func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
@@ -40,47 +34,6 @@ func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
 	default:
 		return c.manual(k, fault.New(fault.SymbolsOffline, "%s refused %s with status %d", c.Host(), k, s))
 	}
-}
-
-// copy passes the body on once it has turned out to be a PDB.
-func (c *Client) copy(w io.Writer, body io.Reader, k symstore.Key, announced, limit int64, report progress.Func) (int64, error) {
-	block := make([]byte, copyBlock)
-	n, err := io.ReadFull(body, block[:len(msfMagic)])
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, err
-	}
-	switch head := block[:n]; {
-	case bytes.HasPrefix(head, []byte(cabMagic)):
-		return 0, fault.New(fault.SymbolsCompressed, "%s gave a compressed %s (CAB)", c.Host(), k.Name)
-	case int64(n) < announced && n < len(msfMagic):
-		return 0, fault.New(fault.SymbolsOffline, "%s ended %s after %d of %d bytes", c.Host(), k.Name, n, announced)
-	case string(head) != msfMagic:
-		return 0, fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not a PDB", c.Host(), k.Name).Hint("the address asked: %s", c.KeyURL(k))
-	}
-	var done int64
-	for {
-		if _, err := w.Write(block[:n]); err != nil {
-			return done, fault.Wrap(err, fault.SymbolsUnreadable, "could not store %s: %v", k.Name, err)
-		}
-		done += int64(n)
-		if report != nil {
-			report("fetching "+k.Name, done, announced)
-		}
-		if done > limit {
-			return done, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than a PDB may have", c.Host(), k.Name)
-		}
-		n, err = body.Read(block)
-		if n == 0 && errors.Is(err, io.EOF) {
-			break
-		}
-		if n == 0 && err != nil {
-			return done, fmt.Errorf("after %d of %d bytes: %w", done, announced, err)
-		}
-	}
-	if announced > 0 && done != announced {
-		return done, fault.New(fault.SymbolsOffline, "%s ended %s after %d of %d bytes", c.Host(), k.Name, done, announced)
-	}
-	return done, nil
 }
 
 // offline puts network trouble in words. The text of net/http names the whole

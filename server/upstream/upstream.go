@@ -36,6 +36,7 @@ const (
 	idleTimeout    = 30 * time.Second // a transfer that stalls
 	totalTimeout   = 10 * time.Minute // 11 MB over 20 KB/s
 	connectTimeout = 5 * time.Second
+	copyBlock      = 128 << 10
 )
 
 // Client asks one symbol server. Only URL is needed; it is safe for concurrent
@@ -161,58 +162,59 @@ func (c *Client) Host() string {
 	return c.base.Hostname()
 }
 
-// Fetch copies the file of a key to w and gives its length. Nothing is written
-// before the first bytes are those of a PDB, but w must be thrown away when
-// Fetch fails, and its content must be verified when it does not: see
-// Download. Errors are *fault.Error: symbols-not-found, server-busy,
-// symbols-not-a-pdb, symbols-compressed, symbols-offline (any network trouble),
-// bad-option (the address).
-func (c *Client) Fetch(ctx context.Context, k symstore.Key, w io.Writer, report progress.Func) (int64, error) {
+// Open asks for a key and gives the body with its length, -1 where the server
+// does not say. The first bytes are those of a PDB, but what comes must be
+// verified: see Download. Errors, of reading too, are *fault.Error:
+// symbols-not-found, server-busy, symbols-not-a-pdb, symbols-compressed,
+// symbols-offline (any network trouble), cancelled, bad-option (the address).
+func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
 	if err := c.prepare(); err != nil {
-		return 0, err
+		return nil, 0, err
+	}
+	b := &body{c: c, k: k, limit: c.MaxBytes, idle: orDefault(c.IdleTimeout, idleTimeout)}
+	if b.limit <= 0 {
+		b.limit = maxFile
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	total := time.AfterFunc(orDefault(c.TotalTimeout, totalTimeout), func() { cancel(errTooSlow) })
-	defer total.Stop()
-	idle := orDefault(c.IdleTimeout, idleTimeout)
-	stall := time.AfterFunc(idle, func() { cancel(errStalled) })
-	defer stall.Stop()
+	b.ctx, b.cancel = ctx, cancel
+	b.total = time.AfterFunc(orDefault(c.TotalTimeout, totalTimeout), func() { cancel(errTooSlow) })
+	b.stall = time.AfterFunc(b.idle, func() { cancel(errStalled) })
+	if err := b.begin(); err != nil {
+		b.Close() // the error of the request says more
+		return nil, 0, err
+	}
+	return b, b.length, nil
+}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.KeyURL(k), nil)
+// Fetch copies the file of a key to w and gives its length. What w got must be
+// thrown away when Fetch fails, and verified when it does not. Errors are those
+// of Open, and symbols-unreadable when w fails.
+func (c *Client) Fetch(ctx context.Context, k symstore.Key, w io.Writer, report progress.Func) (int64, error) {
+	in, length, err := c.Open(ctx, k)
 	if err != nil {
-		return 0, fault.Wrap(err, fault.BadOption, "the symbol server's address %q is not an https URL", c.URL)
-	}
-	req.Header.Set("User-Agent", c.UserAgent)
-	if c.UserAgent == "" {
-		req.Header.Set("User-Agent", "coredrop")
-	}
-	req.Header.Set("Accept", "application/octet-stream, */*;q=0.1")
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return 0, c.offline(ctx, k, err)
-	}
-	defer resp.Body.Close()
-	if err := c.checkStatus(k, resp); err != nil {
 		return 0, err
 	}
-	limit := c.MaxBytes
-	if limit <= 0 {
-		limit = maxFile
-	}
-	if resp.ContentLength > limit {
-		return 0, fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", c.Host(), resp.ContentLength, k.Name)
-	}
-	body := &watched{r: resp.Body, moved: func() { stall.Reset(idle) }}
-	n, err := c.copy(w, body, k, max(resp.ContentLength, 0), limit, report)
-	if err != nil {
-		var f *fault.Error
-		if errors.As(err, &f) {
-			return n, err
+	defer in.Close() // only read
+	block := make([]byte, copyBlock)
+	var done int64
+	for {
+		n, err := in.Read(block)
+		if n > 0 {
+			if _, werr := w.Write(block[:n]); werr != nil {
+				return done, fault.Wrap(werr, fault.SymbolsUnreadable, "could not store %s: %v", k.Name, werr)
+			}
+			done += int64(n)
+			if report != nil {
+				report("fetching "+k.Name, done, max(length, 0))
+			}
 		}
-		return n, c.offline(ctx, k, err)
+		if errors.Is(err, io.EOF) {
+			return done, nil
+		}
+		if err != nil {
+			return done, err
+		}
 	}
-	return n, nil
 }
 
 var (
@@ -225,18 +227,4 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 		return d
 	}
 	return otherwise
-}
-
-// watched restarts the stall clock with every read that brings something.
-type watched struct {
-	r     io.Reader
-	moved func()
-}
-
-func (r *watched) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if n > 0 {
-		r.moved()
-	}
-	return n, err
 }

@@ -1,0 +1,119 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"coredrop/core/fault"
+	"coredrop/core/symstore"
+)
+
+// body is a download that is running: it ends when nothing comes for too long,
+// when it takes too long in all, when too much comes, and when less comes than
+// was announced.
+type body struct {
+	c      *Client
+	k      symstore.Key
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	total  *time.Timer
+	stall  *time.Timer
+	idle   time.Duration
+	limit  int64
+
+	r      io.ReadCloser // the response's body; nil before it
+	head   []byte        // read already, to look at it
+	length int64         // announced; -1: not said
+	done   int64
+}
+
+// begin sends the request and looks at the first bytes of the answer.
+func (b *body) begin() error {
+	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.c.KeyURL(b.k), nil)
+	if err != nil {
+		return fault.Wrap(err, fault.BadOption, "the symbol server's address %q is not an https URL", b.c.URL)
+	}
+	agent := b.c.UserAgent
+	if agent == "" {
+		agent = "coredrop"
+	}
+	req.Header.Set("User-Agent", agent)
+	req.Header.Set("Accept", "application/octet-stream, */*;q=0.1")
+	resp, err := b.c.client.Do(req)
+	if err != nil {
+		return b.c.offline(b.ctx, b.k, err)
+	}
+	b.r, b.length = resp.Body, resp.ContentLength
+	if err := b.c.checkStatus(b.k, resp); err != nil {
+		return err
+	}
+	if b.length > b.limit {
+		return fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", b.c.Host(), b.length, b.k.Name)
+	}
+	head := make([]byte, len(msfMagic))
+	n, err := io.ReadFull(b.r, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return b.c.offline(b.ctx, b.k, err)
+	}
+	b.head = head[:n]
+	return b.checkHead()
+}
+
+// checkHead refuses what is no PDB before any of it is stored.
+func (b *body) checkHead() error {
+	switch {
+	case bytes.HasPrefix(b.head, []byte(cabMagic)):
+		return fault.New(fault.SymbolsCompressed, "%s gave a compressed %s (CAB)", b.c.Host(), b.k.Name)
+	case int64(len(b.head)) < b.length && len(b.head) < len(msfMagic):
+		return b.cut(int64(len(b.head)))
+	case string(b.head) != msfMagic:
+		return fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not a PDB", b.c.Host(), b.k.Name).Hint("the address asked: %s", b.c.KeyURL(b.k))
+	}
+	return nil
+}
+
+// cut is the error of a body that ended early.
+func (b *body) cut(after int64) error {
+	return fault.Wrap(io.ErrUnexpectedEOF, fault.SymbolsOffline, "%s ended %s after %d of %d bytes", b.c.Host(), b.k.Name, after, b.length)
+}
+
+// Read gives the body, what was looked at first.
+func (b *body) Read(p []byte) (int, error) {
+	if len(b.head) > 0 {
+		n := copy(p, b.head)
+		b.head = b.head[n:]
+		b.done += int64(n)
+		return n, nil
+	}
+	n, err := b.r.Read(p)
+	b.done += int64(n)
+	if n > 0 {
+		b.stall.Reset(b.idle)
+	}
+	switch {
+	case b.done > b.limit:
+		return 0, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than a PDB may have", b.c.Host(), b.k.Name)
+	case errors.Is(err, io.EOF) && b.length >= 0 && b.done != b.length:
+		return n, b.cut(b.done)
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
+	case errors.Is(err, io.ErrUnexpectedEOF) && context.Cause(b.ctx) == nil:
+		return n, b.cut(b.done) // net/http compares the length too
+	}
+	return n, b.c.offline(b.ctx, b.k, err)
+}
+
+// Close ends the download.
+func (b *body) Close() error {
+	b.total.Stop()
+	b.stall.Stop()
+	b.cancel(context.Canceled)
+	if b.r == nil {
+		return nil
+	}
+	return b.r.Close()
+}
