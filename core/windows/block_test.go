@@ -320,6 +320,7 @@ func FuzzKDBG(f *testing.F) {
 		f.Add(p, uint64(0), uint64(0))
 	}
 	f.Add(plain[:0x290], uint64(0), uint64(0))
+	f.Add(append(bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9}, 0xff0/9+1)[:0xff0], le64(7, 7)...), uint64(1), uint64(2))
 	flag := g.symbol(symEncodedFlag)
 	m := g.mem
 	f.Fuzz(func(t *testing.T, data []byte, never, always uint64) {

@@ -25,7 +25,6 @@ type finder struct {
 
 	tried    []string // strategies for the page-table base, for the message
 	resolved int      // roots through which the shared page resolves
-	walkable int      // roots through which any register leads to mapped memory
 	budget   int      // page probes left
 	hints    []mem.VA // addresses of or inside the kernel image, from notes
 	notes    []fwcfgNote
@@ -128,7 +127,7 @@ func (f *finder) search(strategies []strategy) (*found, error) {
 		}
 	}
 	for _, r := range later {
-		if len(f.kernels) > 0 {
+		if len(f.kernels) > 0 || f.ctx.Err() != nil {
 			break
 		}
 		space := paging.New(f.m.Mem, r.value, r.mode)
@@ -139,10 +138,10 @@ func (f *finder) search(strategies []strategy) (*found, error) {
 			return nil, f.failure
 		}
 	}
-	if c := f.best(); c != nil {
-		return c, nil
+	if err := f.ctx.Err(); err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return f.best(), nil
 }
 
 // noteShared remembers whether a root shows the real shared page.

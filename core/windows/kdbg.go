@@ -21,7 +21,6 @@ const (
 	kdProcessorBlock     = 0x218 // KiProcessorBlock
 	kdProcessDTB         = 0x2ae // OffsetEProcessDirectoryTableBase
 	kdPrcbProcStateCtx   = 0x2bc // OffsetPrcbProcStateContext
-	kdPrcbNumber         = 0x2be // OffsetPrcbNumber
 	kdPcrSelf            = 0x2e2 // OffsetPcrSelfPcr
 	kdPcrCurrentPrcb     = 0x2e4 // OffsetPcrCurrentPrcb
 	kdPcrContainedPrcb   = 0x2e6 // OffsetPcrContainedPrcb
