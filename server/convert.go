@@ -60,6 +60,14 @@ func (o *convertFlags) check(args []string) string {
 	return ""
 }
 
+// inputName gives the name of the core for the summary.
+func (o *convertFlags) inputName(argument string) string {
+	if o.demo {
+		return demo.CoreName
+	}
+	return argument
+}
+
 // runConvert is coredrop convert.
 func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	var o convertFlags
@@ -72,13 +80,15 @@ func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr 
 	}
 	t := newTerminal(stderr, o.verbose)
 	j, err := o.prepare(set.Args(), t)
+	var summary *core.Summary
 	if err != nil {
-		return fail(stderr, err)
+		summary = unopened(o.inputName(set.Arg(0)), err)
+	} else {
+		defer j.close()
+		summary, err = j.run(ctx)
 	}
-	defer j.close()
-	summary, err := j.run(ctx)
 	t.clear()
-	if o.json && summary != nil {
+	if o.json {
 		if err != nil && summary.Error == nil {
 			summary.Fail(err) // the output's error: the core knows nothing of it
 		}
@@ -86,9 +96,7 @@ func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr 
 			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
 		}
 	}
-	if summary != nil {
-		warn(stderr, summary.Warnings)
-	}
+	warn(stderr, summary.Warnings)
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -163,9 +171,7 @@ func (j *conversion) run(ctx context.Context) (*core.Summary, error) {
 	image, summary, err := core.Convert(ctx, j.source, j.options)
 	if j.resolver != nil {
 		defer j.resolver.close()
-		if summary != nil {
-			summary.Warnings = append(summary.Warnings, j.resolver.allWarnings()...)
-		}
+		summary.Warnings = append(summary.Warnings, j.resolver.allWarnings()...)
 	}
 	if err != nil {
 		return summary, err

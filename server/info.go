@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"coredrop/core"
 	"coredrop/core/fault"
@@ -33,7 +34,7 @@ func runInfo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	t := newTerminal(stderr, *verbose)
 	in, err := openInput(set.Arg(0))
 	if err != nil {
-		return fail(stderr, err)
+		return printInfo(unopened(set.Arg(0), err), err, *asJSON, stdout, stderr)
 	}
 	defer in.close()
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
@@ -76,6 +77,14 @@ func printInfo(s *core.Summary, err error, asJSON bool, stdout, stderr io.Writer
 		}
 	}
 	return exitDone
+}
+
+// unopened is the summary of a job that could not begin.
+func unopened(path string, err error) *core.Summary {
+	s := core.NewSummary()
+	s.File.Name = filepath.Base(path)
+	s.Fail(err)
+	return s
 }
 
 // recognised reports whether an error still says what the file is.
