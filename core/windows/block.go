@@ -13,7 +13,8 @@ import (
 
 // Bounds of the search in an image's writable sections.
 const (
-	maxScanBytes  = 64 << 20
+	maxScanBytes  = 64 << 20  // of one image: real ones have some 4 MiB
+	scanBudget    = 512 << 20 // of all candidates together
 	scanWindow    = 256 << 10
 	scanOverlap   = 0x20 // the first four words of a block may cross a window
 	maxCandidates = 256
@@ -30,15 +31,15 @@ type spot struct {
 // the kernel at its base, in clear or encoded with any key. With equal, only
 // where both links of the block's list entry are the same word, which needs no
 // key to be seen and is so on an ordinary kernel; without, everywhere.
-func findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []spot) {
-	left := uint64(maxScanBytes)
+func (f *finder) findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []spot) {
+	left := min(f.scan, maxScanBytes)
 	window := make([]byte, scanWindow+scanOverlap)
 	for _, sec := range img.Sections {
 		if sec.Characteristics&sectionWrite == 0 || sec.VirtualAddress >= img.SizeOfImage {
 			continue
 		}
 		size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)
-		left -= size
+		left, f.scan = left-size, f.scan-size
 		start := img.Base + mem.VA(sec.VirtualAddress)
 		skip := mem.VA(-start & 7)
 		for at := uint64(skip); at < size; at += scanWindow {
@@ -121,7 +122,7 @@ func (f *finder) blockInMemory(s *paging.Space, img *pe.Image) (best *judged, al
 		}
 	}
 	for _, equal := range []bool{true, false} {
-		for _, at := range findBlocks(s, img, equal) {
+		for _, at := range f.findBlocks(s, img, equal) {
 			k, err := blockAt(s, at)
 			if err != nil {
 				f.refuse("debugger block at %v: %v", at.va, err)

@@ -224,9 +224,7 @@ func TestCorpus(t *testing.T) {
 						t.Fatalf("%v\n%s\n%q", err, strings.Join(lines, "\n"), fault.As(err).Remedy())
 					}
 					compareTruth(t, k, &want, o.Options)
-					if len(lines) < 8 {
-						t.Errorf("only %d lines of log: %q", len(lines), lines)
-					}
+					wantLines(t, strings.Join(lines, "\n"), k, o.Options)
 					t.Logf("%d bytes read, warnings %v", *read, k.Warnings)
 					if *read > 32<<20 {
 						t.Errorf("%d bytes of the file read, more than 32 MiB", *read)
@@ -234,6 +232,28 @@ func TestCorpus(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// wantLines demands the steps and their values in the log.
+func wantLines(t *testing.T, log string, k *windows.Kernel, o windows.Options) {
+	t.Helper()
+	x := k.Machine.CPUs[0].X64
+	want := []string{
+		fmt.Sprintf("cr3 %#x", x.CR3), fmt.Sprintf("idt %#x", x.IDT.Base), "gate 0 leads to 0xfffff80",
+		fmt.Sprintf("page-table base %#x from %s", uint64(k.DTB), k.DTBFrom), "kernel base " + k.Image.Base.String(),
+		"debug directory 0xfffff80", "RSDS", k.PDB.Name, k.PDB.Key(), "debugger block at " + k.KDBG.VA.String(),
+	}
+	if o.Symbols != nil {
+		want = append(want, "KdDebuggerDataBlock = 0x", "KdVersionBlock = 0x")
+		if k.KDBG.Encoded {
+			want = append(want, "KiWaitNever at 0x", "KiWaitAlways at 0x")
+		}
+	}
+	for _, w := range want {
+		if !strings.Contains(log, w) {
+			t.Errorf("%q is not in the log:\n%s", w, log)
+		}
 	}
 }
 

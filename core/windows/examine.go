@@ -55,13 +55,29 @@ func looksLikeKernel(img *pe.Image) bool {
 	return false
 }
 
+// debugDirectory gives the address of an image's debug directory, as its header
+// has it; 0: it cannot be read.
+func debugDirectory(s *paging.Space, base mem.VA) mem.VA {
+	const (
+		dosNewHeader = 0x3c
+		ntDebugData  = 0xb8 // data directory 6
+	)
+	lfanew, err := s.Uint32(base + dosNewHeader)
+	if err != nil {
+		return 0
+	}
+	rva, err := s.Uint32(base + mem.VA(lfanew) + ntDebugData)
+	if err != nil || rva == 0 {
+		return 0
+	}
+	return base + mem.VA(rva)
+}
+
 // upstreamTakes reports whether upstream elf2dmp would take an image for the
 // kernel: its first debug entry is a CodeView record of exactly one size with
 // exactly one name (FORMATS.md section 5.1).
 func upstreamTakes(s *paging.Space, base mem.VA) bool {
 	const (
-		dosNewHeader   = 0x3c
-		ntDebugData    = 0xb8 // data directory 6
 		debugType      = 0x0c
 		debugSize      = 0x10
 		debugAddress   = 0x14
@@ -70,16 +86,8 @@ func upstreamTakes(s *paging.Space, base mem.VA) bool {
 		rsdsName       = 0x18
 		upstreamRecord = "ntkrnlmp.pdb\x00"
 	)
-	lfanew, err := s.Uint32(base + dosNewHeader)
-	if err != nil {
-		return false
-	}
-	rva, err := s.Uint32(base + mem.VA(lfanew) + ntDebugData)
-	if err != nil {
-		return false
-	}
 	var entry [debugEntry]byte
-	if s.ReadAt(entry[:], base+mem.VA(rva)) != nil || u32(entry[:], debugType) != debugCodeView ||
+	if s.ReadAt(entry[:], debugDirectory(s, base)) != nil || u32(entry[:], debugType) != debugCodeView ||
 		u32(entry[:], debugSize) != uint32(rsdsName+len(upstreamRecord)) {
 		return false
 	}
@@ -107,7 +115,7 @@ func (f *finder) examine(s *paging.Space, r root, base mem.VA) *found {
 	}
 	c := &found{root: r, space: s, image: img}
 	if cv := img.CodeView; cv != nil {
-		f.logf("kernel image at %v, %#x bytes, CodeView RSDS %s %s", base, img.SizeOfImage, cv.Name, cv.Key())
+		f.logf("kernel image at %v, %#x bytes, debug directory %v, CodeView RSDS %s %s", base, img.SizeOfImage, debugDirectory(s, base), cv.Name, cv.Key())
 	} else {
 		f.logf("kernel image at %v, %#x bytes: %v", base, img.SizeOfImage, img.CodeViewErr)
 	}
@@ -224,7 +232,7 @@ func (f *finder) crossCheck(c *found, inMemory *judged, all []mem.VA) {
 // noBlock tells a block that cannot be decoded from one that is not there: the
 // version block, which is never encoded, leads to where it should be.
 func (f *finder) noBlock(c *found) error {
-	v, ok := findVersion(c.space, c.image, 0)
+	v, ok := f.findVersion(c.space, c.image, 0)
 	if ok {
 		if va, err := c.space.Uint64(mem.VA(v.DebuggerDataList)); err == nil && inImage(mem.VA(va), c.image.Base, c.image.SizeOfImage, kdMinSize) {
 			var head [kdHeaderSize]byte

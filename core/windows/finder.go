@@ -12,6 +12,9 @@ import (
 	"coredrop/core/pe"
 )
 
+// maxKernels is how many images that look like the kernel are examined.
+const maxKernels = 64
+
 // probeBudget is how many mapped pages one search may look at for the start of
 // an image: hostile tables can map a single page everywhere.
 const probeBudget = 4 << 20
@@ -26,6 +29,7 @@ type finder struct {
 	tried    []string // strategies for the page-table base, for the message
 	resolved int      // roots through which the shared page resolves
 	budget   int      // page probes left
+	scan     uint64   // bytes of images left to search
 	hints    []mem.VA // addresses of or inside the kernel image, from notes
 	notes    []fwcfgNote
 	pdbs     map[pe.CodeView]symbols
@@ -184,14 +188,22 @@ func (f *finder) through(s *paging.Space, r root, deep bool) *found {
 			continue
 		}
 		f.kernels = append(f.kernels, c)
-		if c.complete() {
-			return c
+		if c.complete() || len(f.kernels) >= maxKernels {
+			return f.complete()
 		}
 		if c.err != nil {
 			f.refuse("image at %v: %v", base, c.err)
 		} else {
 			f.refuse("image at %v: %v", base, c.reason)
 		}
+	}
+	return nil
+}
+
+// complete gives the last candidate, when nothing contradicts it.
+func (f *finder) complete() *found {
+	if c := f.kernels[len(f.kernels)-1]; c.complete() {
+		return c
 	}
 	return nil
 }

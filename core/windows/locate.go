@@ -19,7 +19,7 @@ func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error)
 	w := &watched{Physical: m.Mem}
 	seen := *m
 	seen.Mem = w
-	f := &finder{ctx: ctx, m: &seen, all: m.Mem, o: o, budget: probeBudget,
+	f := &finder{ctx: ctx, m: &seen, all: m.Mem, o: o, budget: probeBudget, scan: scanBudget,
 		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
 	strategies := allStrategies
 	if o.Compat {

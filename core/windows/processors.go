@@ -44,12 +44,22 @@ func (f *finder) readProcessors(k *Kernel) {
 		k.Processors = append(k.Processors, p)
 	}
 	f.matchProcessors(k)
+	var lost []Processor
 	for _, p := range k.Processors {
 		if p.Err != nil {
-			k.Warnings = append(k.Warnings, warningOf(p.Err))
+			lost = append(lost, p)
 		}
 	}
+	for _, p := range lost[:min(len(lost), maxLost)] {
+		k.Warnings = append(k.Warnings, warningOf(p.Err))
+	}
+	if n := len(lost) - maxLost; n > 0 {
+		k.warn(fault.ContextUnreadable, "%d more processors have no place to store their registers, the last is processor %d", n, lost[len(lost)-1].Number)
+	}
 }
+
+// maxLost is how many processors without a context are told of one by one.
+const maxLost = 8
 
 // setContext finds where the processor's context record belongs.
 func (p *Processor) setContext(k *Kernel) {

@@ -344,6 +344,49 @@ func TestTablesThatLeadToThemselves(t *testing.T) {
 	}
 }
 
+// TestEndlessKernels: tables that map one page nearly everywhere, and that page
+// is the header of an image that looks like the kernel, with a large section to
+// search. The search gives up after so many.
+func TestEndlessKernels(t *testing.T) {
+	data := make([]byte, 64<<10)
+	p := data[0x1000:0x2000]
+	copy(p, le64(0x5a4d)) // "MZ", and a table entry that leads to 0x5000
+	for off := 0x800; off < 0x1000; off += 8 {
+		copy(p[off:], le64(0x1063))
+	}
+	const nt = 0x80
+	p[0x3c] = nt
+	copy(p[nt:], "PE\x00\x00\x64\x86\x01")
+	p[nt+0x14] = 0xf0
+	copy(p[nt+0x18:], []byte{0x0b, 2})
+	copy(p[nt+0x50:], le32(0x08000000))
+	p[nt+0x84] = 16
+	section := p[nt+0x18+0xf0:]
+	copy(section, "POOLCODE")
+	copy(section[8:], le32(0x07000000))
+	copy(section[12:], le32(0x1000))
+	copy(section[36:], le32(0xc0000040))
+	copy(data[0x5000:], le64(0x6063))
+	copy(data[0x6000:], le64(0x7063))
+	copy(data[0x7800:], []byte{0, 0xf0, 0x10, 0, 0, 0x8e, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	file, err := mem.NewFile(bytes.NewReader(data), int64(len(data)), []mem.Extent{{Bytes: uint64(len(data))}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := reset()
+	x.CR0, x.CR3, x.IDT.Base = 0x80050033, 0x1000, uint64(sharedData)+0x800
+	var kernels int
+	o := Options{Sink: progress.Sink{OnLine: func(l string) {
+		if strings.HasPrefix(l, "kernel image at") {
+			kernels++
+		}
+	}}}
+	k, err := Locate(context.Background(), &machine.Machine{Mem: file, CPUs: []machine.CPU{{X64: x}}}, o)
+	if !fault.Is(err, fault.KDBGMissing) || k == nil || kernels < 2 || kernels > maxKernels {
+		t.Errorf("%d kernels, %v", kernels, err)
+	}
+}
+
 func TestEncryptedLooks(t *testing.T) {
 	random := rand.New(rand.NewSource(5))
 	noise := make([]byte, 4<<20)

@@ -61,8 +61,10 @@ func BenchmarkBlockInImage(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	f := &finder{}
 	for b.Loop() {
-		if len(findBlocks(paging.New(g.mem, demoDTB, paging.X64), k.Image, false)) != 1 {
+		f.scan = scanBudget
+		if len(f.findBlocks(paging.New(g.mem, demoDTB, paging.X64), k.Image, false)) != 1 {
 			b.Fatal("not found")
 		}
 	}

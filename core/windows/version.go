@@ -10,8 +10,8 @@ import (
 // findVersion looks through an image's data for the version block, which is
 // never encoded: writable sections first, then the others that hold no code.
 // modules is the address of the module list, 0 where it is not known.
-func findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (VersionBlock, bool) {
-	left := uint64(maxScanBytes)
+func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (VersionBlock, bool) {
+	left := min(f.scan, maxScanBytes)
 	window := make([]byte, scanWindow+verBytes)
 	for _, writable := range []bool{true, false} {
 		for _, sec := range img.Sections {
@@ -19,7 +19,7 @@ func findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (VersionBlock, 
 				continue
 			}
 			size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)
-			left -= size
+			left, f.scan = left-size, f.scan-size
 			start := img.Base + mem.VA(sec.VirtualAddress)
 			for at := uint64(-start & 7); at < size; at += scanWindow {
 				p := window[:min(uint64(len(window)), size-at)]
@@ -62,7 +62,7 @@ func (f *finder) readVersion(k *Kernel, c *found) error {
 			return nil
 		}
 	}
-	if v, ok := findVersion(k.Space, c.image, k.KDBG.ModuleList()); ok {
+	if v, ok := f.findVersion(k.Space, c.image, k.KDBG.ModuleList()); ok {
 		k.Version = v
 		return nil
 	}
