@@ -219,7 +219,12 @@ func (k *Kernel) findInfo(ctx context.Context, o Options) error {
 		}
 		return ctx.Err() != nil
 	})
-	if k.Info == nil {
+	// All that the text is still needed for is the log. When the log is found
+	// without it, the rest of memory need not be searched.
+	if k.Info == nil && ctx.Err() == nil {
+		if _, err := k.openLog(); err == nil {
+			return nil
+		}
 		text, base := k.Text, k.PhysBase
 		err := scanInfo(ctx, k.Machine.Mem, o.Sink, func(v *VMCoreInfo) bool {
 			at, _ := v.Symbol("_stext")

@@ -88,22 +88,24 @@ func TestVMCoreInfo(t *testing.T) {
 func TestLog(t *testing.T) {
 	for _, name := range allCases {
 		want := readTruth(t, name)
-		k := locate(t, name, Options{})
-		n, first, last := 0, uint64(0), uint64(0)
-		err := k.Log(context.Background(), func(r Record) bool {
-			if n == 0 {
-				first = r.Seq
+		for _, o := range []Options{{}, {IgnoreInfo: true}} {
+			k := locate(t, name, o)
+			n, first, last := 0, uint64(0), uint64(0)
+			err := k.Log(context.Background(), func(r Record) bool {
+				if n == 0 {
+					first = r.Seq
+				}
+				last = r.Seq
+				n++
+				return true
+			})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
-			last = r.Seq
-			n++
-			return true
-		})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if n != want.Printk.Records || first != want.Printk.FirstSeq || last != want.Printk.LastSeq {
-			t.Errorf("%s: %d records, seq %d to %d, want %d, %d to %d", name, n, first, last,
-				want.Printk.Records, want.Printk.FirstSeq, want.Printk.LastSeq)
+			if n != want.Printk.Records || first != want.Printk.FirstSeq || last != want.Printk.LastSeq {
+				t.Errorf("%s: %d records, seq %d to %d, want %d, %d to %d", name, n, first, last,
+					want.Printk.Records, want.Printk.FirstSeq, want.Printk.LastSeq)
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 const (
 	rbDescRing = 0
 	rbTextRing = 48
+	rbTextOld  = 40 // before last_finalized_id, in 5.10
 
 	drCountBits = 0
 	drDescs     = 8
@@ -95,8 +96,21 @@ type ring struct {
 	cut            bool // tail and head are further apart than the ring is long
 }
 
-// openRing reads the ring at rb. info may be nil.
+// openRing reads the ring at rb. info may be nil: then each of the known layouts
+// is tried.
 func openRing(v view, rb uint64, info *VMCoreInfo) (*ring, error) {
+	if text := info.Offset("printk_ringbuffer.text_data_ring", 0); text != 0 {
+		return openRingAt(v, rb, text, info)
+	}
+	r, err := openRingAt(v, rb, rbTextRing, info)
+	if err != nil {
+		r, err = openRingAt(v, rb, rbTextOld, info)
+	}
+	return r, err
+}
+
+// openRingAt reads the ring at rb whose text ring is described at offset text.
+func openRingAt(v view, rb, text uint64, info *VMCoreInfo) (*ring, error) {
 	r := &ring{v: v,
 		sizeDesc: info.Size("prb_desc", descSize), sizeInfo: info.Size("printk_info", infoSize),
 		state: info.Offset("prb_desc.state_var", descState), lpos: info.Offset("prb_desc.text_blk_lpos", descLpos),
@@ -105,7 +119,7 @@ func openRing(v view, rb uint64, info *VMCoreInfo) (*ring, error) {
 		len: info.Offset("printk_info.text_len", infoLen), caller: info.Offset("printk_info.caller_id", infoCaller),
 	}
 	dr := rb + info.Offset("printk_ringbuffer.desc_ring", rbDescRing)
-	tx := rb + info.Offset("printk_ringbuffer.text_data_ring", rbTextRing)
+	tx := rb + text
 	ok := true
 	u32 := func(va uint64) uint64 {
 		x, good := v.u32(va)
@@ -222,19 +236,47 @@ func (k *Kernel) Log(ctx context.Context, visit func(Record) bool) error {
 }
 
 // openLog finds the ring: prb is a pointer to the one in use, which is the
-// static one unless log_buf_len= was given early.
+// static one unless log_buf_len= was given early. Without either name, the code
+// that reads the log tells where prb is.
 func (k *Kernel) openLog() (*ring, error) {
 	if p, ok := k.Address("prb"); ok {
-		if rb, ok := k.view.u64(p); ok {
-			if r, err := openRing(k.view, rb, k.Info); err == nil {
-				return r, nil
-			}
+		if r, err := k.ringBehind(p); err == nil {
+			return r, nil
 		}
 	}
 	if rb, ok := k.Address("printk_rb_static"); ok {
-		return openRing(k.view, rb, k.Info)
+		if r, err := openRing(k.view, rb, k.Info); err == nil {
+			return r, nil
+		}
+	}
+	for _, c := range k.Code(logReaders...) {
+		for _, o := range k.Operands(c) {
+			if o.Target%8 != 0 {
+				continue
+			}
+			// The newest record must be there: a ring that was never used is
+			// not worth a guess.
+			if r, err := k.ringBehind(o.Target); err == nil {
+				if _, ok := r.record(r.head); ok {
+					return r, nil
+				}
+			}
+		}
 	}
 	return nil, errNoRing
+}
+
+// logReaders are functions that load prb, in kernel/printk/printk.c.
+var logReaders = []string{"vprintk_store", "devkmsg_read", "devkmsg_open", "syslog_print_all", "kmsg_dump_get_line_nolock",
+	"kmsg_dump_get_line", "kmsg_dump_get_buffer", "do_syslog", "log_buf_vmcoreinfo_setup"}
+
+// ringBehind opens the ring that a pointer leads to.
+func (k *Kernel) ringBehind(p uint64) (*ring, error) {
+	rb, ok := k.view.u64(p)
+	if !ok || rb < kernelHalf {
+		return nil, errNoRing
+	}
+	return openRing(k.view, rb, k.Info)
 }
 
 // Dmesg is the record as dmesg prints it: "[    1.500000] text", the lines after

@@ -276,3 +276,46 @@ func TestParseVMCoreInfo(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// countingZeros is a source of zeros behind a guest, which counts what is read.
+type countingZeros struct {
+	mem.Physical
+	end  mem.PA
+	read int64
+}
+
+func (c *countingZeros) ReadAt(p []byte, pa mem.PA) error {
+	c.read += int64(len(p))
+	if pa >= c.Physical.Extents()[0].End() {
+		clear(p)
+		return nil
+	}
+	return c.Physical.ReadAt(p, pa)
+}
+
+func (c *countingZeros) Extents() []mem.Extent {
+	return []mem.Extent{{Start: 0, Bytes: uint64(c.end), Offset: 0}}
+}
+
+// TestLargeGuest: of a guest of 16 GiB only a little is read where the note or a
+// CPU's state leads to the kernel.
+func TestLargeGuest(t *testing.T) {
+	for _, c := range []linuxtest.Config{{Note: true, Keys: true}, {Note: true, DataSymbols: true}, {DataSymbols: true}, {NoInfo: true, DataSymbols: true}} {
+		c.Release = "6.1.0"
+		g := smallGuest(c)
+		m := g.Machine()
+		counter := &countingZeros{Physical: m.Mem, end: 16 << 30}
+		m.Mem = counter
+		k, err := Locate(context.Background(), m, Options{})
+		if err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		if err := k.Log(context.Background(), func(Record) bool { return true }); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if counter.read > 64<<20 {
+			t.Errorf("%+v: %d bytes were read", c, counter.read)
+		}
+	}
+}

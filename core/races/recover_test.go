@@ -138,7 +138,7 @@ func TestNothingInvented(t *testing.T) {
 				t.Errorf("%s: %s from %v:\n%s", name, rep.State, rep.Sources, rep.Text)
 			}
 		}
-		t.Logf("%s: %d printed, %d residue, %d fragments", name, r.Count(Printed), r.Count(Residue), r.Fragments)
+		t.Logf("%s: %d printed, %d residue, %d fragments", name, r.Count(Printed), r.Count(Residue), len(r.Fragments))
 	}
 }
 

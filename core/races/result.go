@@ -48,9 +48,9 @@ type Result struct {
 	Reports []Report
 	State   *State // the sanitizer's data; nil for a log and for a kernel without KCSAN
 
-	// Fragments counts pieces of reports in the log whose rest was overwritten
-	// or never written.
-	Fragments int
+	// Fragments are pieces of reports in the log whose rest was overwritten or
+	// never written, each with the reason.
+	Fragments []kcsan.Entry
 	// Records counts the log's records.
 	Records int
 
@@ -84,7 +84,7 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 		return r, err
 	}
 	r.addPrinted(found)
-	sink.Logf("races: %d records in the log, %d reports, %d fragments", r.Records, r.Count(Printed), r.Fragments)
+	sink.Logf("races: %d records in the log, %d reports, %d fragments", r.Records, r.Count(Printed), len(r.Fragments))
 
 	s, ok := readState(k)
 	if !ok {
@@ -133,19 +133,17 @@ func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, e
 
 // addPrinted takes over the whole reports of a log and counts the pieces.
 func (r *Result) addPrinted(found []kcsan.Found) {
-	var whole []kcsan.Found
-	for _, f := range found {
-		if f.Report == nil {
-			r.Fragments++
+	pieces := 0
+	for _, e := range kcsan.Distinct(found) {
+		if e.Report == nil {
+			r.Fragments = append(r.Fragments, e)
+			pieces += e.Count
 			continue
 		}
-		whole = append(whole, f)
-	}
-	for _, e := range kcsan.Distinct(whole) {
 		r.Reports = append(r.Reports, Report{State: Printed, Title: e.Report.Title(), Text: e.Text(), Count: e.Count,
 			Time: e.Time, Timed: e.Timed, Sources: []string{"log"}, Model: e.Report})
 	}
-	if r.Fragments > 0 {
-		r.warn(fault.LogDamaged, "the log holds pieces of %d more reports, whose rest was overwritten or not written yet", r.Fragments)
+	if pieces > 0 {
+		r.warn(fault.LogDamaged, "the log holds %d more in part: the rest was overwritten, or not written yet", pieces)
 	}
 }

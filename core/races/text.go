@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"coredrop/core/kcsan"
 )
 
 // WriteText writes every report in the kernel's own form, below one line that no
-// parser of reports takes for a part of one. What is only residue is written
-// behind the same mark, since it is no report.
+// parser of reports takes for a part of one. What is only residue, and pieces of
+// reports, are written behind the same mark, since they are no reports.
 func (r *Result) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for i := range r.Reports {
@@ -25,6 +27,23 @@ func (r *Result) WriteText(w io.Writer) error {
 		fmt.Fprintf(b, "#   %s\n", rep.Title)
 		for line := range strings.Lines(rep.Text) {
 			fmt.Fprintf(b, "#   %s", line)
+		}
+	}
+	for i := range r.Fragments {
+		f := &r.Fragments[i]
+		if i > 0 || len(r.Reports) > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(b, "# not a whole report: %s\n", f.Reason)
+		if f.Title != "" {
+			fmt.Fprintf(b, "#   %s\n", f.Title)
+		}
+		for _, line := range f.Lines {
+			// Behind the mark a separator or a title would still look like a
+			// report's to some parsers.
+			if line != kcsan.Separator && !strings.Contains(line, "BUG: KCSAN:") {
+				fmt.Fprintf(b, "#   %s\n", line)
+			}
 		}
 	}
 	return b.Flush()

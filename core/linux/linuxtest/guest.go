@@ -188,6 +188,9 @@ func (g *Guest) Machine() *machine.Machine {
 		g.Symbol("linux_banner", 'R', at)
 	}
 	text := linkText + g.Slide
+	if !g.NoInfo {
+		g.Poke64(g.Data("vmcoreinfo_data", 8), directMap+physInfo)
+	}
 	g.Symbol("_etext", 'T', text+textBytes)
 	if g.DataSymbols {
 		g.Symbol("_end", 'B', text+imageBytes)
