@@ -119,12 +119,21 @@ func core(t testing.TB, name string) *machine.Machine {
 	return openMachine(t, cores[name])
 }
 
-// locate finds the kernel of a case.
+var kernels = map[string]*Kernel{}
+
+// locate finds the kernel of a case; with the default options once for all tests.
 func locate(t testing.TB, name string, o Options) *Kernel {
 	t.Helper()
+	standard := !o.IgnoreNote && !o.IgnoreInfo && !o.IgnoreKeys
+	if k := kernels[name]; k != nil && standard {
+		return k
+	}
 	k, err := Locate(context.Background(), core(t, name), o)
 	if err != nil {
 		t.Fatalf("Locate: %v", err)
+	}
+	if standard {
+		kernels[name] = k
 	}
 	return k
 }

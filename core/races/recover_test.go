@@ -12,13 +12,23 @@ import (
 	"coredrop/core/progress"
 )
 
+var results = map[string]*Result{}
+
+// recovered recovers the reports of a case; each once for all tests.
 func recovered(t testing.TB, name string, o linux.Options) *Result {
 	t.Helper()
-	r, err := Recover(context.Background(), locate(t, name, o), progress.Sink{})
-	if err != nil {
-		t.Fatal(err)
+	key := name
+	if o.IgnoreInfo {
+		key += " without vmcoreinfo"
 	}
-	return r
+	if results[key] == nil {
+		r, err := Recover(context.Background(), locate(t, name, o), progress.Sink{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		results[key] = r
+	}
+	return results[key]
 }
 
 // TestPrinted compares the log's reports with those that were taken apart by

@@ -16,8 +16,8 @@ var wantVersion = map[byte]kcsan.Version{'a': kcsan.V6_1, 'b': kcsan.V6_1, 'c': 
 func TestState(t *testing.T) {
 	for _, name := range allCases {
 		for _, o := range []linux.Options{{}, {IgnoreInfo: true}} {
-			s, ok := readState(locate(t, name, o))
-			if !ok {
+			s := recovered(t, name, o).State
+			if s == nil {
 				t.Errorf("%s: no KCSAN found", name)
 				continue
 			}
