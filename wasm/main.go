@@ -16,6 +16,7 @@ func main() {
 		"inspect":      method(s.inspect),
 		"fetchSymbols": method(s.fetchSymbols),
 		"convert":      method(s.convert),
+		"races":        method(s.races),
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),

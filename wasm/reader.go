@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"syscall/js"
@@ -25,6 +26,7 @@ type blobReader struct {
 	blob   js.Value
 	reader js.Value // a FileReaderSync
 	size   int64
+	ctx    context.Context // of the job that reads; ends a stream
 
 	// changed is the first sign that the file is no longer what was opened. It
 	// is kept because a reader further up may turn a failed read into "not in
@@ -40,6 +42,7 @@ func newBlobReader(blob js.Value) *blobReader {
 		blob:    blob,
 		reader:  js.Global().Get("FileReaderSync").New(),
 		size:    int64(blob.Get("size").Float()),
+		ctx:     context.Background(),
 		yielded: time.Now(),
 	}
 }
@@ -92,7 +95,8 @@ func (r *blobReader) read(p []byte, off int64) error {
 
 // fail names a failed read. Chromium refuses a file whose size or time differ
 // from what they were (NotReadableError) or that is gone (NotFoundError);
-// Firefox says AbortError or NS_ERROR_FILE_NOT_FOUND of a deleted one.
+// Firefox says AbortError or NS_ERROR_FILE_NOT_FOUND of a deleted one, and
+// NS_ERROR_FAILURE of a read that starts behind the new end.
 func (r *blobReader) fail(err error) error {
 	name, text := "", err.Error()
 	var e js.Error
@@ -100,11 +104,11 @@ func (r *blobReader) fail(err error) error {
 		name = e.Value.Get("name").String()
 	}
 	switch name {
-	case "NotReadableError", "NotFoundError", "AbortError", "NS_ERROR_FILE_NOT_FOUND":
+	case "NotReadableError", "NotFoundError", "AbortError", "NS_ERROR_FILE_NOT_FOUND", "NS_ERROR_FAILURE":
 		r.changed = fault.Wrap(err, fault.FileChanged, "the file changed or was removed while it was being read (%s)", name)
 		return r.changed
 	}
-	return fault.Wrap(err, fault.InputUnreadable, "the browser could not read the file: %s", text)
+	return fault.Wrap(err, fault.InputUnreadable, "the browser could not read the file: %s %s", name, text)
 }
 
 // yield lets the worker handle its messages now and then.

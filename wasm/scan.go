@@ -46,6 +46,28 @@ func (r *blobReader) scan(ctx context.Context, off, count int64, f func([]byte) 
 	return nil
 }
 
+// Stream implements mem.Streamer: a whole-memory search reads this way.
+func (r *blobReader) Stream(off, count int64, buffer []byte, visit func([]byte) error) error {
+	filled := 0
+	err := r.scan(r.ctx, off, count, func(p []byte) error {
+		for len(p) > 0 {
+			n := copy(buffer[filled:], p)
+			filled, p = filled+n, p[n:]
+			if filled == len(buffer) {
+				filled = 0
+				if err := visit(buffer); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || filled == 0 {
+		return err
+	}
+	return visit(buffer[:filled])
+}
+
 // scanOnce reads from one stream and gives how far it came.
 func (r *blobReader) scanOnce(ctx context.Context, off, count int64, buffer *js.Value, block []byte, f func([]byte) error) (int64, error) {
 	end := min(off+count+scanSlack, r.size)

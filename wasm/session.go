@@ -49,6 +49,9 @@ func (s *session) job(f func(ctx context.Context) (any, error)) (any, error) {
 		s.cancelJob = nil
 		s.mu.Unlock()
 	}()
+	if s.file != nil {
+		s.file.ctx = ctx
+	}
 	v, err := f(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -176,6 +179,23 @@ func (s *session) convert(args []js.Value) (any, error) {
 		}
 		s.image, s.summary = image, sum
 		return summaryOut(sum, nil)
+	})
+}
+
+// races gives the summary of a Linux core with its race reports.
+func (s *session) races([]js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		_, sum, err := core.Races(ctx, s.source, core.Options{Sink: s.sink})
+		if sum == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		s.sink.Logf("searched in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
+		s.summary = sum
+		return summaryOut(sum, err)
 	})
 }
 

@@ -116,7 +116,8 @@ async function open(files) {
 }
 
 async function inspect() {
-  const answer = await engine.call('inspect');
+  let answer = await engine.call('inspect');
+  if (answer.error && answer.error.code === 'is-linux') answer = await engine.call('races');
   json = answer.json;
   summary = JSON.parse(json);
   if (summary.error) {
@@ -124,7 +125,10 @@ async function inspect() {
     if (!summary.guest || summary.guest.os === 'unknown' || !summary.guest.os) return;
   }
   show();
-  if (!summary.error) $('result-title').focus();
+  if (!summary.error) {
+    say(`${headline(summary)}. ${$('verdict').textContent}`);
+    $('result-title').focus();
+  }
 }
 
 function show() {

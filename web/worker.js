@@ -53,6 +53,7 @@ const methods = {
   inspect: () => globalThis.coredrop.inspect(),
   fetchSymbols: (base) => globalThis.coredrop.fetchSymbols(base),
   convert: (options) => globalThis.coredrop.convert(options),
+  races: () => globalThis.coredrop.races(),
   parts: () => globalThis.coredrop.parts(),
   sha256: () => globalThis.coredrop.sha256(),
   unchanged: () => globalThis.coredrop.unchanged(),

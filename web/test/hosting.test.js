@@ -55,7 +55,7 @@ for (const kind of kinds) {
         assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', pdb)}`);
         // Without a clipboard object the text is selected, and copied if the browser lets it.
         await view.click('#command button');
-        assert.match(await view.text('#status'), /copied|Ctrl\+C/);
+        await view.page.waitForFunction(() => /copied|Ctrl\+C/.test(document.getElementById('status').textContent));
         assert.deepEqual(view.foreign(), []);
         assert.deepEqual(view.errors, []);
         await view.page.close();

@@ -99,17 +99,5 @@ for (const kind of kinds) {
       assert.equal(await sha256(saved), await byCommandLine(demo().core, '-symbols', demo().pdb));
       await view.page.close();
     });
-
-    test('a second core while one is worked on is refused, and Escape cancels', async () => {
-      const view = await driver.visit(server.url);
-      await view.pick(demo().core);
-      await view.visible('#result');
-      await view.page.evaluate(() => document.getElementById('convert').click());
-      await view.drop(demo().core);
-      await view.page.waitForFunction(() => !document.getElementById('dump').hidden || document.getElementById('failure-code').textContent === 'busy');
-      await view.page.waitForFunction(() => !document.getElementById('dump').hidden || !document.getElementById('failure').hidden);
-      assert.deepEqual(view.errors, []);
-      await view.page.close();
-    });
   });
 }
