@@ -76,7 +76,7 @@ func Open(ctx context.Context, s machine.Source, o machine.Options) (*machine.Ma
 		}
 		return nil, fault.New(fault.NoMemory, "")
 	}
-	file, err := mem.NewFile(s, s.Size, m.Blocks, o.CacheBytes)
+	file, err := mem.NewFile(s.ReaderAt, s.Size, m.Blocks, o.CacheBytes)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.DamagedHeader, "the program headers are damaged: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -409,5 +410,49 @@ func TestEncryptedLooks(t *testing.T) {
 		if _, err := Locate(context.Background(), m, Options{}); fault.Is(err, fault.EncryptedGuest) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// streamer is a source with a stream, as a browser's file has one.
+type streamer struct {
+	*bytes.Reader
+	streamed int64
+}
+
+func (s *streamer) Stream(off, n int64, buffer []byte, visit func(p []byte) error) error {
+	for n > 0 {
+		p := buffer[:min(int64(len(buffer)), n)]
+		if _, err := s.ReadAt(p, off); err != nil {
+			return err
+		}
+		if err := visit(p); err != nil {
+			return err
+		}
+		off, n, s.streamed = off+int64(len(p)), n-int64(len(p)), s.streamed+int64(len(p))
+	}
+	return nil
+}
+
+// TestScanStreams: a pass over all of memory reads by the source's stream where
+// it has one, through every layer between.
+func TestScanStreams(t *testing.T) {
+	files, err := demoFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &streamer{Reader: bytes.NewReader(files[0])}
+	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: src, Size: src.Size(), Name: "core"}, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range m.CPUs {
+		c.X64.CR3, c.X64.GS.Base = 0x3000, 0
+	}
+	k, err := Locate(context.Background(), m, Options{})
+	if err != nil || k.DTBFrom != "self-map scan" || k.HeaderDTB != demoDTB {
+		t.Fatal(err)
+	}
+	if src.streamed != 12<<20 {
+		t.Errorf("%d bytes were streamed, the core holds %d", src.streamed, 12<<20)
 	}
 }
