@@ -17,7 +17,7 @@ export function showRaces(summary, say) {
   $('races').hidden = false;
   const counts = (summary.linux && summary.linux.kcsan) || {};
   const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
-  $('races-text').textContent = reports.length ? `${reports.length} distinct reports: ${states.join(', ')}.` : 'This kernel left no race reports.';
+  $('races-text').textContent = reports.length ? `${reports.length} distinct ${reports.length === 1 ? 'report' : 'reports'}: ${states.join(', ')}.` : 'This kernel left no race reports.';
   $('races-filter').oninput = draw;
   $('races-copy').onclick = () => copyText(shown().map((r) => r.text).join('\n'), say);
   draw();

@@ -8,7 +8,7 @@ export function facts(s) {
   const guest = s.guest || {}, windows = s.windows, linux = s.linux;
   add('File', `${s.file.name}, ${size(s.file.size)}`);
   add('Format', s.file.format);
-  add('Guest', [guest.os === 'linux' ? 'Linux' : '', guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !String(guest.version).includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch].filter(Boolean).join(', '));
+  add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
   add('Stopped at', guest.system_time);
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
   if (s.memory) {
@@ -30,7 +30,6 @@ export function facts(s) {
     if (windows.processes) add('Processes', windows.processes.length);
   }
   if (linux) {
-    add('Kernel', linux.release);
     add('Banner', linux.banner);
     add('KASLR offset', linux.kaslr_offset);
   }
