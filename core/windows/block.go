@@ -148,7 +148,8 @@ func (f *finder) blockInMemory(s *paging.Space, img *pe.Image) (best *judged, al
 var errNoBlock = errors.New("no debugger block of this image")
 
 // blockByPDB reads the debugger block at the PDB's address and decodes it by
-// the PDB's three variables (FORMATS.md section 7.3). The error is a
+// the PDB's three variables, as upstream elf2dmp
+// does. The error is a
 // *fault.Error.
 func (f *finder) blockByPDB(s *paging.Space, img *pe.Image, sym symbols) (KDBG, mem.VA, error) {
 	at := func(name string) (mem.VA, error) {

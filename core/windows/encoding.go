@@ -6,7 +6,8 @@ import (
 )
 
 // Windows 8 and later keep the debugger block encoded while no debugger is
-// attached (FORMATS.md section 7.2). Per 64-bit word, with r = KiWaitNever mod
+// attached (upstream elf2dmp 10.2.2 kdbg decoding; Volatility
+// kdbg.py). Per 64-bit word, with r = KiWaitNever mod
 // 64 and A the address of KdpDataBlockEncoded:
 //
 //	plain = bswap(rol(encoded ^ KiWaitNever, r) ^ A) ^ KiWaitAlways
@@ -64,8 +65,8 @@ func keyFrom(e2, e3, base uint64) (key, bool) {
 	return key{}, false
 }
 
-// releaseSizes are the sizes of the debugger block by release (FORMATS.md
-// section 7.1). Where the kernel's base is not known, the size must be one of
+// releaseSizes are the sizes of the debugger block by release (the
+// public wdbgexts.h declarations and real dumps). Where the kernel's base is not known, the size must be one of
 // them, or accidents would be too many.
 var releaseSizes = []uint32{0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3a0}
 
@@ -77,8 +78,7 @@ type blindGuess struct {
 }
 
 // keysBlind lists the keys by which e2 and e3 decode to the tag with a
-// release's size and a page-aligned base among the kernel's image addresses
-// (FORMATS.md section 8, last part).
+// release's size and a page-aligned base among the kernel's image addresses.
 func keysBlind(e2, e3 uint64) (out []blindGuess) {
 	x := e2 ^ e3
 	for r := range 64 {

@@ -23,8 +23,8 @@ const (
 // kernelExports are the module names that a kernel's export directory gives.
 var kernelExports = []string{"ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe", "ntkrla57.exe"}
 
-// kernelSection is a section that only the kernel has. Source: FORMATS.md
-// section 5.1 (MemProcFS).
+// kernelSection is a section that only the kernel has. Source:
+// MemProcFS, which looks for it too.
 const kernelSection = "POOLCODE"
 
 // symbols is what is known of an image's PDB.
@@ -75,7 +75,7 @@ func debugDirectory(s *paging.Space, base mem.VA) mem.VA {
 
 // upstreamTakes reports whether upstream elf2dmp would take an image for the
 // kernel: its first debug entry is a CodeView record of exactly one size with
-// exactly one name (FORMATS.md section 5.1).
+// exactly one name (10.2.2 main.c).
 func upstreamTakes(s *paging.Space, base mem.VA) bool {
 	const (
 		debugType      = 0x0c

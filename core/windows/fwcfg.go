@@ -14,7 +14,7 @@ import (
 )
 
 // The dump header that virtio-win's FwCfg driver leaves in a note. Source:
-// FORMATS.md sections 10.1 and 12.3.
+// QEMU include/qemu/win_dump_defs.h; virtio-win fwcfg64.
 const (
 	fwcfgNoteName = "VMCOREINFO"
 	hdrDTB        = 0x10

@@ -271,8 +271,8 @@ func (g *guest) plain() []byte {
 	return bytes.Clone(k.KDBG.Plain)
 }
 
-// encode is the encoding of Windows, written down once more (FORMATS.md section
-// 7.2, solved for the encoded word).
+// encode is the encoding of Windows, written down once more and solved
+// for the encoded word.
 func encode(plain []byte, never, always uint64, flag mem.VA) []byte {
 	out := make([]byte, len(plain))
 	for i := 0; i < len(plain); i += 8 {

@@ -6,8 +6,8 @@ import (
 	"coredrop/core/mem"
 )
 
-// Offsets in KDDEBUGGER_DATA64. Source: FORMATS.md section 7.1 (the public
-// wdbgexts.h declaration, checked on Windows 10 19041 dumps).
+// Offsets in KDDEBUGGER_DATA64. Source: the public wdbgexts.h
+// declaration, checked on Windows 10 19041 dumps.
 const (
 	kdFlink              = 0x000
 	kdBlink              = 0x008

@@ -2,8 +2,8 @@ package windows
 
 import "coredrop/core/mem"
 
-// Addresses that are the same on every x86-64 Windows. Source: FORMATS.md
-// sections 4.1, 5.1 and 10.2.
+// Addresses that are the same on every x86-64 Windows. Source: ntddk.h
+// for the shared page, upstream elf2dmp 10.2.2 main.c for the floor.
 const (
 	sharedData  mem.VA = 0xfffff78000000000 // kernel alias of KUSER_SHARED_DATA
 	imageFloor  mem.VA = 0xfffff78000000000 // upstream looks for the kernel no lower
@@ -11,7 +11,8 @@ const (
 	imageTop    mem.VA = 0xfffffa0000000000 // end of the region
 )
 
-// Offsets in the KPCR of x86-64. Source: FORMATS.md section 11.2.
+// Offsets in the KPCR of x86-64. Source: the KPCR declaration in
+// ntddk.h, and the offsets that 19041's debugger block gives.
 const (
 	pcrGdtBase      = 0x000
 	pcrSelf         = 0x018
@@ -23,7 +24,7 @@ const (
 	pcrScanBytes    = 0x10000
 )
 
-// KUSER_SHARED_DATA. Source: FORMATS.md section 10.2.
+// KUSER_SHARED_DATA. Source: ntddk.h.
 const (
 	kusdInterruptTime = 0x008 // low u32, high1, high2
 	kusdSystemTime    = 0x014
@@ -38,7 +39,7 @@ const (
 	kusdBytes         = 0x3c4
 )
 
-// DBGKD_GET_VERSION64. Source: FORMATS.md section 9.
+// DBGKD_GET_VERSION64. Source: wdbgexts.h.
 const (
 	verMajor      = 0x00
 	verMinor      = 0x02
@@ -52,7 +53,8 @@ const (
 	verBytes      = 0x28
 )
 
-// KLDR_DATA_TABLE_ENTRY of x86-64. Source: FORMATS.md section 7.4.
+// KLDR_DATA_TABLE_ENTRY of x86-64. Source: public structure
+// listings of 64-bit kernels, which agree on these fields.
 const (
 	ldrBase     = 0x30
 	ldrSize     = 0x40
@@ -60,7 +62,7 @@ const (
 	ldrBytes    = 0x68
 )
 
-// contextBytes is the size of CONTEXT on x86-64 (FORMATS.md section 11.1).
+// contextBytes is the size of CONTEXT on x86-64 (winnt.h).
 const contextBytes = 0x4d0
 
 // Section characteristics of PE images. Source: the PE format's specification.

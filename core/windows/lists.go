@@ -94,7 +94,8 @@ type processLayout struct {
 	dtb  int // DirectoryTableBase; 0: not known
 }
 
-// What every release has in common. Source: FORMATS.md section 7.4.
+// What every release has in common. Source: public
+// structure listings; what was found is tried on a second process.
 const (
 	processIDBefore   = -8    // UniqueProcessId is the word before the links
 	processNameBytes  = 15    // ImageFileName

@@ -167,8 +167,8 @@ const bugCheckStack = 32 << 10
 // interruptFlag is IF in RFLAGS.
 const interruptFlag = 1 << 9
 
-// currentCPU picks the CPU whose registers belong in the header (FORMATS.md
-// section 10.2): where there is a bug check, the one that stands in the kernel
+// currentCPU picks the CPU whose registers belong in the header:
+// where there is a bug check, the one that stands in the kernel
 // image with the stop code and its parameters on its stack; else the first in
 // kernel mode with interrupts off; else CPU 0.
 func (f *finder) currentCPU(k *Kernel) int {

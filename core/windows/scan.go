@@ -60,7 +60,8 @@ func (f *finder) scanFailed(err error) {
 
 // The bits of a self reference that count: the address, present, writable, and
 // not for user mode. Windows sets accessed and dirty as well (0x63); a root that
-// leads to the kernel need not prove that. Source: FORMATS.md section 4.2.
+// leads to the kernel need not prove that. Source: MemProcFS,
+// volatility3.
 const (
 	selfMask = 0x000ffffffffff000 | 0x07
 	selfBits = 0x03

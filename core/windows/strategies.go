@@ -82,7 +82,7 @@ func (f *finder) cpu(i int) *machine.X64State {
 	return nil
 }
 
-// compatRoot is upstream's choice (FORMATS.md section 4.1): a root is final as
+// compatRoot is upstream's choice (10.2.2 main.c, fix_dtb): a root is final as
 // soon as its shared page resolves, and the first CPU in the kernel is the only
 // other one that is asked.
 func compatRoot(f *finder) iter.Seq[root] {
@@ -211,7 +211,7 @@ func (f *finder) leads(entry uint64, mode *paging.Mode) bool {
 }
 
 // The processor start-up stub that the HAL leaves in low memory. Source:
-// FORMATS.md section 4.2 (MemProcFS).
+// MemProcFS.
 const (
 	stubMask      = 0xffffffffffff00ff
 	stubSignature = 0x00000001000600e9

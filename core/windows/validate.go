@@ -19,7 +19,7 @@ type blockCheck struct {
 	check func(s *paging.Space, base mem.VA, size uint32, k KDBG) error
 }
 
-// blockChecks are in order of cost. Source: FORMATS.md section 8.
+// blockChecks are in order of cost.
 var blockChecks = []blockCheck{
 	{"size", false, checkSize},
 	{"tag", false, checkTag},
@@ -221,7 +221,8 @@ var (
 
 // contextOf gives the address of a processor's context record and checks that
 // all of it is mapped. Windows 7 and later keep a pointer in the KPRCB, earlier
-// releases the record itself (FORMATS.md section 11.2).
+// releases the record itself (upstream elf2dmp and
+// QEMU win_dump.c use the pointer).
 func contextOf(s *paging.Space, prcb mem.VA, k KDBG) (mem.VA, error) {
 	off, inside := k.PrcbContext(), k.ProcStateContext()
 	if off == 0 && inside == 0 {
