@@ -6,8 +6,8 @@ import (
 )
 
 // Windows 8 and later keep the debugger block encoded while no debugger is
-// attached (upstream elf2dmp 10.2.2 kdbg decoding; Volatility
-// kdbg.py). Per 64-bit word, with r = KiWaitNever mod
+// attached (the decoding is in upstream elf2dmp 10.2.2, main.c, and in
+// Volatility 2, win32/kdbg.py). Per 64-bit word, with r = KiWaitNever mod
 // 64 and A the address of KdpDataBlockEncoded:
 //
 //	plain = bswap(rol(encoded ^ KiWaitNever, r) ^ A) ^ KiWaitAlways
@@ -15,7 +15,7 @@ import (
 // rol and bswap are linear over xor, so this is bswap(rol(encoded, r)) ^ K with
 // one constant K for a whole boot. That is what makes the block decodable
 // without symbols: two words in a row, of which the plain values are known but
-// for the size, give r, and one of them K (section 8).
+// for the size, give r, and one of them K.
 type key struct {
 	rotation int    // r
 	constant uint64 // K
