@@ -44,6 +44,7 @@ type Kernel struct {
 
 	view        view
 	image       []span
+	code        span // asked for often; set with the symbols
 	tasks       *taskLayout
 	currentDisp uint64 // of current behind GS, when found by code
 	orc         *orcTables
@@ -299,14 +300,16 @@ func (k *Kernel) InText(a uint64) bool {
 
 // textBounds are _stext and _etext, or all of the image without symbols.
 func (k *Kernel) textBounds() (start, end uint64) {
-	start = k.Text
-	if e, ok := k.Symbols.Lookup("_etext"); ok && e > start {
-		return start, e
+	if k.code.end != 0 {
+		return k.code.start, k.code.end
 	}
-	if n := len(k.image); n > 0 {
-		return start, k.image[n-1].end
+	k.code = span{k.Text, k.Text}
+	if e, ok := k.Symbols.Lookup("_etext"); ok && e > k.Text {
+		k.code.end = e
+	} else if n := len(k.image); n > 0 {
+		k.code.end = k.image[n-1].end
 	}
-	return start, start
+	return k.code.start, k.code.end
 }
 
 // MinorRelease gives the release's first two numbers, "6.1.192-kcsan-a" being

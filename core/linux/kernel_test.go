@@ -5,11 +5,14 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // TestLocate compares what each way to the kernel finds with the truth.
@@ -285,5 +288,72 @@ func TestUnwind(t *testing.T) {
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s: stack\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
+	}
+}
+
+// TestSystemMap compares the symbols with the map that the kernel's build left:
+// every symbol is there, and every function of the kernel's text is found.
+func TestSystemMap(t *testing.T) {
+	for kernel, name := range map[string]string{"a": "a-live", "b": "b-live-la57", "c": "c-live", "d": "d-live"} {
+		f, err := os.Open(filepath.Join(corpus(t), "kernels", kernel, "System.map.zst"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := zstd.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Close()
+		f.Close()
+		k := locate(t, name, Options{})
+		type symbol struct {
+			name string
+			addr uint64
+		}
+		inMap := map[symbol]byte{}
+		stext, etext := uint64(0), uint64(0)
+		for line := range strings.Lines(string(b)) {
+			words := strings.Fields(line)
+			addr, err := strconv.ParseUint(words[0], 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inMap[symbol{words[2], addr}] = words[1][0]
+			switch words[2] {
+			case "_stext":
+				stext = addr
+			case "_etext":
+				etext = addr
+			}
+		}
+		functions := map[symbol]bool{}
+		for i := range k.Symbols.Len() {
+			s := k.Symbols.Symbol(i)
+			key := symbol{s.Name, s.Addr - k.Slide}
+			if s.Addr < kernelMap { // per-CPU: not slid
+				key.addr = s.Addr
+			}
+			if _, ok := inMap[key]; !ok && !strings.HasPrefix(s.Name, ".LC") { // scripts/mksysmap leaves local labels out
+				t.Errorf("%s: %s at %#x is not in the map", name, s.Name, key.addr)
+			}
+			functions[key] = true
+		}
+		missing, all := 0, 0
+		for s, kind := range inMap {
+			if (kind == 't' || kind == 'T') && s.addr >= stext && s.addr < etext {
+				all++
+				if !functions[s] {
+					missing++
+				}
+			}
+		}
+		if missing > 0 || all < 10000 {
+			t.Errorf("%s: %d of %d functions of the map were not found", name, missing, all)
+		}
+		t.Logf("%s: %d symbols; %d of %d functions missing", name, k.Symbols.Len(), missing, all)
 	}
 }

@@ -2,6 +2,9 @@ package linux
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
+	"sort"
 
 	"coredrop/core/fault"
 )
@@ -16,6 +19,8 @@ type Module struct {
 	memory   []span // all memory that belongs to it
 	textEnd  uint64 // where code ends, as the kernel's symbol search uses it
 	symbols  moduleSymbols
+	sorted   []moduleSymbol // of symbols, once loaded
+	loaded   bool
 	orcIP    uint64 // arch.orc_unwind_ip
 	orc      uint64 // arch.orc_unwind
 	orcCount uint32
@@ -37,7 +42,7 @@ const (
 	maxModules      = 4096
 	maxModuleStruct = 0x600
 	maxModuleSize   = 64 << 20
-	maxModuleSyms   = 1 << 20
+	maxModuleSyms   = 1 << 18
 	maxModuleOrc    = 1 << 20
 )
 
@@ -195,38 +200,57 @@ func (k *Kernel) moduleAt(a uint64) *Module {
 	return nil
 }
 
+// moduleSymbol is a symbol of a module: its address and where its name is.
+type moduleSymbol struct {
+	addr uint64
+	name uint32
+}
+
+// load reads the module's symbols once, sorted by address, equal addresses in
+// the table's order. Undefined ones and those without a name are left out, as
+// find_kallsyms_symbol does.
+func (m *Module) load(v view) []moduleSymbol {
+	if m.loaded {
+		return m.sorted
+	}
+	m.loaded = true
+	table := v.prefix(m.symbols.symtab, int(m.symbols.count)*symSize)
+	for off := symSize; off+symSize <= len(table); off += symSize {
+		s := moduleSymbol{le64(table, off+symValue), le32(table, off)}
+		if le32(table, off+symShndx-2)>>16 == 0 || !m.holds(s.addr) { // SHN_UNDEF
+			continue
+		}
+		if first, ok := v.bytes(m.symbols.strtab+uint64(s.name), 1); ok && first[0] != 0 {
+			m.sorted = append(m.sorted, s)
+		}
+	}
+	slices.SortStableFunc(m.sorted, func(a, b moduleSymbol) int { return cmp.Compare(a.addr, b.addr) })
+	return m.sorted
+}
+
 // symbolAt resolves an address in the module, as find_kallsyms_symbol does: the
 // nearest symbol at or below it, sized to the next different one or the end of
 // the code.
 func (m *Module) symbolAt(v view, a uint64) (Symbol, bool) {
-	var best, name uint64
-	next := m.textEnd
-	if a >= next {
-		next = m.Base + m.Size
-	}
-	table := v.prefix(m.symbols.symtab, int(m.symbols.count)*symSize)
-	for off := symSize; off+symSize <= len(table); off += symSize {
-		value := le64(table, off+symValue)
-		if le32(table, off+symShndx-2)>>16 == 0 { // SHN_UNDEF
-			continue
-		}
-		if value <= a && value > best || value > a && value < next {
-			first, _ := v.bytes(m.symbols.strtab+uint64(le32(table, off)), 1)
-			if len(first) == 0 || first[0] == 0 {
-				continue
-			}
-			if value <= a {
-				best, name = value, uint64(le32(table, off))
-			} else {
-				next = value
-			}
-		}
-	}
-	if best == 0 || best < m.Base {
+	all := m.load(v)
+	next := sort.Search(len(all), func(i int) bool { return all[i].addr > a })
+	if next == 0 {
 		return Symbol{}, false
 	}
-	s, ok := v.cstring(m.symbols.strtab+name, maxNameBytes)
-	return Symbol{Name: s, Kind: 't', Addr: best, Size: next - best}, ok && s != ""
+	best := all[next-1].addr
+	first := sort.Search(next, func(i int) bool { return all[i].addr >= best })
+	end := m.textEnd
+	if a >= end {
+		end = m.Base + m.Size
+	}
+	if next < len(all) {
+		end = min(end, all[next].addr)
+	}
+	if end < best {
+		end = best
+	}
+	name, ok := v.cstring(m.symbols.strtab+uint64(all[first].name), maxNameBytes)
+	return Symbol{Name: name, Kind: 't', Addr: best, Size: end - best}, ok && name != ""
 }
 
 // Resolve finds the symbol that covers an address, in the kernel or in a module.

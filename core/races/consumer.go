@@ -3,6 +3,7 @@ package races
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,12 @@ type consumer struct {
 	other   uint64 // address of the other_info, from registers
 	task    linux.Task
 	hasTask bool
+	words   []uint64 // see State.words
 }
+
+// maxNested is how many contexts a CPU can be in at once: task, softirq, hardirq,
+// NMI.
+const maxNested = 4
 
 // consumers walks the CPUs' stacks. An interrupt in one delay may set up a
 // watchpoint of its own, so a CPU can have several.
@@ -46,9 +52,13 @@ func (s *State) consumers() []*consumer {
 	var out []*consumer
 	for cpu := range s.k.Machine.CPUs {
 		frames := s.k.Unwind(cpu)
+		found := 0
 		for i, f := range frames {
 			if s.function(f) != "kcsan_setup_watchpoint" {
 				continue
+			}
+			if found++; found > maxNested {
+				break
 			}
 			c := &consumer{cpu: cpu, frames: frames, at: i, inner: i}
 			c.task, c.hasTask = s.k.Current(cpu)
@@ -230,31 +240,49 @@ func (s *State) inInterrupt(c *consumer) bool {
 // overlapping looks for an address that the producer's access overlaps, the same
 // one before all others.
 func (s *State) overlapping(c *consumer, producer kcsan.Access, size uint64) (uint64, bool) {
-	var best uint64
-	look := func(v uint64) {
-		if best != producer.Addr && (kcsan.Access{Addr: v, Size: size}).Overlaps(producer) && v >= producer.Addr-size {
-			best = v
-		}
+	words := s.words(c)
+	if _, ok := slices.BinarySearch(words, producer.Addr); ok {
+		return producer.Addr, true
 	}
-	words := func(p []byte) {
-		for off := 0; off+8 <= len(p); off += 8 {
-			look(binary.LittleEndian.Uint64(p[off:]))
-		}
+	if producer.Addr < size {
+		return 0, false
 	}
-	// What a function saved of its caller's registers lies in the frames
-	// inside it: all of them up to the caller of the runtime are looked at.
-	for i := 0; i <= min(c.at+1, len(c.frames)-1); i++ {
-		words(s.window(c.frames[i]))
-		if r := c.frames[i].Regs; r != 0 {
-			if p, ok := s.k.Read(r, linux.RegsBytes); ok {
-				words(p)
+	i, _ := slices.BinarySearch(words, producer.Addr-size+1)
+	if i == len(words) || !(kcsan.Access{Addr: words[i], Size: size}).Overlaps(producer) {
+		return 0, false
+	}
+	return words[i], true
+}
+
+// maxWords bounds what is looked at of a consumer's stack.
+const maxWords = 16 << 10
+
+// words are the kernel addresses that a consumer's stack and registers hold,
+// sorted. What a function saved of its caller's registers lies in the frames
+// inside it: all of them up to the caller of the runtime are looked at.
+func (s *State) words(c *consumer) []uint64 {
+	if c.words != nil {
+		return c.words
+	}
+	c.words = generalRegisters(s.k.Machine.CPUs[c.cpu].X64)
+	add := func(p []byte) {
+		for off := 0; off+8 <= len(p) && len(c.words) < maxWords; off += 8 {
+			if v := binary.LittleEndian.Uint64(p[off:]); s.k.KernelPointer(v) {
+				c.words = append(c.words, v)
 			}
 		}
 	}
-	for _, v := range generalRegisters(s.k.Machine.CPUs[c.cpu].X64) {
-		look(v)
+	// From the outside in: the innermost frames are the least interesting.
+	for i := min(c.at+1, len(c.frames)-1); i >= 0; i-- {
+		add(s.window(c.frames[i]))
+		if r := c.frames[i].Regs; r != 0 {
+			if p, ok := s.k.Read(r, linux.RegsBytes); ok {
+				add(p)
+			}
+		}
 	}
-	return best, best != 0
+	slices.Sort(c.words)
+	return c.words
 }
 
 func generalRegisters(x *machine.X64State) []uint64 {

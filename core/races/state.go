@@ -63,7 +63,7 @@ type Time struct {
 }
 
 // maxSlots bounds other_infos; CONFIG_KCSAN_NUM_WATCHPOINTS is 64 by default.
-const maxSlots = 1 << 14
+const maxSlots = 1 << 12
 
 // readState finds and reads everything. It answers false when the kernel has no
 // KCSAN.
