@@ -120,14 +120,17 @@ func resolver(k *linux.Kernel) kcsan.Symbolizer {
 	})
 }
 
+// manyBlocks tells a core taken with paging=true, which lists memory by virtual
+// address in about 180 pieces, from one with a piece for each block of RAM.
+const manyBlocks = 16
+
 // debuggers are the command lines that work on a core of QEMU's (measured with
-// crash 8.0.2 and drgn 0.0.22): crash needs --kaslr=auto also without KASLR and
-// knows kernels up to 6.1, its log command later ones too; drgn needs the
-// VMCOREINFO note and a core that was taken with paging=true.
+// crash 8.0.2 and drgn 0.0.22): crash needs --kaslr=auto, also without KASLR;
+// drgn needs the VMCOREINFO note and a core that was taken with paging=true.
 func debuggers(k *linux.Kernel, core string) []string {
 	quoted := "'" + strings.ReplaceAll(core, "'", `'\''`) + "'"
 	out := []string{"crash --kaslr=auto vmlinux-" + k.Release + " " + quoted}
-	if k.InfoFrom == "note" {
+	if k.InfoFrom == "note" && len(k.Machine.Blocks) >= manyBlocks {
 		out = append(out, "drgn -s vmlinux-"+k.Release+" -c "+quoted)
 	}
 	return out
@@ -151,6 +154,7 @@ func (s *Summary) races(r *races.Result) {
 		return
 	}
 	s.Linux.Detail.LogRecords = r.Records
+	s.Guest.UptimeSeconds = float64(r.LastTime) / 1e9
 	s.Linux.KCSAN = &KCSANInfo{
 		Printed: r.Count(races.Printed), InFlight: r.Count(races.InFlight), Pending: r.Count(races.Pending),
 		Suppressed: r.Count(races.Suppressed), Residue: r.Count(races.Residue),

@@ -166,3 +166,12 @@ func TestSuppressed(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintedOnce: after a panic inside the printing the slot is still live; the
+// report is shown once, with everything that it stands in.
+func TestPrintedOnce(t *testing.T) {
+	r := recovered(t, "a-panic", linux.Options{})
+	if len(r.Reports) != 1 || r.Reports[0].State != Printed || strings.Join(r.Reports[0].Sources, ", ") != "log, cpu 0, other_infos[46]" {
+		t.Errorf("%+v", r.Reports)
+	}
+}

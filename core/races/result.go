@@ -53,6 +53,9 @@ type Result struct {
 	Fragments []kcsan.Entry
 	// Records counts the log's records.
 	Records int
+	// LastTime is the time stamp of the newest record, nanoseconds since boot: the
+	// guest ran at least so long.
+	LastTime uint64
 
 	Warnings []fault.Warning
 }
@@ -118,6 +121,7 @@ func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, e
 	var a kcsan.Assembler
 	err := k.Log(ctx, func(rec linux.Record) bool {
 		r.Records++
+		r.LastTime = max(r.LastTime, rec.Time)
 		a.AddRecord(kcsan.Record{Caller: rec.CallerName(), Time: rec.Time, Text: rec.Text})
 		return true
 	})
