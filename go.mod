@@ -3,14 +3,17 @@ module coredrop
 go 1.26
 
 require (
-	github.com/andybalholm/brotli v1.2.1 // indirect
+	github.com/andybalholm/brotli v1.2.1
+	github.com/hack-pad/hackpadfs v0.2.4
+	github.com/klauspost/compress v1.18.0
+	github.com/norunners/vert v0.0.0-20221203075838-106a353d42dd
+	github.com/rogpeppe/go-internal v1.14.1
+	golang.org/x/sync v0.19.0
+)
+
+require (
 	github.com/hack-pad/go-indexeddb v0.3.2 // indirect
-	github.com/hack-pad/hackpadfs v0.2.4 // indirect
 	github.com/hack-pad/safejs v0.1.0 // indirect
-	github.com/klauspost/compress v1.18.0 // indirect
-	github.com/norunners/vert v0.0.0-20221203075838-106a353d42dd // indirect
-	github.com/rogpeppe/go-internal v1.14.1 // indirect
-	golang.org/x/sync v0.19.0 // indirect
 	golang.org/x/sys v0.26.0 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )
