@@ -2,9 +2,11 @@ package core
 
 import (
 	"context"
+	"io"
 	"strings"
 
 	"coredrop/core/fault"
+	"coredrop/core/kcsan"
 	"coredrop/core/linux"
 	"coredrop/core/machine"
 	"coredrop/core/races"
@@ -12,13 +14,21 @@ import (
 )
 
 // Races recovers the data-race reports that a Linux core holds: printed ones
-// from its log, and those that never were from memory and CPU state. The summary
-// is never nil, and has the reports too. A kernel without KCSAN gives an empty
-// result and a warning; a core of another guest is an error.
+// from its log, and those that never were from memory and CPU state. The text of
+// a kernel log instead of a core gives the reports in it; its format is "log".
+// The summary is never nil, and has the reports too. A kernel without KCSAN gives
+// an empty result and a warning; a core of another guest is an error.
 func Races(ctx context.Context, s machine.Source, o Options) (*races.Result, *Summary, error) {
 	sum := NewSummary()
 	var result *races.Result
 	err := door(ctx, s, sum, func(s machine.Source) error {
+		if isText(s) {
+			sum.File.Format = "log"
+			found, err := kcsan.ReadLog(ctx, io.NewSectionReader(s, 0, s.Size))
+			result = races.FromFound(found)
+			sum.races(result)
+			return err
+		}
 		k, err := linuxKernel(ctx, s, o, sum)
 		if err != nil {
 			return err
@@ -30,6 +40,21 @@ func Races(ctx context.Context, s machine.Source, o Options) (*races.Result, *Su
 		return err
 	})
 	return result, sum, err
+}
+
+// isText tells the text of a log from a core, which has a NUL byte among its first
+// ones, and from what else is not text.
+func isText(s machine.Source) bool {
+	head := make([]byte, min(s.Size, 512))
+	if n, err := s.ReadAt(head, 0); n < len(head) && err != nil {
+		return false
+	}
+	for _, c := range head {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != 0x1b || c == 0x7f {
+			return false
+		}
+	}
+	return len(head) > 0
 }
 
 // LinuxLog gives the log of a Linux core as dmesg prints it: a time stamp and the

@@ -79,3 +79,24 @@ func TestRacesOfWindows(t *testing.T) {
 		t.Errorf("%v, %+v", err, sum.Error)
 	}
 }
+
+// TestRacesOfLog: the text of a log gives the reports that stand in it.
+func TestRacesOfLog(t *testing.T) {
+	report := kcsan.Separator + "\nBUG: KCSAN: data-race in alpha / beta\n\nread to 0xffffffff9f4ad020 of 8 bytes by task 42 on cpu 2:\n alpha+0x19/0x100\n\n" +
+		"write to 0xffffffff9f4ad020 of 8 bytes by task 43 on cpu 3:\n beta+0x22/0x100\n\nReported by Kernel Concurrency Sanitizer on:\n" +
+		"CPU: 3 PID: 43 Comm: x Not tainted 5.9.1 #1\n" + kcsan.Separator + "\n"
+	for text, printed := range map[string]int{"noise\n" + report + "noise\n": 1, "nothing of interest\n": 0} {
+		result, sum, err := Races(context.Background(), machine.Source{ReaderAt: strings.NewReader(text), Size: int64(len(text)), Name: "dmesg"}, Options{})
+		if err != nil || sum.File.Format != "log" || result.Count(races.Printed) != printed || len(sum.Reports) != printed || sum.Reports == nil {
+			t.Errorf("%q: %v, %+v", text, err, sum)
+		}
+		if printed > 0 && (sum.Reports[0].Text != report || sum.Linux.Release != "5.9.1" || sum.Linux.KCSAN.Printed != 1 || sum.Guest.OS != "linux") {
+			t.Errorf("%+v", sum)
+		}
+	}
+	for _, data := range []string{"", "\x7fELF", "MSCF\x00\x00"} {
+		if _, sum, err := Races(context.Background(), machine.Source{ReaderAt: strings.NewReader(data), Size: int64(len(data)), Name: "x"}, Options{}); err == nil || sum.Error == nil {
+			t.Errorf("%q is taken for a log", data)
+		}
+	}
+}

@@ -150,15 +150,20 @@ func (s *Summary) races(r *races.Result) {
 		}
 		s.Reports = append(s.Reports, info)
 	}
-	if s.Linux == nil {
-		return
-	}
-	s.Linux.Detail.LogRecords = r.Records
-	s.Guest.UptimeSeconds = float64(r.LastTime) / 1e9
-	s.Linux.KCSAN = &KCSANInfo{
+	counts := &KCSANInfo{
 		Printed: r.Count(races.Printed), InFlight: r.Count(races.InFlight), Pending: r.Count(races.Pending),
 		Suppressed: r.Count(races.Suppressed), Residue: r.Count(races.Residue),
 	}
+	if s.Linux == nil { // a log: what its reports say of the kernel
+		for i := range r.Reports {
+			s.Guest.OS, s.Guest.Version = "linux", r.Reports[i].Model.Footer.Release
+			s.Linux = &LinuxInfo{Release: s.Guest.Version, KCSAN: counts}
+		}
+		return
+	}
+	s.Linux.KCSAN = counts
+	s.Linux.Detail.LogRecords = r.Records
+	s.Guest.UptimeSeconds = float64(r.LastTime) / 1e9
 	if r.State != nil {
 		s.Linux.Detail.KCSAN = kcsanDetail(r.State)
 	}

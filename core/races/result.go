@@ -71,10 +71,10 @@ func (r *Result) Count(state string) int {
 	return n
 }
 
-// FromLog finds the reports of a log's text.
-func FromLog(text string) *Result {
+// FromFound makes a result of what a log's text holds.
+func FromFound(found []kcsan.Found) *Result {
 	r := &Result{}
-	r.addPrinted(kcsan.ParseLog(text))
+	r.addPrinted(found)
 	return r
 }
 
