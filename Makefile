@@ -22,7 +22,7 @@ WASMEXEC  = $(shell $(GO) env GOROOT)/lib/wasm
 # cores: the tests that need them run natively, and in the browsers.
 NODETEST  = env -i PATH="$(PATH)" HOME="$(HOME)" TMPDIR="$${TMPDIR:-/tmp}" GOFLAGS="$$($(GO) env GOFLAGS)" GOPROXY="$$($(GO) env GOPROXY)" \
             GOCACHE="$$($(GO) env GOCACHE)" GOMODCACHE="$$($(GO) env GOMODCACHE)" COREDROP_CORPUS=none CGO_ENABLED=0 \
-            GOOS=js GOARCH=wasm $(GO) test -exec "$(WASMEXEC)/go_js_wasm_exec"
+            GOOS=js GOARCH=wasm $(GO) test -timeout 15m -exec "$(WASMEXEC)/go_js_wasm_exec"
 
 # stage runs one step of the tests and says how long it took.
 define stage
@@ -66,7 +66,7 @@ test-deps:
 	web/test/install.sh
 
 test-go: ## go test, with the race-report engine's own build tag too
-	$(GO) test ./...
+	$(GO) test -timeout 15m ./...
 	$(GO) test -tags kcsan ./core/kcsan/...
 
 test-wasm: ## the core's tests as js/wasm under Node
