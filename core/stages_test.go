@@ -84,8 +84,8 @@ type stage struct {
 	code   fault.Code
 }
 
-// failures lists what ends a conversion: every row that FORMATS.md section 15
-// has of the kind, and the neighbours that are told by name.
+// failures lists what ends a conversion: every message of upstream elf2dmp
+// 10.2.2 of the kind, and the neighbours that are told by name.
 func failures() []stage {
 	with := func(b *synth.Built, compat bool) Options {
 		return Options{Symbols: synthPDB{data: b.PDB()}, Compat: compat}

@@ -65,8 +65,8 @@ func notes(k *windows.Kernel) int {
 	return n
 }
 
-// headerWindows fills what Windows itself fills on a bug check (FORMATS.md 10.1,
-// last paragraph, and 10.2).
+// headerWindows fills what Windows itself fills on a bug check, as read
+// out of crash dumps of build 19041.
 func headerWindows(h []byte, k *windows.Kernel) {
 	le.PutUint64(h[offDirectoryTableBase:], uint64(k.HeaderDTB))
 	if k.HeaderDTB == 0 {

@@ -1,7 +1,7 @@
 package dmp
 
-// Offsets in the 64-bit dump header (FORMATS.md 10.1; names from Windows'
-// DUMP_HEADER64 as kdmp-parser declares it).
+// Offsets in the 64-bit dump header (names from Windows'
+// DUMP_HEADER64 as kdmp-parser declares it; QEMU's win_dump_defs.h agrees).
 const (
 	headerBytes = 0x2000
 
@@ -53,7 +53,7 @@ const (
 	offExceptionAddr = 0x10
 )
 
-// Offsets in the bitmap header behind the dump header (FORMATS.md 13.1:
+// Offsets in the bitmap header behind the dump header (as read by
 // kdmp-parser, LeechCore, volatility3).
 const (
 	offBMPSignature = 0x00 // "SDMP"
@@ -82,7 +82,7 @@ const (
 	machineAMD64      = 0x8664
 )
 
-// Offsets in CONTEXT (x64; FORMATS.md 11.1, winnt.h).
+// Offsets in CONTEXT (x64, winnt.h).
 const (
 	contextBytes = 0x4d0
 
@@ -106,7 +106,7 @@ const (
 	mxcsrDefault = 0x1f80 // the state after FNINIT; the notes do not hold it
 )
 
-// Offsets in KSPECIAL_REGISTERS (x64; FORMATS.md 11.2, read out of Windows 10
+// Offsets in KSPECIAL_REGISTERS (x64, read out of Windows 10
 // 19041 dumps).
 const (
 	specialBytes = 0x78 // as far as we write

@@ -18,8 +18,8 @@ const (
 	maxProcessors = 2048 // Windows' own limit
 )
 
-// Offsets in KDDEBUGGER_DATA64 and KLDR_DATA_TABLE_ENTRY (x64; FORMATS.md 7.1,
-// 7.4) that a debugger needs first.
+// Offsets in KDDEBUGGER_DATA64 and KLDR_DATA_TABLE_ENTRY (x64, the SDK's
+// wdbgexts.h) that a debugger needs first.
 const (
 	offKDBGTag   = 0x10
 	offKDBGSize  = 0x14

@@ -69,8 +69,8 @@ func imulSize(code []linux.Code) (layout, bool) {
 	return layout{}, false
 }
 
-// The texts of the kernel by which generations of report.c are told apart
-// (KCSAN.md sections 8 and 11).
+// The texts of the kernel by which generations of report.c are told apart (Linux
+// kernel/kcsan/report.c, 5.8 to 6.12).
 const (
 	textValueChange = "value changed: 0x"
 	textScoped      = "assert no accesses (scoped)"

@@ -1,7 +1,7 @@
 // Package dmptest reads 64-bit Windows crash dumps for tests. It shares no code
 // and no constants with core/dmp, so that a mistake there is not repeated here:
-// every offset stands as a literal where it is used, from FORMATS.md 10.1, 11.1,
-// 13.1 and the public parsers named there.
+// every offset stands as a literal where it is used, as the public parsers
+// kdmp-parser, LeechCore and volatility3 and the header winnt.h have them.
 package dmptest
 
 import (
