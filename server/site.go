@@ -83,7 +83,7 @@ func cleanBase(base string) (string, error) {
 	if base == "" {
 		return "/", nil
 	}
-	if !strings.HasPrefix(base, "/") || strings.ContainsAny(base, "?#%\\") || path.Clean(base) != strings.TrimSuffix(base, "/") && base != "/" {
+	if !strings.HasPrefix(base, "/") || strings.ContainsAny(base, "?#%\\") || strings.Contains(base, "//") || path.Clean(base) != strings.TrimSuffix(base, "/") && base != "/" {
 		return "", fmt.Errorf("the base %q is not a path such as /dump/", base)
 	}
 	if !strings.HasSuffix(base, "/") {

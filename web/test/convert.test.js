@@ -103,7 +103,7 @@ for (const kind of kinds) {
         const file = join(work, code);
         writeFileSync(file, bytes);
         await view.pick(file);
-        await view.page.waitForFunction((c) => document.getElementById('failure-code').textContent === c, { timeout: 10000 }, code);
+        await view.page.waitForFunction((c) => document.getElementById('failure-code').textContent === c, { timeout: 60000 }, code);
         assert.ok(await view.page.$$eval('#failure-remedy li', (l) => l.length) > 0, code);
         assert.ok(await view.isVisible('#start'), 'another file can be chosen');
       }

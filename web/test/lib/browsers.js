@@ -43,12 +43,13 @@ class Driver {
   // visit opens the page in a fresh tab and waits for the Go program.
   async visit(url) {
     const page = await this.browser.newPage();
+    page.setDefaultTimeout(90000); // a machine that does other things as well
     const view = new View(this, page);
     if (this.options.dark && this.kind === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
     page.on('request', (request) => view.requests.push(request.url()));
     page.on('pageerror', (error) => view.errors.push(String(error)));
     await page.goto(url);
-    await page.waitForSelector('html[data-ready]', { timeout: 30000 });
+    await page.waitForSelector('html[data-ready]', { timeout: 90000 });
     return view;
   }
 }
@@ -91,7 +92,7 @@ class View {
     });
   }
 
-  visible(selector, timeout = 30000) {
+  visible(selector, timeout = 90000) {
     return this.page.waitForSelector(selector, { visible: true, timeout });
   }
 
@@ -105,12 +106,12 @@ class View {
 
   // click waits until the control can be used; it is scrolled to and clicked.
   async click(selector) {
-    await this.page.waitForFunction((s) => { const e = document.querySelector(s); return e && e.checkVisibility() && !e.disabled; }, { timeout: 30000 }, selector);
+    await this.page.waitForFunction((s) => { const e = document.querySelector(s); return e && e.checkVisibility() && !e.disabled; }, { timeout: 90000 }, selector);
     await (await this.page.$(selector)).click();
   }
 
   // settled waits until nothing runs and either a result or an error is shown.
-  async settled(timeout = 60000) {
+  async settled(timeout = 120000) {
     await this.page.waitForFunction(() => document.getElementById('work').hidden && (!document.getElementById('result').hidden || !document.getElementById('failure').hidden), { timeout });
   }
 
