@@ -91,8 +91,12 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 
 	s, ok := readState(k)
 	if !ok {
-		r.warn(fault.NoKCSAN, "")
-		return r, ctx.Err()
+		if k.Symbols.Len() == 0 {
+			r.warn(fault.UnknownLayout, "without the kernel's symbol table only the reports in its log can be found")
+		} else {
+			r.warn(fault.NoKCSAN, "")
+		}
+		return r, nil
 	}
 	r.State = s
 	for _, name := range []string{"other_infos", "report_times", "watchpoints", "kcsan_counters"} {
