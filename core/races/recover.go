@@ -138,6 +138,9 @@ func (c *recovery) rebuild(slot *Slot, own *consumer) {
 		return
 	}
 	out.Title, out.Text = rep.Title(), text
+	if own.stage == printing {
+		c.absorb(&out, own)
+	}
 	c.r.Reports = append(c.r.Reports, out)
 }
 
@@ -148,19 +151,22 @@ func (c *recovery) thread(a kcsan.Access, stack []uint64) kcsan.Thread {
 }
 
 // alreadyPrinted tells whether a report that is inside its printing is whole in
-// the log, as after panic_on_warn: then the log's entry gets the sources.
+// the log: then the log's entry gets the sources. The same two threads may have
+// been reported before, so more is asked: the kernel panics (panic_on_warn acts
+// behind the printing, or at its end), or the log's report is so young that the
+// rate limit would not have let another one through.
 func (c *recovery) alreadyPrinted(rep *kcsan.Report, own *consumer, sources []string) bool {
-	caller := fmt.Sprintf("T%d", own.task.PID)
-	if own.access.Interrupt() {
-		caller = fmt.Sprintf("C%d", own.cpu)
-	}
+	caller := own.caller()
 	var last *kcsan.Found
 	for i := range c.log {
-		if f := &c.log[i]; f.Report != nil && (f.Caller == caller || f.Caller == "") {
+		if f := &c.log[i]; f.Caller == caller || f.Caller == "" {
 			last = f
 		}
 	}
-	if last == nil || !sameThreads(last.Report, rep) {
+	if last == nil || last.Report == nil || !sameThreads(last.Report, rep) {
+		return false
+	}
+	if !c.panics(own) && c.r.LastTime-last.Time >= uint64(c.s.NumTimes)*1e6 {
 		return false
 	}
 	for i := range c.r.Reports {
@@ -170,6 +176,37 @@ func (c *recovery) alreadyPrinted(rep *kcsan.Report, own *consumer, sources []st
 		}
 	}
 	return false
+}
+
+// caller is who the log names for a consumer's lines.
+func (c *consumer) caller() string {
+	if c.access.Interrupt() {
+		return fmt.Sprintf("C%d", c.cpu)
+	}
+	return fmt.Sprintf("T%d", c.task.PID)
+}
+
+// panics reports whether a consumer's printing has called panic.
+func (c *recovery) panics(own *consumer) bool {
+	for _, f := range own.frames[:own.inner] {
+		switch c.s.function(f) {
+		case "panic", "vpanic", "check_panic_on_warn":
+			return true
+		}
+	}
+	return false
+}
+
+// absorb takes the lines of a report that was interrupted in its printing out of
+// the pieces that the log holds: they are the beginning of what was rebuilt.
+func (c *recovery) absorb(out *Report, own *consumer) {
+	for i, f := range c.r.Fragments {
+		if f.Caller == own.caller() && len(f.Lines) > 0 && strings.Contains(out.Text, strings.TrimSuffix(f.Text(), "\n")) {
+			c.r.Fragments = slices.Delete(c.r.Fragments, i, i+1)
+			out.Sources = append(out.Sources, "log")
+			return
+		}
+	}
 }
 
 // sameThreads compares headlines and title lines of two reports.

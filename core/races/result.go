@@ -75,6 +75,7 @@ func (r *Result) Count(state string) int {
 func FromFound(found []kcsan.Found) *Result {
 	r := &Result{}
 	r.addPrinted(found)
+	r.warnFragments()
 	return r
 }
 
@@ -91,6 +92,7 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 
 	s, ok := readState(k)
 	if !ok {
+		r.warnFragments()
 		if k.Symbols.Len() == 0 {
 			r.warn(fault.UnknownLayout, "without the kernel's symbol table only the reports in its log can be found")
 		} else {
@@ -109,6 +111,7 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 	c := &recovery{k: k, s: s, r: r, log: found}
 	c.footers(found)
 	c.run()
+	r.warnFragments()
 	if err := ctx.Err(); err != nil {
 		return r, fault.Wrap(err, fault.Cancelled, "")
 	}
@@ -139,19 +142,21 @@ func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, e
 	return a.Finish(), nil
 }
 
+// warnFragments says that there are pieces.
+func (r *Result) warnFragments() {
+	if n := len(r.Fragments); n > 0 {
+		r.warn(fault.LogDamaged, "the log holds %d more in part: the rest was overwritten, or not written yet", n)
+	}
+}
+
 // addPrinted takes over the whole reports of a log and counts the pieces.
 func (r *Result) addPrinted(found []kcsan.Found) {
-	pieces := 0
 	for _, e := range kcsan.Distinct(found) {
 		if e.Report == nil {
 			r.Fragments = append(r.Fragments, e)
-			pieces += e.Count
 			continue
 		}
 		r.Reports = append(r.Reports, Report{State: Printed, Title: e.Report.Title(), Text: e.Text(), Count: e.Count,
 			Time: e.Time, Timed: e.Timed, Sources: []string{"log"}, Model: e.Report})
-	}
-	if pieces > 0 {
-		r.warn(fault.LogDamaged, "the log holds %d more in part: the rest was overwritten, or not written yet", pieces)
 	}
 }

@@ -295,3 +295,55 @@ func TestTsanAccess(t *testing.T) {
 		}
 	}
 }
+
+// TestMidPrint: the log already holds the same race once, and the beginning of
+// the one that is being printed: both are shown, and the beginning is no piece.
+func TestMidPrint(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		age            uint64 // of the whole one, in milliseconds
+		begun          bool
+		printed, alive int
+	}{
+		{"old one and a beginning", 500, true, 1, 1},
+		{"old one, nothing printed yet", 500, false, 1, 1},
+		{"the one itself", 5, false, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := guestOptions{version: kcsan.V6_1, data: true, inside: true}
+			g := newRaceGuest(o)
+			var records []linuxtest.Record
+			lines := strings.Split(strings.TrimSuffix(goldenText(kcsan.V6_1, g, false), "\n"), "\n")
+			add := func(ms uint64, lines []string) {
+				for _, l := range lines {
+					records = append(records, linuxtest.Record{Seq: uint64(len(records)), Time: ms * 1e6, Level: 3, Caller: 4, Text: l})
+				}
+			}
+			const now = 10_000
+			add(now-c.age, lines)
+			if c.begun {
+				add(now, lines[:6])
+			}
+			records = append(records, linuxtest.Record{Seq: uint64(len(records)), Time: now * 1e6, Caller: 1 << 31, Text: "noise"})
+			g.Log(records)
+			r := recoverGuest(t, g)
+			if r.Count(Printed) != c.printed || r.Count(InFlight) != c.alive || len(r.Fragments) != 0 {
+				t.Errorf("%d printed, %d in flight, fragments %+v", r.Count(Printed), r.Count(InFlight), r.Fragments)
+			}
+			for _, rep := range r.Reports {
+				want := "cpu 1, other_infos[5]"
+				if rep.State == Printed {
+					want = "log"
+					if c.alive == 0 {
+						want = "log, cpu 1, other_infos[5]"
+					}
+				} else if c.begun {
+					want += ", log"
+				}
+				if got := strings.Join(rep.Sources, ", "); got != want {
+					t.Errorf("%s from %q, want %q", rep.State, got, want)
+				}
+			}
+		})
+	}
+}
