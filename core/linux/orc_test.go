@@ -117,13 +117,13 @@ func TestUnwindORC(t *testing.T) {
 // TestUnwindFP walks frame pointers: code stopped before its frame, an encoded
 // pointer to registers, and a chain that leads back to itself.
 func TestUnwindFP(t *testing.T) {
-	prologue := append(append([]byte{}, framePrologue...), make([]byte, 28)...)
+	body := append([]byte{0x55, 0x31, 0xc0, 0x48, 0x89, 0xe5}, make([]byte, 28)...) // push, xor %eax,%eax, mov
 	for _, loop := range []bool{false, true} {
 		g := linuxtest.New(linuxtest.Config{Release: "6.1.0", DataSymbols: true})
-		leaf := g.Func("leaf", prologue)
-		a := g.Func("a", prologue)
-		entry := g.Func("entry", prologue)
-		b := g.Func("b", prologue)
+		leaf := g.Func("leaf", body)
+		a := g.Func("a", body)
+		entry := g.Func("entry", body)
+		b := g.Func("b", body)
 		s := g.Heap(8192)
 		g.Poke64(s, a+8)                // leaf's return address, its frame not set up
 		g.Poke64(s+0x40, (s+0x200)|1)   // a's frame: the caller's is encoded
@@ -166,6 +166,27 @@ func TestUnwindFP(t *testing.T) {
 		}
 		if got[3].Regs != s+0x200 || got[3].SP != s+0x400 {
 			t.Errorf("interrupted frame %+v", got[3])
+		}
+	}
+}
+
+func TestPrologue(t *testing.T) {
+	for _, c := range []struct {
+		code       []byte
+		push, move int
+		ok         bool
+	}{
+		{[]byte{0x55, 0x48, 0x89, 0xe5}, 0, 1, true},
+		{[]byte{0x55, 0x31, 0xc0, 0x48, 0x89, 0xe5}, 0, 3, true},
+		{[]byte{0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x1f, 0x44, 0, 0, 0x55, 0x48, 0x89, 0xe5}, 9, 10, true},
+		{[]byte{0xe8, 1, 2, 3, 4, 0x55, 0x48, 0x89, 0xe5}, 5, 6, true},
+		{[]byte{0x90, 0x55, 0x48, 0x89, 0xe5}, 0, 0, false},
+		{[]byte{0x55, 0x90}, 0, 0, false},
+		{nil, 0, 0, false},
+	} {
+		push, move, ok := prologue(c.code)
+		if ok != c.ok || ok && (push != c.push || move != c.move) {
+			t.Errorf("% x: %d %d %v", c.code, push, move, ok)
 		}
 	}
 }

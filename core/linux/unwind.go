@@ -183,13 +183,21 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 	return true
 }
 
-// The code by which a function with a frame pointer begins: push %rbp;
-// mov %rsp,%rbp.
-var framePrologue = []byte{0x55, 0x48, 0x89, 0xe5}
+// The code by which a function sets up its frame: push %rbp at its start, and
+// mov %rsp,%rbp soon behind it (compilers schedule other instructions between).
+// Before the push there may be endbr64 and the call of __fentry__ or its place.
+const pushBP = 0x55
 
-// prologueBytes is how far from a function's start its prologue is looked for
-// (behind endbr64 and the call of __fentry__).
-const prologueBytes = 16
+var (
+	moveBP  = []byte{0x48, 0x89, 0xe5}
+	endbr64 = []byte{0xf3, 0x0f, 0x1e, 0xfa}
+	nop5    = []byte{0x0f, 0x1f, 0x44, 0x00, 0x00}
+)
+
+const callRel = 0xe8 // with four bytes of displacement
+
+// prologueBytes is how far from a function's start its prologue is looked for.
+const prologueBytes = 32
 
 // encodedRegs marks a frame pointer that is the address of a struct pt_regs
 // (ENCODE_FRAME_POINTER).
@@ -239,16 +247,32 @@ func (w *walker) beforeFrame() (uint64, bool) {
 	if !ok || w.ip-s.Addr > prologueBytes {
 		return 0, false
 	}
-	code := w.k.view.prefix(s.Addr, prologueBytes+len(framePrologue))
-	i := bytes.Index(code, framePrologue)
-	if i < 0 {
-		return 0, false
-	}
-	switch off := int(w.ip - s.Addr); {
-	case off <= i:
+	off := int(w.ip - s.Addr)
+	if off == 0 {
 		return 0, true
-	case off == i+1:
-		return 8, true
 	}
-	return 0, false
+	push, move, ok := prologue(w.k.view.prefix(s.Addr, prologueBytes))
+	switch {
+	case !ok || off > move:
+		return 0, false
+	case off <= push:
+		return 0, true
+	}
+	return 8, true
+}
+
+// prologue finds where the instructions are that save and set the frame pointer.
+func prologue(code []byte) (push, move int, ok bool) {
+	at := 0
+	if bytes.HasPrefix(code, endbr64) {
+		at += len(endbr64)
+	}
+	if rest := code[at:]; bytes.HasPrefix(rest, nop5) || len(rest) > 5 && rest[0] == callRel {
+		at += len(nop5)
+	}
+	if at >= len(code) || code[at] != pushBP {
+		return 0, 0, false
+	}
+	i := bytes.Index(code[at:], moveBP)
+	return at, at + i, i > 0
 }

@@ -124,7 +124,7 @@ func (c *recovery) rebuild(slot *Slot, own *consumer) {
 	default:
 		out.State = Pending
 	}
-	if own.stage == printing && c.alreadyPrinted(rep, own, out.Sources) {
+	if (own.stage == printing || c.panics(own)) && c.alreadyPrinted(rep, own, out.Sources) {
 		return
 	}
 	c.suppress(&out, rep, slot, own)
