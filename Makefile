@@ -65,9 +65,10 @@ test: ## every test: Go, the core as wasm under Node, the page in two browsers
 test-deps:
 	web/test/install.sh
 
-test-go: ## go test, with the race-report engine's own build tag too
+test-go: ## go test; the race-report engine with its build tag and Go's race detector too
 	$(GO) test -timeout 15m ./...
 	$(GO) test -tags kcsan ./core/kcsan/...
+	CGO_ENABLED=1 $(GO) test -race ./core/kcsan/...
 
 test-wasm: ## the core's tests as js/wasm under Node
 	@$(NODETEST) ./core/...
@@ -80,7 +81,7 @@ fuzz: ## every fuzz target for FUZZTIME each
 	@for package in $$($(GO) list ./core/... ./server/...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "=== $$package $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 	  done; \
 	done
 

@@ -8,6 +8,7 @@ command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
 [ -x /usr/bin/chromium ] || missing="$missing chromium"
 [ -x /usr/bin/firefox-esr ] || missing="$missing firefox-esr"
+command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v zstd >/dev/null || missing="$missing zstd"
 command -v openssl >/dev/null || missing="$missing openssl"
 
