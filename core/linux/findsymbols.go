@@ -11,8 +11,8 @@ import (
 // come before it, offsets behind it. The largest distribution kernels have
 // about 250,000 symbols: 4 MiB of names, 1 MiB of offsets.
 const (
-	windowBefore = 12 << 20
-	windowAfter  = 4 << 20
+	windowBefore = 8 << 20
+	windowAfter  = 2 << 20
 	maxNamesSize = 32 << 20
 )
 
