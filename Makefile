@@ -87,7 +87,7 @@ fuzz: ## every fuzz target for FUZZTIME each
 
 bench: build ## ratios of one run: against cp, against the size of the core, per browser
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./server
-	npm run bench --if-present
+	npm run bench
 
 screenshots: build ## pictures of each state of the page, to build/screenshots
 	npm run screenshots
