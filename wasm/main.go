@@ -17,6 +17,7 @@ func main() {
 		"fetchSymbols": method(s.fetchSymbols),
 		"convert":      method(s.convert),
 		"races":        method(s.races),
+		"linuxLog":     method(s.linuxLog),
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),

@@ -182,7 +182,8 @@ func (s *session) convert(args []js.Value) (any, error) {
 	})
 }
 
-// races gives the summary of a Linux core with its race reports.
+// races gives the summary of a Linux core, or of the text of a kernel log, with
+// its race reports.
 func (s *session) races([]js.Value) (any, error) {
 	return s.job(func(ctx context.Context) (any, error) {
 		if err := s.needFile(); err != nil {
@@ -196,6 +197,20 @@ func (s *session) races([]js.Value) (any, error) {
 		s.sink.Logf("searched in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
 		s.summary = sum
 		return summaryOut(sum, err)
+	})
+}
+
+// linuxLog gives the text of a Linux core's kernel log.
+func (s *session) linuxLog([]js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		text, _, err := core.LinuxLog(ctx, s.source, core.Options{Sink: s.sink})
+		if err != nil {
+			return nil, err
+		}
+		return text, nil
 	})
 }
 

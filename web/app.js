@@ -1,12 +1,13 @@
 // The page: which file is open, what runs, what is shown.
 import { Engine } from './engine.js';
 import { Progress } from './progress.js';
-import { listen, isPDB } from './input.js';
+import { listen, isKernelLog, isPDB } from './input.js';
 import { copyText, copyLine } from './copy.js';
 import { facts, headline, dumpText, commandLine, windbgLines } from './view.js';
 import { dumpBlob, saveByPicker } from './download.js';
 import { dumpName, size } from './format.js';
-import { showRaces, hideRaces } from './races.js';
+import { showRaces, hideRaces, racesText } from './races.js';
+import { showLinux, hideLinux } from './linux.js';
 
 const $ = (id) => document.getElementById(id);
 const symbolsBase = new URL('symbols', document.baseURI).href;
@@ -59,8 +60,11 @@ async function run(title, work) {
     await work(mine.abort.signal);
     return true;
   } catch (error) {
-    fail(error && error.code ? error : engine.fault('internal', `something broke in the page: ${error}`));
-    if (error && ['file-changed', 'internal'].includes(error.code)) dropDump();
+    // A DOMException has a code too, but a number.
+    const known = error && typeof error.code === 'string' ? error
+      : mine.abort.signal.aborted ? engine.fault('cancelled') : engine.fault('internal', `something broke in the page: ${error}`);
+    fail(known);
+    if (known.code === 'file-changed' || known.code === 'internal') dropDump();
     return false;
   } finally {
     removeEventListener('beforeunload', warn);
@@ -74,7 +78,7 @@ async function run(title, work) {
 function warn(event) { event.preventDefault(); }
 
 function lock(on) {
-  for (const id of ['convert', 'symbols-get', 'pdb', 'file', 'demo-open', 'another', 'recheck', 'hash', 'save-picker', 'compat', 'type']) $(id).disabled = on;
+  for (const id of ['convert', 'symbols-get', 'pdb', 'file', 'demo-open', 'another', 'recheck', 'hash', 'save-picker', 'compat', 'type', 'dmesg-show']) $(id).disabled = on;
   $('cancel').disabled = false;
 }
 
@@ -118,6 +122,7 @@ async function open(files) {
 async function inspect() {
   let answer = await engine.call('inspect');
   if (answer.error && answer.error.code === 'is-linux') answer = await engine.call('races');
+  if (answer.error && answer.error.code === 'unknown-format') answer = await readAsLog() || answer;
   json = answer.json;
   summary = JSON.parse(json);
   if (summary.error) {
@@ -126,9 +131,23 @@ async function inspect() {
   }
   show();
   if (!summary.error) {
-    say(`${headline(summary)}. ${$('verdict').textContent}`);
+    say(`${headline(summary)}. ${hasRaces() ? racesText(summary) : $('verdict').textContent}`);
     $('result-title').focus();
   }
+}
+
+// readAsLog gives the race reports of the text of a kernel log, or null where the
+// file is no such text.
+async function readAsLog() {
+  const answer = await engine.call('races');
+  const { file, reports, warnings } = JSON.parse(answer.json);
+  return file.format === 'log' && !answer.error && (reports || warnings.length || await isKernelLog(core)) ? answer : null;
+}
+
+async function readLog() {
+  let text = null;
+  if (await run('Reading the kernel log', async () => { text = await engine.call('linuxLog'); })) say('The kernel log is shown.');
+  return text;
 }
 
 function show() {
@@ -145,7 +164,7 @@ function show() {
   const symbols = summary.symbols || {}, windows = summary.guest && summary.guest.os === 'windows';
   const compat = $('compat').checked;
   const possible = (summary.convert && summary.convert.possible) || compat;
-  $('convert-form').hidden = !windows;
+  for (const id of ['convert-options', 'convert']) $(id).hidden = !windows;
   $('convert').disabled = !possible;
   $('verdict').textContent = !windows ? '' : symbols.status === 'found' ? `It can be converted. The kernel’s PDB is here (${symbols.from}).`
     : possible ? 'It can be converted.' : 'It cannot be converted yet: the kernel’s PDB is needed.';
@@ -160,7 +179,16 @@ function show() {
   }
   $('command').replaceChildren(copyLine(commandLine(summary, options()), say));
   $('json').textContent = json;
-  if (summary.guest && summary.guest.os === 'linux') showRaces(summary, say); else hideRaces();
+  hideRaces();
+  hideLinux();
+  if (hasRaces()) {
+    showRaces(summary, say);
+    showLinux(summary, readLog, say);
+  }
+}
+
+function hasRaces() {
+  return summary.file.format === 'log' || Boolean(summary.guest && summary.guest.os === 'linux');
 }
 
 function options() {
@@ -168,7 +196,7 @@ function options() {
 }
 
 async function convert() {
-  await run('Converting', async () => {
+  await run('Converting', async (signal) => {
     dropDump();
     const answer = await engine.call('convert', options());
     json = answer.json;
@@ -176,6 +204,7 @@ async function convert() {
     show();
     const blob = await dumpBlob(engine, core);
     await engine.call('unchanged');
+    if (signal.aborted) throw engine.fault('cancelled'); // it came between two calls of the worker
     const name = dumpName(summary);
     dump = { blob, name, url: URL.createObjectURL(blob) };
     $('save').href = dump.url;
@@ -208,6 +237,7 @@ function dropDump() {
 function closeCore() {
   dropDump();
   hideRaces();
+  hideLinux();
   core = summary = null;
   json = '';
   $('result').hidden = true;
@@ -281,6 +311,7 @@ if (build.demo) {
     });
     if (fetched) open([file]);
   };
+  if (location.hash === '#demo') engine.ready.then(() => $('demo-open').click());
 }
 
 function details() {

@@ -1,6 +1,9 @@
-// The ways a file comes in: the picker, a drop anywhere, the keyboard.
+// The ways a file comes in: the picker, a drop or a paste anywhere, the keyboard.
 
-// listen calls open(files) for picked and dropped files, and keys[name]() for
+// PASTED names the file that pasted text becomes: the text of a kernel log.
+export const PASTED = 'pasted.log';
+
+// listen calls open(files) for picked, dropped and pasted files, and keys[name]() for
 // the shortcuts "open", "save" and "cancel".
 export function listen({ input, overlay, open, keys }) {
   input.addEventListener('change', () => {
@@ -37,6 +40,15 @@ export function listen({ input, overlay, open, keys }) {
     if (files.length) open(files);
   });
 
+  addEventListener('paste', (event) => {
+    if (!event.clipboardData || event.target instanceof Element && event.target.matches('input[type=text], textarea')) return;
+    const files = [...event.clipboardData.files], text = event.clipboardData.getData('text/plain');
+    if (files.length === 0 && text.trim()) files.push(new File([text], PASTED, { type: 'text/plain' }));
+    if (files.length === 0) return;
+    event.preventDefault();
+    open(files);
+  });
+
   addEventListener('keydown', (event) => {
     const control = event.ctrlKey || event.metaKey;
     if (control && !event.shiftKey && !event.altKey && event.key.toLowerCase() === 'o') {
@@ -49,6 +61,14 @@ export function listen({ input, overlay, open, keys }) {
       keys.cancel();
     }
   });
+}
+
+// isKernelLog tells the text of a kernel log that has no race report in it from
+// other text: lines begin with the kernel's time stamps.
+export async function isKernelLog(file) {
+  if (file.name === PASTED) return true;
+  const head = await file.slice(0, 1 << 16).text().catch(() => '');
+  return /^(?:<\d+>)?(?:.{0,80} kernel: )?\[ *\d+\.\d{6}\]/m.test(head);
 }
 
 // isPDB tells a symbol file by its first bytes.

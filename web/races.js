@@ -1,8 +1,10 @@
 // The race reports of a Linux guest: grouped by title, filtered, copied.
 import { copyText } from './copy.js';
+import { asJSON, asMarkdown, asText, label } from './reports.js';
 
 const $ = (id) => document.getElementById(id);
-let reports = [];
+const FORMS = [['text', 'text', asText], ['markdown', 'Markdown', asMarkdown], ['json', 'JSON', asJSON]];
+let reports = [], tell = () => {};
 
 // hideRaces empties the view.
 export function hideRaces() {
@@ -14,13 +16,25 @@ export function hideRaces() {
 // showRaces shows the reports of a summary; they come with it.
 export function showRaces(summary, say) {
   reports = summary.reports || [];
+  tell = say;
   $('races').hidden = false;
-  const counts = (summary.linux && summary.linux.kcsan) || {};
-  const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
-  $('races-text').textContent = reports.length ? `${reports.length} distinct ${reports.length === 1 ? 'report' : 'reports'}: ${states.join(', ')}.` : 'This kernel left no race reports.';
+  $('races-text').textContent = racesText(summary);
+  $('races-tools').hidden = reports.length === 0;
+  $('races-filter').value = '';
   $('races-filter').oninput = draw;
-  $('races-copy').onclick = () => copyText(shown().map((r) => r.text).join('\n'), say);
+  for (const [id, , form] of FORMS) $(`races-copy-${id}`).onclick = () => copyText(form(shown()), say);
   draw();
+}
+
+// racesText sums the reports up: "1 race report: 1 in flight."
+export function racesText(summary) {
+  const list = summary.reports || [], linux = summary.linux || {}, counts = linux.kcsan || {};
+  if (list.length === 0) {
+    if (summary.file.format === 'log') return 'No race reports in this log.';
+    return linux.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
+  }
+  const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
+  return `${list.length} race ${list.length === 1 ? 'report' : 'reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
 }
 
 function shown() {
@@ -39,16 +53,27 @@ function draw() {
     const head = document.createElement('summary');
     head.textContent = `${title} (${list.reduce((n, r) => n + (r.count || 1), 0)})`;
     group.append(head, ...list.map(block));
+    group.open = groups.size === 1;
     return group;
   }));
 }
 
 function block(report) {
-  const box = document.createElement('div'), note = document.createElement('p'), text = document.createElement('pre');
-  note.textContent = [report.state, report.sources && `from ${report.sources.join(', ')}`, report.rule, report.unknown && report.unknown.length && `not known: ${report.unknown.join(', ')}`].filter(Boolean).join('; ');
+  const box = document.createElement('div'), note = document.createElement('p'), text = document.createElement('pre'), row = document.createElement('p');
+  note.textContent = label(report);
+  row.className = 'row';
+  row.append(...FORMS.map(([id, name, form]) => {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.dataset.form = id;
+    button.textContent = `Copy as ${name}`;
+    button.setAttribute('aria-label', `Copy as ${name}: ${report.title}`);
+    button.onclick = () => copyText(form([report]), tell);
+    return button;
+  }));
   text.textContent = report.text;
   text.tabIndex = 0;
   text.setAttribute('aria-label', report.title);
-  box.append(note, text);
+  box.append(note, row, text);
   return box;
 }

@@ -11,7 +11,7 @@ export function facts(s) {
   add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
   add('Stopped at', guest.system_time);
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
-  if (s.memory) {
+  if (s.memory && s.file.format !== 'log') {
     const runs = s.memory.runs || [];
     add('Memory', `${size(s.memory.bytes)} in ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`);
   }
@@ -32,6 +32,7 @@ export function facts(s) {
   if (linux) {
     add('Banner', linux.banner);
     add('KASLR offset', linux.kaslr_offset);
+    if (linux.detail) add('Build ID', linux.detail.build_id);
   }
   return list;
 }
@@ -39,7 +40,7 @@ export function facts(s) {
 // headline is the result's title.
 export function headline(s) {
   const guest = s.guest || {};
-  const os = guest.os === 'windows' ? 'Windows guest' : guest.os === 'linux' ? 'Linux guest' : 'Core';
+  const os = s.file.format === 'log' ? 'Kernel log' : guest.os === 'windows' ? 'Windows guest' : guest.os === 'linux' ? 'Linux guest' : 'Core';
   return `${os}: ${s.file.name}`;
 }
 
@@ -51,7 +52,7 @@ export function dumpText(s) {
 
 // commandLine is the same job on the command line.
 export function commandLine(s, options) {
-  if (s.guest && s.guest.os === 'linux') return `coredrop kcsan ${quote(s.file.name)}`;
+  if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${quote(s.file.name)}`;
   const words = ['coredrop', 'convert'];
   if (options.compat) words.push('-compat', 'elf2dmp');
   if (options.type) words.push('-type', options.type);

@@ -54,6 +54,7 @@ const methods = {
   fetchSymbols: (base) => globalThis.coredrop.fetchSymbols(base),
   convert: (options) => globalThis.coredrop.convert(options),
   races: () => globalThis.coredrop.races(),
+  linuxLog: () => globalThis.coredrop.linuxLog(),
   parts: () => globalThis.coredrop.parts(),
   sha256: () => globalThis.coredrop.sha256(),
   unchanged: () => globalThis.coredrop.unchanged(),
@@ -69,6 +70,6 @@ addEventListener('message', async ({ data: { id, method, args } }) => {
     await ready;
     postMessage({ id, value: await methods[method](...args) });
   } catch (error) {
-    postMessage({ id, error: error && error.code ? error : { code: 'internal', text: String(error), remedy: [] } });
+    postMessage({ id, error: error && typeof error.code === 'string' ? error : { code: 'internal', text: String(error), remedy: [] } });
   }
 });

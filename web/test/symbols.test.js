@@ -100,6 +100,27 @@ for (const kind of kinds) {
       }
     });
 
+    test('a fetch that does not end is cancelled at once, and nothing is kept', async () => {
+      source.state.mode = 'stall';
+      const cache = emptyCache('stall'), server = await serve(cache);
+      try {
+        const view = await driver.visit(server.url);
+        await view.pick(demo().core);
+        await view.settled();
+        await view.click('#symbols-get');
+        await view.visible('#work');
+        await view.page.keyboard.press('Escape');
+        await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'cancelled');
+        assert.equal(await view.isVisible('#work'), false);
+        assert.deepEqual(files(cache), []);
+        await view.convert();
+        await view.page.close();
+      } finally {
+        source.release();
+        await server.stop();
+      }
+    });
+
     test('the PDB of another build is refused with both identities, what is no PDB by its code', async () => {
       const server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
       try {

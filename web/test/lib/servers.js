@@ -62,16 +62,19 @@ function certificate() {
 }
 
 // upstream is a symbol server over https without CORS headers that redirects to
-// a second host, which gives what mode says: pdb, html, other, cut, nothing.
+// a second host, which gives what mode says: pdb, html, other, cut, nothing,
+// stall.
 export async function upstream(pdb, other) {
   const tls = certificate();
   const state = { mode: 'pdb', requests: 0 };
+  const stalled = [];
   const store = createSecure(tls, (request, response) => {
     const good = readFileSync(pdb);
     switch (state.mode) {
       case 'html': response.writeHead(200, { 'Content-Type': 'text/html' }); response.end('<!doctype html><title>Please log in</title>' + ' '.repeat(5000)); return;
       case 'other': response.writeHead(200); response.end(other); return;
       case 'cut': response.writeHead(200, { 'Content-Length': good.length }); response.write(good.subarray(0, good.length >> 1)); setTimeout(() => response.destroy(), 100); return;
+      case 'stall': response.writeHead(200, { 'Content-Length': good.length }); response.write(good.subarray(0, 4096)); stalled.push(response); return;
       case 'nothing': response.writeHead(404); response.end(); return;
       default: response.writeHead(200, { 'Content-Length': good.length }); response.end(good);
     }
@@ -88,6 +91,7 @@ export async function upstream(pdb, other) {
     state,
     url: `https://127.0.0.1:${front.address().port}/symbols`,
     cert: tls.file,
+    release: () => { for (const response of stalled.splice(0)) response.destroy(); },
     stop: () => { for (const s of [store, front]) { s.closeAllConnections(); s.close(); } },
   };
 }
