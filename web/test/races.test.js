@@ -1,13 +1,74 @@
-// The race reports of Linux cores in the page: the same as the command line's.
+// The race reports of Linux cores and of kernel logs in the page: the same as
+// the command line's.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { binary, hasCorpus, unpack } from './lib/files.js';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { binary, hasCorpus, root, unpack, work } from './lib/files.js';
 import { coredrop } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
+const axe = readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8');
+const golden = (name) => readFileSync(join(root, 'core/kcsan/testdata/golden', name), 'utf8');
+const kcsan = (...args) => execFileSync(binary, ['kcsan', ...args], { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'ignore'] });
+
+// aLog writes a kernel log with two race reports, one of them twice, and gives
+// its name.
+function aLog() {
+  const file = join(work, 'console.log');
+  const stamped = (text, from) => text.trimEnd().split('\n').map((line, i) => `[${String(from + i / 1000).padStart(5)}${'0'.repeat(6)}`.slice(0, 13).padEnd(13, '0') + `] ${line}\n`).join('');
+  const one = golden('symbolized.txt'), two = golden('reference-unknown-origin.txt');
+  writeFileSync(file, stamped('Linux version 6.1.0', 10.001) + stamped(one, 11.001) + stamped('noise', 12.001) + stamped(two, 13.001) + stamped(one, 14.001));
+  return file;
+}
+
+// watchClipboard keeps what the page copies: headless browsers have no
+// clipboard of their own that a test could read in both.
+async function watchClipboard(view) {
+  await view.page.evaluate(() => {
+    Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (text) => { window.copied = text; } } });
+  });
+}
+
+async function copied(view, selector) {
+  await view.page.evaluate(() => { window.copied = null; });
+  await view.click(selector);
+  await view.page.waitForFunction(() => window.copied !== null);
+  assert.equal(await view.text('#status'), 'copied');
+  return view.page.evaluate(() => window.copied);
+}
+
+async function violations(view) {
+  await view.page.$$eval('#result details', (all) => all.forEach((d) => { d.open = true; }));
+  await view.page.evaluate(axe);
+  const list = await view.page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations);
+  return list.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(' ')}: ${v.nodes[0].failureSummary}`);
+}
+
+// table gives the cells of the table whose heading begins with the title.
+function table(view, title) {
+  return view.page.$$eval('#linux-tables details', (all, title) => {
+    const box = all.find((d) => d.querySelector('summary').textContent.startsWith(`${title} (`));
+    return box && [...box.querySelectorAll('tbody tr')].map((tr) => [...tr.cells].map((cell) => cell.textContent));
+  }, title);
+}
+
+// sameReports asserts that the page shows the reports, grouped and filtered.
+async function sameReports(view, reports) {
+  const titles = [...new Set(reports.map((r) => r.title))];
+  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), titles.length, 'grouped by title');
+  assert.deepEqual(await view.page.$$eval('#races-list pre', (l) => l.map((e) => e.textContent).sort()), reports.map((r) => r.text).sort());
+  await view.page.type('#races-filter', titles[0]);
+  const wanted = titles.filter((t) => t.toLowerCase().includes(titles[0].toLowerCase())).length;
+  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), wanted, 'filtered');
+  await view.page.click('#races-filter', { count: 3 });
+  await view.page.keyboard.press('Backspace');
+  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), titles.length, 'not filtered any more');
+}
+
 for (const kind of kinds) {
-  describe(`race reports in ${kind}`, { skip: hasCorpus ? false : 'the corpus is not here' }, () => {
+  describe(`race reports in ${kind}`, () => {
     let server, driver;
     before(async () => {
       server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
@@ -17,32 +78,135 @@ for (const kind of kinds) {
       await driver?.close();
       await server?.stop();
     });
+    const done = async (view) => {
+      assert.deepEqual(view.foreign(), []);
+      assert.deepEqual(view.errors, []);
+      await view.page.close();
+    };
 
-    for (const name of ['a-inflight-signal', 'a-live']) {
-      test(name, async () => {
+    for (const name of ['a-inflight-signal', 'a-live', 'a-novmci']) {
+      test(name, { skip: hasCorpus ? false : 'the corpus is not here' }, async () => {
         const core = unpack(`kcsan/${name}`), view = await driver.visit(server.url);
+        await watchClipboard(view);
         await view.pick(core);
         await view.settled();
         assert.equal(await view.isVisible('#failure'), false, await view.text('#failure-text'));
-        const shown = JSON.parse(await view.text('#json'));
-        const cli = JSON.parse(execFileSync(binary, ['kcsan', '-json', core], { encoding: 'utf8', maxBuffer: 1 << 28 }));
+        const shown = JSON.parse(await view.text('#json')), cli = JSON.parse(kcsan('-json', core));
         assert.ok(shown.reports.length > 0);
         assert.deepEqual(shown, cli);
         assert.equal(await view.isVisible('#convert'), false);
+        assert.equal(await view.isVisible('#another'), true);
         assert.match(await view.text('#command'), /^coredrop kcsan /);
+        assert.match(await view.text('#status'), new RegExp(`: ${cli.file.name}\\. ${cli.reports.length} race reports?: `));
+        await sameReports(view, cli.reports);
 
-        const titles = [...new Set(cli.reports.map((r) => r.title))];
-        assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), titles.length, 'grouped by title');
-        assert.deepEqual(await view.page.$$eval('#races-list pre', (l) => l.map((e) => e.textContent).sort()), cli.reports.map((r) => r.text).sort());
-        await view.page.type('#races-filter', titles[0]);
-        const wanted = titles.filter((t) => t.toLowerCase().includes(titles[0].toLowerCase())).length;
-        assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), wanted, 'filtered');
-        await view.click('#races-copy');
-        await view.page.waitForFunction(() => /copied|Ctrl\+C/.test(document.getElementById('status').textContent));
-        assert.deepEqual(view.foreign(), []);
-        assert.deepEqual(view.errors, []);
-        await view.page.close();
+        const text = kcsan(core);
+        assert.equal(await copied(view, '#races-copy-text'), text.slice(text.indexOf('\n\n') + 2), 'as the command line prints them');
+        assert.deepEqual(JSON.parse(await copied(view, '#races-copy-json')), cli.reports);
+        const markdown = await copied(view, '#races-copy-markdown');
+        assert.equal(markdown.match(/^```text$/gm).length, cli.reports.length);
+        for (const r of cli.reports) assert.ok(markdown.includes('```text\n' + r.text.trimEnd() + '\n```\n'));
+
+        const detail = cli.linux.detail;
+        assert.deepEqual(await table(view, 'Tasks'), detail.tasks.map((t) => [String(t.pid), t.comm]));
+        assert.deepEqual((await table(view, 'CPUs')).map((row) => row[2]), detail.cpus.map((c) => c.stack.join('\n')));
+        assert.deepEqual((await table(view, 'Counters')).map(([n, v]) => [n, v.replaceAll(',', '')]), detail.kcsan.counters.map((c) => [c.name, String(c.value)]));
+        const armed = (await table(view, 'Watchpoints')).filter((row) => row[1] === 'armed');
+        assert.deepEqual(armed.map((row) => [row[0], row[2]]), detail.kcsan.watchpoints.filter((w) => w.state === 'armed').map((w) => [String(w.index), w.address]));
+        assert.ok((await table(view, 'Configuration')).some((row) => row.join(' ') === `slots for reports ${detail.kcsan.slots}`));
+        assert.deepEqual(await view.page.$$eval('#linux-commands code', (l) => l.map((e) => e.textContent)), detail.commands);
+
+        assert.equal(await view.isVisible('#dmesg'), false, 'the log comes on request');
+        await view.click('#dmesg-show');
+        await view.visible('#dmesg');
+        const log = kcsan('-log', core);
+        assert.equal((await view.page.$eval('#dmesg', (e) => e.textContent)), log);
+        assert.equal(await copied(view, '#dmesg-copy'), log);
+        await done(view);
       });
     }
+
+    test('the tables are sorted by keyboard, and say so', { skip: hasCorpus ? false : 'the corpus is not here' }, async () => {
+      const view = await driver.visit(server.url);
+      await view.pick(unpack('kcsan/a-inflight-signal'));
+      await view.settled();
+      assert.deepEqual(await violations(view), []);
+      const counters = () => table(view, 'Counters');
+      const state = () => view.page.evaluate(() => [...document.activeElement.closest('tr').cells].map((th) => `${th.scope} ${th.getAttribute('aria-sort')}`));
+      const before = await counters(), number = (row) => Number(row[1].replaceAll(',', ''));
+      await view.page.evaluate(() => [...document.querySelectorAll('thead button')].find((b) => b.textContent === 'Value' && b.closest('table').caption.textContent.includes('ounters')).focus());
+      await view.page.keyboard.press('Enter');
+      assert.deepEqual(await state(), ['col null', 'col ascending']);
+      assert.deepEqual((await counters()).map(number), before.map(number).sort((a, b) => a - b));
+      await view.page.keyboard.press('Space');
+      assert.deepEqual(await state(), ['col null', 'col descending']);
+      assert.deepEqual((await counters()).map(number), before.map(number).sort((a, b) => b - a));
+      assert.notDeepEqual(await counters(), before, 'this core’s counters do not come sorted');
+      await view.page.setViewport({ width: 320, height: 640 });
+      const wide = await view.page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(wide <= 320, `320 pixels are enough: ${wide}`);
+      await done(view);
+    });
+
+    test('a log, picked', async () => {
+      const file = aLog(), view = await driver.visit(server.url);
+      await watchClipboard(view);
+      await view.pick(file);
+      await view.settled();
+      assert.equal(await view.isVisible('#failure'), false, await view.text('#failure-text'));
+      const { reports } = JSON.parse(kcsan('-json', file));
+      assert.equal(reports.length, 2);
+      assert.deepEqual(reports.map((r) => r.count).sort(), [1, 2]);
+      const shown = JSON.parse(await view.text('#json')).reports;
+      const plain = (list) => list.map((r) => JSON.stringify([r.title, r.text, r.state, r.count, r.first_seconds])).sort();
+      assert.deepEqual(plain(shown), plain(reports));
+      assert.match(await view.text('#status'), /^Kernel log: console\.log\. 2 race reports: 3 printed\.$/);
+      assert.equal(await view.isVisible('#linux'), false);
+      assert.equal(await view.isVisible('#convert'), false);
+      await sameReports(view, reports);
+
+      await view.page.$$eval('#races-list > details', (all) => all.forEach((d) => { d.open = true; }));
+      const first = '#races-list > details:first-child > div button[data-form=';
+      assert.match(await copied(view, first + 'text]'), /^# printed [^\n]*\n={5,}\nBUG: KCSAN: /);
+      const markdown = await copied(view, first + 'markdown]');
+      assert.ok(markdown.startsWith('### ') && markdown.includes('```text\n==') && markdown.endsWith('\n```\n'), markdown);
+      assert.deepEqual(JSON.parse(await copied(view, first + 'json]')).map((r) => r.text), [await view.page.$eval('#races-list pre', (e) => e.textContent)]);
+      assert.deepEqual(await violations(view), []);
+      await done(view);
+    });
+
+    test('a log, pasted; into a field it is only text', async () => {
+      const text = readFileSync(aLog(), 'utf8'), view = await driver.visit(server.url);
+      const paste = (selector, text) => view.page.evaluate((selector, text) => {
+        const data = new DataTransfer();
+        data.setData('text/plain', text);
+        const event = new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData: data });
+        document.querySelector(selector).dispatchEvent(event);
+        return event.defaultPrevented;
+      }, selector, text);
+      assert.equal(await paste('body', text), true);
+      await view.settled();
+      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
+      assert.match(await view.text('#command'), /^coredrop kcsan pasted\.log/);
+      assert.equal(await paste('#races-filter', 'alpha'), false);
+      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
+      assert.equal(await paste('body', 'nothing of a kernel'), true);
+      await view.page.waitForFunction(() => document.getElementById('races-text').textContent === 'No race reports in this log.');
+      assert.equal(await view.isVisible('#races-tools'), false);
+      await done(view);
+    });
+
+    test('a log without reports is a log, another text is not', async () => {
+      const log = join(work, 'boot.txt'), text = join(work, 'letter.txt'), view = await driver.visit(server.url);
+      writeFileSync(log, '[    0.000000] Linux version 6.1.0\n[    0.000001] Command line: quiet\n');
+      writeFileSync(text, 'a letter');
+      await view.pick(log);
+      await view.settled();
+      assert.equal(await view.text('#races-text'), 'No race reports in this log.');
+      await view.pick(text);
+      await view.visible('#failure');
+      assert.equal(await view.failure(), 'unknown-format');
+      await done(view);
+    });
   });
 }
