@@ -217,6 +217,7 @@ func TestWarnings(t *testing.T) {
 	plain := guest(nil)
 	missing := func(code fault.Code) Options { return Options{Symbols: synthPDB{err: fault.New(code, "")}} }
 	stranger := guest(func(o *synth.Options) { o.GUID = [16]byte{9} })
+	shared := guest(func(o *synth.Options) { o.SameContext = true })
 	for _, s := range []stage{
 		{"no PDB", plain.Source(), missing(fault.SymbolsNotFound), fault.SymbolsNotFound},
 		{"offline", plain.Source(), missing(fault.SymbolsOffline), fault.SymbolsOffline},
@@ -255,7 +256,8 @@ func TestWarnings(t *testing.T) {
 			g.Write64(first, 0xffff900000000000)
 		}), Options{}, fault.ProcessesUnknownLayout},
 		{"FwCfg note", guest(func(o *synth.Options) { o.FwCfg = synth.FwCfgWrongDTB }).Source(), Options{}, fault.FwCfgIgnored},
-		{"one context for all", guest(func(o *synth.Options) { o.SameContext = true }).Source(), Options{}, fault.VerifyFailed},
+		{"one context for all", shared.Source(), Options{}, fault.ContextUnreadable},
+		{"one context for all, written as elf2dmp does", shared.Source(), Options{Compat: true, Symbols: synthPDB{data: shared.PDB()}}, fault.VerifyFailed},
 		{"44 runs", guest(func(o *synth.Options) { o.ExtraRuns = 44 }).Source(), Options{}, fault.BitmapDump},
 		{"parked processor", guest(func(o *synth.Options) { o.CPUs = []synth.Mode{synth.Kernel, synth.Reset} }).Source(), Options{}, fault.ProcessorParked},
 	} {

@@ -20,6 +20,7 @@ const (
 	pcrIdtBase      = 0x038
 	pcrVersionBlock = 0x108
 	pcrPrcb         = 0x180
+	prcbHead        = 0x40   // of the KPRCB: threads, number, stack; no release keeps registers there
 	pcrKernelDTB    = 0x7000 // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
 	pcrScanBytes    = 0x10000
 )

@@ -68,7 +68,43 @@ func (p *Processor) setContext(k *Kernel) {
 		p.Err = fault.Wrap(err, fault.ContextUnreadable, "processor %d: no place to store its registers: %v", p.Number, err)
 		return
 	}
+	if why := k.taken(va, p); why != "" {
+		p.Err = fault.New(fault.ContextUnreadable, "processor %d: no place to store its registers: the context record at %v would overwrite %s", p.Number, va, why)
+		return
+	}
 	p.Context = va
+}
+
+// taken says what a context record at va would overwrite that a debugger needs:
+// a damaged pointer must not spoil the dump. Empty: nothing.
+func (k *Kernel) taken(va mem.VA, p *Processor) string {
+	meets := func(at mem.VA, n uint64) bool { return va < at+mem.VA(n) && at < va+contextBytes }
+	switch {
+	case meets(sharedData, mem.PageSize):
+		return "the shared page"
+	case meets(k.KDBG.VA, uint64(k.KDBG.Size)):
+		return "the debugger block"
+	case meets(k.Image.Base, mem.PageSize):
+		return "the kernel image's headers"
+	}
+	for _, s := range k.Image.Sections {
+		if s.VirtualAddress >= k.Image.SizeOfImage || s.Characteristics&sectionWrite != 0 {
+			continue
+		}
+		if meets(k.Image.Base+mem.VA(s.VirtualAddress), uint64(min(s.VirtualSize, k.Image.SizeOfImage-s.VirtualAddress))) {
+			return fmt.Sprintf("the kernel image's section %q", s.Name)
+		}
+	}
+	// Before Windows 7 the record lies inside the KPRCB, behind its head.
+	for _, other := range append(k.Processors, *p) {
+		switch {
+		case other.KPCR != 0 && meets(other.KPCR, uint64(other.PRCB-other.KPCR)+prcbHead):
+			return fmt.Sprintf("the control region of processor %d", other.Number)
+		case other.Context != 0 && meets(other.Context, contextBytes):
+			return fmt.Sprintf("the context record of processor %d", other.Number)
+		}
+	}
+	return ""
 }
 
 // warningOf turns an error into a warning.

@@ -69,6 +69,12 @@ func TestDamagedProcessors(t *testing.T) {
 		"context pointer 0":       func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), 0) },
 		"context in user space":   func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), 0x10000) },
 		"context not mapped":      func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), 0xfffff90000000000) },
+		"context is another's":    func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(g.contextOf(0))+0x4c8) },
+		"context over headers":    func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(demoBase)) },
+		"context over code":       func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), g.m.CPUs[0].X64.RIP&^0xf) },
+		"context over the block":  func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(demoKDBG)-0x100) },
+		"context over times":      func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(sharedData)) },
+		"context over a region":   func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(g.m.CPUs[0].X64.KPCR())) },
 		"region names another":    func(g *guest, prcb mem.VA) { g.put64(prcb-0x180+0x18, 0x1234) },
 		"block is in user space":  func(g *guest, prcb mem.VA) { g.put64(g.symbol("KiProcessorBlock")+8, 0x4000) },
 		"block is not mapped":     func(g *guest, prcb mem.VA) { g.put64(g.symbol("KiProcessorBlock")+8, 0xfffff90000000180) },
@@ -87,6 +93,11 @@ func TestDamagedProcessors(t *testing.T) {
 			t.Errorf("%s: %v", name, p[1].Err)
 		}
 	}
+}
+
+// contextOf is where processor i's context record belongs.
+func (g *guest) contextOf(i mem.VA) mem.VA {
+	return mem.VA(g.get64(mem.VA(g.get64(g.symbol("KiProcessorBlock")+8*i)) + g.contextAt()))
 }
 
 // contextAt is OffsetPrcbContext of the built-in guest.
