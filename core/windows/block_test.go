@@ -221,6 +221,20 @@ func TestTwoContradictions(t *testing.T) {
 	}
 }
 
+// TestPDBVouchesForLinks: a damaged list entry refuses a block only where no PDB
+// says that it is the kernel's.
+func TestPDBVouchesForLinks(t *testing.T) {
+	g := newGuest(t)
+	p := g.plain()
+	copy(p, le64(0, 0x1000))
+	g.put(demoKDBG, p)
+	g.refused(nil, fault.KDBGMissing)
+	k := g.found(demoSymbols{}, demoDTB, "cpu0 cr3")
+	if k.KDBG.VA != demoKDBG || len(k.Modules) == 0 || len(k.Processes) == 0 {
+		t.Errorf("block at %v, %d modules, %d processes", k.KDBG.VA, len(k.Modules), len(k.Processes))
+	}
+}
+
 // TestCrossCheck: the PDB's address and the search in memory may differ.
 func TestCrossCheck(t *testing.T) {
 	g := newGuest(t)

@@ -12,24 +12,25 @@ import (
 // fails refuses the block. A soft one is counted: what it looks at may be
 // damaged in the guest, but of two candidates the one with fewer contradictions
 // is right, and more than one contradiction is too many where no PDB vouches
-// for the address.
+// for the address. A step that a PDB may vouch for is hard without it only.
 type blockCheck struct {
 	name  string
 	soft  bool
+	pdb   bool // soft where a PDB vouches for the address
 	check func(s *paging.Space, base mem.VA, size uint32, k KDBG) error
 }
 
 // blockChecks are in order of cost.
 var blockChecks = []blockCheck{
-	{"size", false, checkSize},
-	{"tag", false, checkTag},
-	{"kernel base", false, checkBase},
-	{"list entry", false, checkEntry},
-	{"lists inside the image", false, checkInside},
-	{"module list", true, checkModules},
-	{"process list", true, checkProcesses},
-	{"processor block", true, checkProcessors},
-	{"context", true, checkContext},
+	{name: "size", check: checkSize},
+	{name: "tag", check: checkTag},
+	{name: "kernel base", check: checkBase},
+	{name: "list entry", pdb: true, check: checkEntry},
+	{name: "lists inside the image", check: checkInside},
+	{name: "module list", soft: true, check: checkModules},
+	{name: "process list", soft: true, check: checkProcesses},
+	{name: "processor block", soft: true, check: checkProcessors},
+	{name: "context", soft: true, check: checkContext},
 }
 
 // maxContradictions is how many soft steps may fail where no PDB vouches for
@@ -46,7 +47,7 @@ func validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions
 			continue
 		}
 		err = fmt.Errorf("%s: %w", c.name, err)
-		if !c.soft {
+		if !c.soft && !(c.pdb && k.FoundBy == FoundByPDB) {
 			return contradictions, true, err
 		}
 		if reason == nil {
@@ -80,7 +81,8 @@ func checkBase(_ *paging.Space, base mem.VA, _ uint32, k KDBG) error {
 
 // checkEntry wants both links of the block's own list entry to be kernel
 // addresses. They need not be equal: a driver may have registered a second
-// block.
+// block. Nothing else of the block hangs on them, so a damaged list does not
+// contradict a PDB's word.
 func checkEntry(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 	for _, off := range []int{kdFlink, kdBlink} {
 		if va := mem.VA(k.Uint64(off)); va%8 != 0 || !kernelHalf(s, va) {
