@@ -132,6 +132,23 @@ func TestLA57(t *testing.T) {
 	}
 }
 
+// TestModeMisread: where every note tells the wrong number of levels, the scans
+// try the other one.
+func TestModeMisread(t *testing.T) {
+	g := newGuest(t)
+	g.selfMap(demoDTB)
+	for _, c := range g.m.CPUs {
+		c.X64.CR4 |= machine.CR4LA57
+	}
+	if k := g.found(nil, demoDTB, "self-map scan"); k.Space.Mode != paging.X64 {
+		t.Errorf("mode %s", k.Space.Mode.Name)
+	}
+	g.noSelfMaps()
+	if k := g.found(nil, demoDTB, "kdbg scan"); k.Space.Mode != paging.X64 {
+		t.Errorf("mode %s", k.Space.Mode.Name)
+	}
+}
+
 // selfMap makes a root map itself, as Windows' roots do.
 func (g *guest) selfMap(pa mem.PA) {
 	for i := mem.PA(256); i < 512; i++ {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
+	"slices"
 
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -40,6 +41,7 @@ func selfMapRoots(f *finder) iter.Seq[root] {
 			return
 		}
 		f.logf("%d pages map themselves", len(out))
+		likeliestFirst(out, modes)
 		for _, r := range out {
 			if !yield(r) {
 				return
@@ -124,10 +126,11 @@ func kdbgRoots(f *finder) iter.Seq[root] {
 			return
 		}
 		var out []root
+		modes := f.modes()
 		err = mem.ScanPages(f.ctx, f.all, func(pa mem.PA, p []byte, done, total int64) error {
 			f.o.Report("page tables", done, total)
 			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
-				for _, mode := range f.modes() {
+				for _, mode := range modes {
 					if len(out) < maxSelfMaps && f.mapsOne(p[:mem.PageSize], pa, mode, bases) {
 						out = append(out, root{uint64(pa), mode, "kdbg scan", false})
 					}
@@ -139,12 +142,21 @@ func kdbgRoots(f *finder) iter.Seq[root] {
 			f.scanFailed(err)
 			return
 		}
+		likeliestFirst(out, modes)
 		for _, r := range out {
 			if !yield(r) {
 				return
 			}
 		}
 	}
+}
+
+// likeliestFirst orders roots by their mode's place among modes; roots of one
+// mode stay in order of address.
+func likeliestFirst(roots []root, modes []*paging.Mode) {
+	slices.SortStableFunc(roots, func(a, b root) int {
+		return slices.Index(modes, a.mode) - slices.Index(modes, b.mode)
+	})
 }
 
 // mapsOne reports whether a page is a root through which one of the bases is

@@ -36,9 +36,10 @@ func (f *finder) modeOf(x *machine.X64State) *paging.Mode {
 	return paging.X64
 }
 
-// modes lists the paging modes to try where no CPU belongs to a root: those of
-// the CPUs that have paging on, or all when there is none.
-func (f *finder) modes() (out []*paging.Mode) {
+// modes lists the paging modes to try where no CPU belongs to a root, the
+// likeliest first: those of the CPUs that have paging on, then the others, for
+// the notes may be damaged.
+func (f *finder) modes() []*paging.Mode {
 	var four, five bool
 	for _, x := range f.states() {
 		if x.CR0&machine.CR0Paging != 0 {
@@ -46,13 +47,10 @@ func (f *finder) modes() (out []*paging.Mode) {
 			four = four || x.CR4&machine.CR4LA57 == 0
 		}
 	}
-	if four || !five {
-		out = append(out, paging.X64)
+	if five && !four {
+		return []*paging.Mode{paging.X64L5, paging.X64}
 	}
-	if five || !four {
-		out = append(out, paging.X64L5)
-	}
-	return out
+	return []*paging.Mode{paging.X64, paging.X64L5}
 }
 
 // states gives the CPUs whose control registers are known, by index.
