@@ -106,7 +106,7 @@ func (f *finder) fill(c *found) (*Kernel, error) {
 
 	if !k.Shared.Readable {
 		if f.o.Compat {
-			return k, fault.New(fault.KUSDUnreadable, "")
+			return k, fault.New(fault.KUSDUnreadable, "").Hint("leave -compat away: the dump can be made without the shared page")
 		}
 		k.warn(fault.KUSDUnreadable, "the guest's shared page (KUSER_SHARED_DATA) could not be read: the times, the product and the suite are not known")
 	}

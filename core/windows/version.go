@@ -49,7 +49,7 @@ func (f *finder) readVersion(k *Kernel, c *found) error {
 			return nil
 		}
 		if f.o.Compat {
-			return fault.Wrap(err, fault.VersionUnreadable, "the kernel's version block at %v could not be read: %v", va, err)
+			return fault.Wrap(err, fault.VersionUnreadable, "the kernel's version block at %v could not be read: %v", va, err).Hint("leave -compat away: the dump can be made without the version block")
 		}
 	} else if f.o.Compat {
 		return fault.New(fault.SymbolMissing, "the PDB has no %s", symVersionBlock)
