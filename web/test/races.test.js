@@ -138,7 +138,7 @@ for (const kind of kinds) {
       await view.page.keyboard.press('Enter');
       assert.deepEqual(await state(), ['col null', 'col ascending']);
       assert.deepEqual((await counters()).map(number), before.map(number).sort((a, b) => a - b));
-      await view.page.keyboard.press('Space');
+      await view.page.keyboard.press(' ');
       assert.deepEqual(await state(), ['col null', 'col descending']);
       assert.deepEqual((await counters()).map(number), before.map(number).sort((a, b) => b - a));
       assert.notDeepEqual(await counters(), before, 'this core’s counters do not come sorted');
@@ -180,7 +180,8 @@ for (const kind of kinds) {
       const paste = (selector, text) => view.page.evaluate((selector, text) => {
         const data = new DataTransfer();
         data.setData('text/plain', text);
-        const event = new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData: data });
+        // Firefox has two members of its own for what the others call clipboardData.
+        const event = new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData: data, dataType: 'text/plain', data: text });
         document.querySelector(selector).dispatchEvent(event);
         return event.defaultPrevented;
       }, selector, text);
@@ -193,6 +194,36 @@ for (const kind of kinds) {
       assert.equal(await paste('body', 'nothing of a kernel'), true);
       await view.page.waitForFunction(() => document.getElementById('races-text').textContent === 'No race reports in this log.');
       assert.equal(await view.isVisible('#races-tools'), false);
+      await done(view);
+    });
+
+    test('a kernel without KCSAN has tasks, CPUs, modules, debuggers and no sanitizer’s tables', async () => {
+      const view = await driver.visit(server.url);
+      const summary = {
+        file: { name: 'a core', format: 'elf' }, reports: [],
+        linux: { release: '6.1.0', detail: {
+          kcsan: null, log_records: 7, tasks_whole: true, tasks: [{ pid: 1, comm: 'init' }, { pid: 22, comm: '<b>2</b>' }],
+          cpus: [{ index: 0, task: null, stack: ['pv_native_safe_halt+0xf/0x20', 'default_idle+0x9/0x20'] }],
+          modules: [{ name: 'zeta', base: '0xffffffffc0000000', size: 16384 }, { name: 'alpha', base: '0xffffffffc0008000', size: 8192 }],
+          commands: ["crash --kaslr=auto vmlinux-6.1.0 'a core'"],
+        } },
+      };
+      await view.page.evaluate(async (summary) => {
+        const races = await import(new URL('web/races.js', document.baseURI)), linux = await import(new URL('web/linux.js', document.baseURI));
+        document.getElementById('result').hidden = false;
+        races.showRaces(summary, () => {});
+        linux.showLinux(summary, async () => '[    0.000000] Linux version 6.1.0\n', () => {});
+      }, summary);
+      assert.equal(await view.text('#races-text'), 'No race reports: this kernel was built without KCSAN.');
+      assert.equal(await view.isVisible('#races-tools'), false);
+      assert.deepEqual(await view.page.$$eval('#linux-tables summary', (l) => l.map((e) => e.textContent)), ['Tasks (2)', 'CPUs (1)', 'Modules (2)']);
+      assert.deepEqual(await table(view, 'Tasks'), [['1', 'init'], ['22', '<b>2</b>']]);
+      assert.deepEqual(await view.page.$$eval('#linux-commands code', (l) => l.map((e) => e.textContent)), summary.linux.detail.commands);
+      await view.page.evaluate(() => [...document.querySelectorAll('thead button')].find((b) => b.textContent === 'Module').click());
+      assert.deepEqual((await table(view, 'Modules')).map((row) => row[0]), ['alpha', 'zeta']);
+      await view.click('#dmesg-show');
+      await view.visible('#dmesg');
+      assert.equal(await view.text('#dmesg'), '[    0.000000] Linux version 6.1.0');
       await done(view);
     });
 
