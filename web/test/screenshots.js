@@ -44,7 +44,10 @@ for (const dark of [false, true]) {
       await view.page.waitForSelector('html[data-ready]');
       await view.pick(unpack('kcsan/a-inflight-signal'));
       await view.visible('#races');
-      await view.page.$$eval('#races-list details', (l) => l.slice(0, 1).forEach((d) => { d.open = true; }));
+      await view.settled();
+      await view.page.$$eval('#linux-tables details', (l) => l.forEach((d) => { d.open = true; }));
+      await view.click('#dmesg-show');
+      await view.visible('#dmesg');
       await shot('races');
     }
     await view.page.close();
