@@ -3,6 +3,7 @@ package elfcore_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -149,6 +150,19 @@ func TestWhatLoadsHold(t *testing.T) {
 				t.Error(codes(m))
 			}
 		})
+	}
+}
+
+// TestAllOnesIsNowhere: QEMU gives memory that it did not dump the offset of all
+// ones; whatever size stands beside it, nothing is missing at the file's end.
+func TestAllOnesIsNowhere(t *testing.T) {
+	data := synth.WriteELF(synth.ELF{CPUs: cpus(1), Loads: []synth.Load{
+		{PA: 0x1000, Data: synth.Noise(9, mem.PageSize)}, {PA: 0x8000, NotInFile: true, MemSize: 0x1000}}})
+	at := bytes.Index(data, bytes.Repeat([]byte{0xff}, 8)) // p_offset
+	binary.LittleEndian.PutUint64(data[at+24:], 0x1000)    // p_filesz
+	m, err := open(data)
+	if err != nil || len(m.Blocks) != 1 || m.MissingEnd != 0 || codes(m) != "" {
+		t.Fatal(err, m)
 	}
 }
 

@@ -231,7 +231,7 @@ func TestCodeViewEdges(t *testing.T) {
 		{"other case", rsds(1, "NtKrnlMp.PDB\x00"), []debugEntry{{2, full, atRecord, 0}}, "NtKrnlMp.PDB", 1, ""},
 		{"age 0", rsds(0, "ntkrnlmp.pdb\x00"), []debugEntry{{2, full, atRecord, 0}}, "ntkrnlmp.pdb", 0, ""},
 		{"age 16", rsds(16, "ntkrnlmp.pdb\x00"), []debugEntry{{2, full, atRecord, 0}}, "ntkrnlmp.pdb", 16, ""},
-		{"NB10", append([]byte("NB10"), good[4:]...), []debugEntry{{2, full, atRecord, 0}}, "", 0, "NB10"},
+		{"NB10", append([]byte("NB10"), good[4:]...), []debugEntry{{2, full, atRecord, 0}}, "", 0, "format NB10"},
 		{"unknown", append([]byte("NB09"), good[4:]...), []debugEntry{{2, full, atRecord, 0}}, "", 0, `"NB09"`},
 		{"not mapped", good, []debugEntry{{2, full, 0, 0x888}}, "", 0, "not mapped (file offset 0x888)"},
 		{"not mapped, then right", good, []debugEntry{{2, full, 0, 0x888}, {2, full, atRecord, 0}}, "ntkrnlmp.pdb", 1, ""},

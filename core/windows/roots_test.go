@@ -119,10 +119,13 @@ func TestLA57(t *testing.T) {
 	if k.Space.Mode != paging.X64L5 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
-	// By scan: the root maps itself once, and the CPUs do not tell the mode.
+	// By scan: the root maps itself once; the CPUs tell the mode, then do not.
 	g.noSelfMaps()
 	g.phys64(top+8*300, uint64(top)|0x63)
 	g.lose()
+	if k = g.found(nil, top, "self-map scan"); k.Space.Mode != paging.X64L5 {
+		t.Errorf("mode %s", k.Space.Mode.Name)
+	}
 	for _, c := range g.m.CPUs {
 		c.X64.CR0 &^= machine.CR0Paging
 	}
