@@ -75,6 +75,16 @@ async function run(title, work) {
   }
 }
 
+// ask calls the worker for the job that runs. A cancel that comes between two
+// calls finds nothing to stop in the worker: it is seen here.
+async function ask(method, ...args) {
+  const { signal } = job.abort, check = () => { if (signal.aborted) throw engine.fault('cancelled'); };
+  check();
+  const answer = await engine.call(method, ...args);
+  check();
+  return answer;
+}
+
 function warn(event) { event.preventDefault(); }
 
 function lock(on) {
@@ -109,19 +119,19 @@ async function open(files) {
       closeCore();
       core = cores[0];
       document.title = core.name;
-      await engine.call('open', core);
+      await ask('open', core);
       given.push(...pdbs.splice(0));
     } else {
       dropDump();
     }
-    for (const file of given) await engine.call('give', file);
+    for (const file of given) await ask('give', file);
     await inspect();
   });
 }
 
 async function inspect() {
-  let answer = await engine.call('inspect');
-  if (answer.error && answer.error.code === 'is-linux') answer = await engine.call('races');
+  let answer = await ask('inspect');
+  if (answer.error && answer.error.code === 'is-linux') answer = await ask('races');
   if (answer.error && answer.error.code === 'unknown-format') answer = await readAsLog() || answer;
   json = answer.json;
   summary = JSON.parse(json);
@@ -139,14 +149,14 @@ async function inspect() {
 // readAsLog gives the race reports of the text of a kernel log, or null where the
 // file is no such text.
 async function readAsLog() {
-  const answer = await engine.call('races');
+  const answer = await ask('races');
   const { file, reports, warnings } = JSON.parse(answer.json);
   return file.format === 'log' && !answer.error && (reports || warnings.length || await isKernelLog(core)) ? answer : null;
 }
 
 async function readLog() {
   let text = null;
-  if (await run('Reading the kernel log', async () => { text = await engine.call('linuxLog'); })) say('The kernel log is shown.');
+  if (await run('Reading the kernel log', async () => { text = await ask('linuxLog'); })) say('The kernel log is shown.');
   return text;
 }
 
@@ -196,15 +206,14 @@ function options() {
 }
 
 async function convert() {
-  await run('Converting', async (signal) => {
+  await run('Converting', async () => {
     dropDump();
-    const answer = await engine.call('convert', options());
+    const answer = await ask('convert', options());
     json = answer.json;
     summary = JSON.parse(json);
     show();
     const blob = await dumpBlob(engine, core);
-    await engine.call('unchanged');
-    if (signal.aborted) throw engine.fault('cancelled'); // it came between two calls of the worker
+    await ask('unchanged');
     const name = dumpName(summary);
     dump = { blob, name, url: URL.createObjectURL(blob) };
     $('save').href = dump.url;
@@ -268,13 +277,13 @@ $('pdb').addEventListener('change', () => {
   $('pdb').value = '';
   if (files.length) run('Reading the PDB', async () => {
     dropDump();
-    for (const file of files) await engine.call('give', file);
+    for (const file of files) await ask('give', file);
     await inspect();
   });
 });
 $('symbols-get').onclick = () => run('Fetching symbols', async () => {
   dropDump();
-  await engine.call('fetchSymbols', symbolsBase);
+  await ask('fetchSymbols', symbolsBase);
   await inspect();
 });
 $('convert-form').onsubmit = (event) => { event.preventDefault(); if (summary && !job) convert(); };
@@ -286,10 +295,10 @@ $('failure-copy').onclick = () => copyText(details(), say);
 $('log-copy').onclick = () => copyText($('log').textContent, say, $('log'));
 $('json-copy').onclick = () => copyText(json, say, $('json'));
 $('recheck').onclick = async () => {
-  if (await run('Checking the core', () => engine.call('unchanged'))) say('The core is as it was when it was opened.');
+  if (await run('Checking the core', () => ask('unchanged'))) say('The core is as it was when it was opened.');
 };
 $('hash').onclick = () => run('Computing SHA-256', async () => {
-  const sum = await engine.call('sha256');
+  const sum = await ask('sha256');
   $('hash-value').textContent = `SHA-256 ${sum}`;
   say('SHA-256 computed');
 });
