@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,6 +58,22 @@ func TestRaces(t *testing.T) {
 	}
 	if n := strings.Count(text.String(), "BUG: KCSAN:"); n != len(reports) {
 		t.Errorf("%d title lines for %d reports", n, len(reports))
+	}
+	// The words by which syzkaller's pkg/report/linux.go tells that a line of a
+	// Linux console begins a report.
+	begins := regexp.MustCompile(`BUG:|WARNING:|INFO:|UBSAN:|Kernel panic|[kK]ernel BUG|Unable to handle kernel|general protection fault|` +
+		`(divide|stack segment) error|invalid opcode:|Unhandled fault|Alignment trap|unregister_netdevice:|unreferenced object|Out of memory:|Internal error:|PANIC: double fault|trusty: panic`)
+	titles := 0
+	for _, line := range strings.Split(text.String(), "\n") {
+		if begins.MatchString(line) {
+			if !strings.HasPrefix(line, "BUG: KCSAN: ") {
+				t.Errorf("taken for a report: %q", line)
+			}
+			titles++
+		}
+	}
+	if titles != len(reports) {
+		t.Errorf("%d lines begin a report, want %d", titles, len(reports))
 	}
 
 	log, _, err := LinuxLog(context.Background(), fileSource(t, f), Options{})
