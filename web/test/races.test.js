@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { binary, hasCorpus, root, unpack, work } from './lib/files.js';
 import { coredrop } from './lib/servers.js';
+import { counts, instrumented } from './lib/instrument.js';
 import { kinds, launch } from './lib/browsers.js';
 
 const axe = readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8');
@@ -125,6 +126,24 @@ for (const kind of kinds) {
         await done(view);
       });
     }
+
+    test('little memory is held', { skip: hasCorpus ? false : 'the corpus is not here' }, async (t) => {
+      const host = await instrumented();
+      try {
+        for (const name of ['a-live', 'c-live', 'd-live']) {
+          const view = await driver.visit(host.url);
+          await view.pick(unpack(`kcsan/${name}`));
+          await view.settled();
+          assert.ok(await view.isVisible('#races'));
+          const { memory } = await counts(view);
+          t.diagnostic(`${kind}, ${name}: ${(memory / 2 ** 20).toFixed(1)} MiB of wasm memory`);
+          assert.ok(memory < 64 * 2 ** 20, `${name}: ${memory} bytes`);
+          await view.page.close();
+        }
+      } finally {
+        host.stop();
+      }
+    });
 
     test('the tables are sorted by keyboard, and say so', { skip: hasCorpus ? false : 'the corpus is not here' }, async () => {
       const view = await driver.visit(server.url);
