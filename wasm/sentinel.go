@@ -17,20 +17,26 @@ const (
 	maxSentinels  = 600 // each costs a read of about a millisecond
 )
 
-// sentinels are pages of the file as they were when they were first seen. They
-// are read again before a dump is offered and on request: Firefox does not say
-// that a file changed under it.
+// sentinels are pages of the file as they were when they were first seen, and
+// the mark behind its end (see withMark in blobtree.js). They are read again
+// before a dump is offered and on request: Firefox does not say that a file
+// changed under it.
 type sentinels struct {
-	pages map[int64][sha256.Size]byte // by offset in the file
+	pages map[place][sha256.Size]byte
+}
+
+type place struct {
+	in  *blobReader // the file, or the file with the mark
+	off int64
 }
 
 // take remembers the pages at the offsets, as long as there is room.
 func (s *sentinels) take(r *blobReader, offsets []int64) error {
 	if s.pages == nil {
-		s.pages = map[int64][sha256.Size]byte{}
+		s.pages = map[place][sha256.Size]byte{}
 	}
 	for _, off := range offsets {
-		if _, ok := s.pages[off]; ok || off < 0 || off >= r.size {
+		if _, ok := s.pages[place{r, off}]; ok || off < 0 || off >= r.size {
 			continue
 		}
 		if len(s.pages) >= maxSentinels {
@@ -40,24 +46,26 @@ func (s *sentinels) take(r *blobReader, offsets []int64) error {
 		if err != nil {
 			return err
 		}
-		s.pages[off] = sum
+		s.pages[place{r, off}] = sum
 	}
 	return nil
 }
 
-// check reads all of them again.
-func (s *sentinels) check(ctx context.Context, r *blobReader) error {
-	for off, was := range s.pages {
+// check reads all of them again; file is where a change is noted.
+func (s *sentinels) check(ctx context.Context, file *blobReader) error {
+	for at, was := range s.pages {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		is, err := pageSum(r, off)
-		if err != nil {
-			return err
+		is, err := pageSum(at.in, at.off)
+		if err == nil && is != was {
+			err = fault.New(fault.FileChanged, "the file changed while it was being read: at %#x it is not what it was", at.off)
 		}
-		if is != was {
-			r.changed = fault.New(fault.FileChanged, "the file changed while it was being read: at %#x it is not what it was", off)
-			return r.changed
+		if err != nil {
+			if fault.Is(err, fault.FileChanged) {
+				file.changed = err
+			}
+			return err
 		}
 	}
 	return nil

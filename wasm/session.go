@@ -72,11 +72,12 @@ func (s *session) needFile() error {
 	return nil
 }
 
-// open takes a File, a function for progress (stage, done, total) and one for
-// lines of the log, and forgets what was open before.
+// open takes a File, the same with a mark behind its end, a function for progress
+// (stage, done, total) and one for lines of the log, and forgets what was open
+// before.
 func (s *session) open(args []js.Value) (any, error) {
 	return s.job(func(context.Context) (any, error) {
-		file, onProgress, onLine := args[0], args[1], args[2]
+		file, marked, onProgress, onLine := args[0], args[1], args[2], args[3]
 		s.file = newBlobReader(file)
 		s.source = machine.Source{ReaderAt: s.file, Size: s.file.size, Name: file.Get("name").String()}
 		s.sink = progress.Sink{
@@ -88,7 +89,10 @@ func (s *session) open(args []js.Value) (any, error) {
 		}
 		s.symbols = s.symbols.next(s.sink)
 		s.provider, s.summary, s.image, s.sentinels = nil, nil, nil, sentinels{}
-		return nil, s.sentinels.take(s.file, fileEnds(s.file.size))
+		if err := s.sentinels.take(s.file, fileEnds(s.file.size)); err != nil {
+			return nil, err
+		}
+		return nil, s.sentinels.take(newBlobReader(marked), []int64{s.file.size})
 	})
 }
 

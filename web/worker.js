@@ -3,6 +3,7 @@
 // are read here, synchronously, so the page's thread never waits.
 import '../wasm_exec.js';
 import { streamBlob } from './stream.js';
+import { withMark } from './blobtree.js';
 
 // Progress is passed on at most ten times a second, but a stage's first and
 // last count always are.
@@ -48,7 +49,7 @@ ready.then(
 );
 
 const methods = {
-  open: (file) => globalThis.coredrop.open(file, progress, line),
+  open: async (file) => globalThis.coredrop.open(file, await withMark(file), progress, line),
   give: (file) => globalThis.coredrop.give(file),
   inspect: () => globalThis.coredrop.inspect(),
   fetchSymbols: (base) => globalThis.coredrop.fetchSymbols(base),
