@@ -51,7 +51,8 @@ export async function saveByPicker(engine, blob, name, report, signal) {
     await blob.stream().pipeThrough(count).pipeTo(await handle.createWritable(), { signal });
   } catch (error) {
     if (signal.aborted) throw engine.fault('cancelled');
-    if (error.name === 'NotReadableError' || error.name === 'NotFoundError') throw engine.fault('file-changed');
+    // Chromium says "network error" of a core that changed.
+    await engine.call('unchanged');
     throw engine.fault('browser-save', `the browser could not save ${blob.size} bytes: ${error.message}`);
   }
   return true;

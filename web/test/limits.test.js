@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { byCommandLine, demo, hasCorpus, sha256, unpack, work } from './lib/files.js';
 import { kinds, launch } from './lib/browsers.js';
 import { counts, instrumented, tell } from './lib/instrument.js';
+import { enlarge } from './lib/large.js';
 import { shuffle } from './lib/shuffle.js';
 
-const MiB = 1 << 20;
+const MiB = 1 << 20, GiB = 2 ** 30;
 
 // fresh gives a copy of the demo core that a test may spoil.
 let copies = 0;
@@ -107,15 +108,104 @@ for (const kind of kinds) {
       });
     }
 
-    // cancelled presses Escape in the middle of work and checks what is said.
-    async function cancelled(view) {
+    test('a core of exactly 4 GiB, behind whose end Firefox cannot look', async () => {
+      const core = join(work, '4GiB.elf');
+      enlarge(demo().core, core, 4 * GiB);
+      assert.equal(statSync(core).size, 4 * GiB);
+      const view = await driver.visit(host.url);
+      await view.pick(core);
+      await view.settled();
+      await view.convert();
+      assert.equal(await view.isVisible('#dump'), true);
+      await view.page.close();
+    });
+
+    // cancelled presses Escape in the middle of work and checks what is said. An
+    // offered dump stays; one that was being made is not offered.
+    async function cancelled(view, offered = false) {
       await view.visible('#work');
       await view.page.keyboard.press('Escape');
       await view.page.waitForFunction(() => document.getElementById('work').hidden);
       assert.equal(await view.failure(), 'cancelled');
       assert.match(await view.text('#failure-text'), /nothing was saved or sent/);
-      assert.equal(await view.isVisible('#dump'), false);
+      assert.equal(await view.isVisible('#dump'), offered);
     }
+
+    // counting waits until the counts shown are those of a stage.
+    function counting(view, stage) {
+      return view.page.waitForFunction((s) => document.getElementById('counts').textContent.startsWith(s), { timeout: 60000 }, stage);
+    }
+
+    // offered gives the page with a dump of a gigabyte offered.
+    async function offered() {
+      const core = join(work, '1GiB.elf');
+      enlarge(demo().core, core, GiB);
+      const view = await driver.visit(host.url);
+      await view.pick(core);
+      await view.settled();
+      await view.convert();
+      return view;
+    }
+
+    // placed gives the picker a place that a test can read again: a headless
+    // browser opens none. The handle is a real one.
+    function placed(view) {
+      return view.page.evaluate(async () => {
+        const place = await navigator.storage.getDirectory();
+        for await (const name of place.keys()) await place.removeEntry(name);
+        globalThis.showSaveFilePicker = ({ suggestedName }) => place.getFileHandle(suggestedName, { create: true });
+        document.getElementById('save-picker').hidden = false;
+      });
+    }
+
+    test('cancel while SHA-256 is computed: the dump stays, the worker answers', async () => {
+      const view = await offered();
+      await view.click('#hash');
+      await counting(view, 'computing SHA-256');
+      await cancelled(view, true);
+      assert.equal(await view.text('#hash-value'), '');
+      await view.click('#recheck');
+      await view.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('The core is as it was'));
+      await view.page.close();
+    });
+
+    test('cancel while the dump is saved to a picked place: the dump stays, no half of it is left there', async () => {
+      const view = await offered();
+      await placed(view);
+      await view.click('#save-picker');
+      await counting(view, 'saving');
+      await cancelled(view, true);
+      const left = await view.page.evaluate(async () => {
+        const sizes = [];
+        for await (const handle of (await navigator.storage.getDirectory()).values()) sizes.push((await handle.getFile()).size);
+        return sizes;
+      });
+      assert.ok(left.every((size) => size === 0), `files of ${left} bytes are left`);
+      await view.page.close();
+    });
+
+    test('saving to a picked place: the same bytes; a core that changed meanwhile is said so', async () => {
+      const view = await driver.visit(host.url), core = fresh();
+      await view.pick(core);
+      await view.settled();
+      await view.convert();
+      await placed(view);
+      await view.click('#save-picker');
+      await view.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('saved: '));
+      const sum = await view.page.evaluate(async () => {
+        for await (const handle of (await navigator.storage.getDirectory()).values()) {
+          const sum = await crypto.subtle.digest('SHA-256', await (await handle.getFile()).arrayBuffer());
+          return [...new Uint8Array(sum)].map((b) => b.toString(16).padStart(2, '0')).join('');
+        }
+      });
+      assert.equal(sum, await byCommandLine(demo().core, '-symbols', 'none'));
+      appendFileSync(core, 'x');
+      await view.click('#save-picker');
+      await view.visible('#failure');
+      assert.equal(await view.failure(), 'file-changed');
+      assert.equal(await view.isVisible('#dump'), false);
+      await view.page.close();
+    });
 
     test('cancel while inspecting and while converting; the same core again afterwards', async () => {
       const view = await driver.visit(host.url), core = fresh();
@@ -148,7 +238,7 @@ for (const kind of kinds) {
       await view.settled();
       await tell(view, { delay: 5 });
       await view.click('#convert');
-      await view.page.waitForFunction(() => document.getElementById('counts').textContent.startsWith('preparing'), { timeout: 60000 });
+      await counting(view, 'preparing');
       await view.drop(demo().core);
       await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'busy');
       assert.equal(await view.isVisible('#work'), true, 'the work goes on');
