@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"coredrop/core/fault"
 	"coredrop/core/pdb"
@@ -27,10 +28,11 @@ type symbols struct {
 
 // givenPDB is a PDB that was dropped or fetched; it stays for the next core.
 type givenPDB struct {
-	name string
-	from string
-	file *blobReader
-	pdb  *pdb.File
+	earlier bool // given for a core that was open before: no word if it does not fit
+	name    string
+	from    string
+	file    *blobReader
+	pdb     *pdb.File
 }
 
 // next is the same symbols for another core.
@@ -39,6 +41,9 @@ func (s *symbols) next(sink progress.Sink) *symbols {
 		s = &symbols{}
 	}
 	s.sink = sink
+	for i := range s.given {
+		s.given[i].earlier = true
+	}
 	return s
 }
 
@@ -63,7 +68,7 @@ func (s *symbols) give(r *blobReader, name string) error {
 		return err
 	}
 	s.sink.Logf("symbols: %s is a PDB, %s", name, identity(f))
-	s.given = append(s.given, givenPDB{name, "the file " + name, r, f})
+	s.given = append(s.given, givenPDB{name: name, from: "the file " + name, file: r, pdb: f})
 	return nil
 }
 
@@ -79,10 +84,10 @@ func identity(f *pdb.File) string {
 // concerns reports whether PDB has something to say of a key but that nothing
 // is here: the file itself, or one that was given and is another's.
 func (s *symbols) concerns(ctx context.Context, name string) bool {
-	if len(s.given) > 0 {
+	key, err := symstore.ParseKey(name)
+	if slices.ContainsFunc(s.given, func(g givenPDB) bool { return !g.earlier || err == nil && identity(g.pdb) == key.ID }) {
 		return true
 	}
-	key, err := symstore.ParseKey(name)
 	if err != nil || s.store == nil {
 		return false
 	}
@@ -115,7 +120,7 @@ func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, string, e
 			s.sink.Logf("symbols: the browser's cache: %v", err)
 		}
 	}
-	if n := len(s.given); n > 0 {
+	if n := len(s.given); n > 0 && !s.given[n-1].earlier {
 		g := s.given[n-1]
 		return nil, "", fault.New(fault.SymbolsMismatch, "the PDB %s belongs to another build: it is %s, the kernel asks for %s", g.name, identity(g.pdb), key.ID)
 	}
@@ -129,6 +134,7 @@ func (s *symbols) cached(ctx context.Context, key symstore.Key) (*pdb.File, erro
 		return nil, err
 	}
 	if err := symstore.Verify(f, key); err != nil {
+		f.Close() // only read
 		return nil, err
 	}
 	return pdb.Open(f, f.Size())
@@ -141,8 +147,12 @@ func (s *symbols) keep(ctx context.Context, key symstore.Key, r *blobReader) {
 		return
 	}
 	if f, err := s.store.Get(ctx, key); err == nil {
-		f.Close()
-		return
+		err = symstore.Verify(f, key)
+		f.Close() // only read
+		if err == nil {
+			return
+		}
+		s.sink.Logf("symbols: what the browser kept of %s is damaged: %v", key, err)
 	}
 	if err := s.store.Put(ctx, key, io.NewSectionReader(r, 0, r.Size())); err != nil {
 		s.sink.Logf("symbols: the browser could not keep %s: %v", key, err)
@@ -171,6 +181,6 @@ func (s *symbols) fetch(ctx context.Context, base, name string) error {
 	if err != nil {
 		return err
 	}
-	s.given = append(s.given, givenPDB{key.Name, "this server", r, f})
+	s.given = append(s.given, givenPDB{name: key.Name, from: "this server", file: r, pdb: f})
 	return nil
 }

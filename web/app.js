@@ -1,7 +1,7 @@
 // The page: which file is open, what runs, what is shown.
 import { Engine } from './engine.js';
 import { Progress } from './progress.js';
-import { listen, isKernelLog, isPDB } from './input.js';
+import { listen, isKernelLog, isPDB, isPasted } from './input.js';
 import { copyText, copyLine } from './copy.js';
 import { facts, headline, dumpText, commandLine, windbgLines } from './view.js';
 import { dumpBlob, saveByPicker } from './download.js';
@@ -26,11 +26,17 @@ const began = performance.now();
 function log(text) {
   $('log').textContent += `${((performance.now() - began) / 1000).toFixed(3)} ${text}\n`;
 }
+// say is heard and seen; hint is heard only, where a heading shows the same.
 function say(text) {
+  hint(text);
+  $('status').className = '';
+}
+function hint(text) {
   $('status').textContent = text;
+  $('status').className = 'heard';
 }
 
-const progress = new Progress($('bar'), $('counts'), say);
+const progress = new Progress($('bar'), $('counts'), hint);
 const engine = new Engine({
   progress(stage, done, total) {
     if (!job) return;
@@ -42,13 +48,14 @@ const engine = new Engine({
 }, build.wasm ? `?v=${build.wasm.slice(0, 16)}` : '');
 
 // run shows the work panel while work() runs, reports what it throws, and gives
-// whether it came to its end.
-async function run(title, work) {
+// whether it came to its end. Cancelled says what a cancel leaves, where that is
+// more than nothing.
+async function run(title, work, cancelled) {
   if (job) {
     fail(engine.fault('busy'));
     return false;
   }
-  const mine = job = { abort: new AbortController() };
+  const mine = job = { abort: new AbortController() }, from = document.activeElement;
   $('failure').hidden = true;
   $('work-title').textContent = title;
   $('work').hidden = false;
@@ -58,12 +65,13 @@ async function run(title, work) {
   log(title);
   try {
     await work(mine.abort.signal);
+    if ($('failure-code').textContent === 'busy') $('failure').hidden = true; // it is over
     return true;
   } catch (error) {
     // A DOMException has a code too, but a number.
     const known = error && typeof error.code === 'string' ? error
       : mine.abort.signal.aborted ? engine.fault('cancelled') : engine.fault('internal', `something broke in the page: ${error}`);
-    fail(known);
+    fail(known.code === 'cancelled' && cancelled ? engine.fault('cancelled', cancelled) : known);
     if (known.code === 'file-changed' || known.code === 'internal') dropDump();
     return false;
   } finally {
@@ -71,6 +79,8 @@ async function run(title, work) {
     job = null;
     $('work').hidden = true;
     lock(false);
+    // A button that was pressed lost the focus when it was locked.
+    if (document.activeElement === document.body) from.focus({ preventScroll: true });
     document.title = core ? core.name : 'Coredrop';
   }
 }
@@ -89,13 +99,23 @@ function warn(event) { event.preventDefault(); }
 
 function lock(on) {
   for (const id of ['convert', 'symbols-get', 'pdb', 'file', 'demo-open', 'another', 'recheck', 'hash', 'save-picker', 'compat', 'type', 'dmesg-show']) $(id).disabled = on;
+  if (!on) $('convert').disabled = Boolean(obstacle());
   $('cancel').disabled = false;
+}
+
+// obstacle says why the core cannot be converted with the options as they are.
+function obstacle() {
+  if (!summary || !summary.convert) return 'no core is open';
+  if ($('compat').checked) return summary.symbols.status === 'found' ? '' : 'elf2dmp’s way needs the kernel’s PDB';
+  if (summary.convert.possible) return '';
+  const [need] = summary.convert.needs;
+  return /^symbols-/.test(need) ? 'the kernel’s PDB is needed' : engine.fault(need).text;
 }
 
 function fail(error) {
   const remedy = error.remedy || [];
   log(`error: ${error.text} [${error.code}]`);
-  $('failure-text').textContent = error.text;
+  $('failure-text').textContent = error.text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
   $('failure-code').textContent = error.code;
   $('failure-remedy').replaceChildren(...remedy.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
   $('failure').hidden = false;
@@ -103,12 +123,14 @@ function fail(error) {
   say('');
 }
 
-// open takes what was dropped or picked: one core, PDBs, or both.
+// open takes what was dropped, picked or pasted: one core, PDBs, or both.
 async function open(files) {
-  if (job) return fail(engine.fault('busy'));
   const cores = [];
   const given = [];
   for (const file of files) (await isPDB(file) ? given : cores).push(file);
+  if (job) return fail(cores.length ? engine.fault('busy') : engine.fault('busy', 'a PDB cannot be taken while something runs', ['drop it again when that is done']));
+  // A paste is easily an accident: it must not cost what is open.
+  if (core && isPasted(cores[0]) && !await isKernelLog(cores[0])) return say('What was pasted is no kernel log: nothing was opened.');
   if (cores.length > 1) return fail(engine.fault('bad-option', 'one core at a time: these are ' + cores.length, ['open them one after the other']));
   if (cores.length === 0 && !core) {
     pdbs.push(...given);
@@ -124,9 +146,24 @@ async function open(files) {
     } else {
       dropDump();
     }
-    for (const file of given) await ask('give', file);
-    await inspect();
+    await inspectWith(given);
   });
+}
+
+// inspectWith inspects with PDBs that the user gave; a bad one does not keep the
+// core from being inspected.
+async function inspectWith(given) {
+  let refused = null;
+  for (const file of given) {
+    try {
+      await ask('give', file);
+    } catch (error) {
+      if (!/^(pdb|symbols)-/.test(error.code)) throw error;
+      refused = engine.fault(error.code, `the PDB ${file.name} is not used: ${error.text}`, error.code === 'symbols-not-a-pdb' ? ['give the .pdb itself, not a page or an archive that holds it'] : error.remedy);
+    }
+  }
+  await inspect();
+  if (refused) fail(refused);
 }
 
 async function inspect() {
@@ -137,11 +174,11 @@ async function inspect() {
   summary = JSON.parse(json);
   if (summary.error) {
     fail(answer.error || summary.error);
-    if (!summary.guest || summary.guest.os === 'unknown' || !summary.guest.os) return;
+    if (!summary.guest || summary.guest.os === 'unknown' || !summary.guest.os) return closeCore();
   }
   show();
   if (!summary.error) {
-    say(`${headline(summary)}. ${hasRaces() ? racesText(summary) : $('verdict').textContent}`);
+    hint(`${headline(summary)}. ${hasRaces() ? racesText(summary) : $('verdict').textContent}`);
     $('result-title').focus();
   }
 }
@@ -151,7 +188,7 @@ async function inspect() {
 async function readAsLog() {
   const answer = await ask('races');
   const { file, reports, warnings } = JSON.parse(answer.json);
-  return file.format === 'log' && !answer.error && (reports || warnings.length || await isKernelLog(core)) ? answer : null;
+  return file.format === 'log' && !answer.error && (reports || warnings.length || isPasted(core) || await isKernelLog(core)) ? answer : null;
 }
 
 async function readLog() {
@@ -172,20 +209,19 @@ function show() {
   $('warnings').hidden = warnings.length === 0;
   $('warning-list').replaceChildren(...warnings.map((w) => Object.assign(document.createElement('li'), { textContent: `${w.text} [${w.code}]` })));
   const symbols = summary.symbols || {}, windows = summary.guest && summary.guest.os === 'windows';
-  const compat = $('compat').checked;
-  const possible = (summary.convert && summary.convert.possible) || compat;
   for (const id of ['convert-options', 'convert']) $(id).hidden = !windows;
-  $('convert').disabled = !possible;
-  $('verdict').textContent = !windows ? '' : symbols.status === 'found' ? `It can be converted. The kernel’s PDB is here (${symbols.from}).`
-    : possible ? 'It can be converted.' : 'It cannot be converted yet: the kernel’s PDB is needed.';
-  $('symbols').hidden = !windows || !symbols.key || symbols.status === 'found';
+  const why = obstacle(), found = symbols.status === 'found';
+  $('convert').disabled = Boolean(why);
+  $('verdict').textContent = !windows ? '' : why ? `It cannot be converted yet: ${why}.`
+    : found ? `It can be converted. The kernel’s PDB is here (${symbols.from}).` : 'It can be converted.';
+  $('symbols').hidden = !windows || !symbols.key || found;
   if (symbols.key) {
     $('symbols-url').textContent = `${symbolsBase}/${symbols.key}`;
-    $('symbols-text').textContent = symbols.status === 'needed' || symbols.status === 'missing'
-      ? `This kernel’s PDB is needed: ${symbols.key}.`
+    $('symbols-text').textContent = why ? `This kernel’s PDB is needed: ${symbols.key}.`
       : `The PDB is not needed here; with it, what was found in memory is cross-checked: ${symbols.key}.`;
-    const ask = !offline && build.symbols !== false;
-    $('symbols-ask').hidden = $('symbols-get').hidden = !ask;
+    $('symbols-ask').hidden = $('symbols-get').hidden = offline || build.symbols === false;
+    $('symbols-elsewhere').hidden = !symbols.url;
+    if (symbols.url) $('symbols-from').replaceChildren(copyLine(symbols.url, say));
   }
   $('command').replaceChildren(copyLine(commandLine(summary, options()), say));
   $('json').textContent = json;
@@ -222,13 +258,14 @@ async function convert() {
     $('save-picker').hidden = !('showSaveFilePicker' in window);
     $('dump-text').textContent = dumpText(summary);
     $('hash-value').textContent = '';
+    $('save-note').hidden = true;
     $('windbg').replaceChildren(...windbgLines(symbolsBase, build.symbols === true).map((text) => {
       const item = document.createElement('li');
       item.append(copyLine(text, say));
       return item;
     }));
     $('dump').hidden = false;
-    say(`The dump is ready: ${size(blob.size)}`);
+    hint(`The dump is ready: ${size(blob.size)}`);
     $('dump-title').focus();
   });
 }
@@ -249,6 +286,7 @@ function closeCore() {
   hideLinux();
   core = summary = null;
   json = '';
+  $('convert-form').reset();
   $('result').hidden = true;
   $('start').hidden = false;
   document.title = 'Coredrop';
@@ -266,6 +304,7 @@ async function cancel() {
 
 listen({
   input: $('file'), overlay: $('overlay'), open,
+  folder(name) { fail(engine.fault('input-unreadable', `what was dropped is a folder, ${name}`, ['drop the core that lies in it'])); },
   keys: {
     open() { if (!job) $('file').click(); },
     save() { if (dump && !job) $('save').click(); },
@@ -277,15 +316,14 @@ $('pdb').addEventListener('change', () => {
   $('pdb').value = '';
   if (files.length) run('Reading the PDB', async () => {
     dropDump();
-    for (const file of files) await ask('give', file);
-    await inspect();
+    await inspectWith(files);
   });
 });
 $('symbols-get').onclick = () => run('Fetching symbols', async () => {
   dropDump();
   await ask('fetchSymbols', symbolsBase);
   await inspect();
-});
+}, 'cancelled; this server may have been asked for the PDB, nothing else was sent');
 $('convert-form').onsubmit = (event) => { event.preventDefault(); if (summary && !job) convert(); };
 $('compat').onchange = $('type').onchange = () => { dropDump(); show(); };
 $('another').onclick = () => { closeCore(); $('failure').hidden = true; say(''); $('file').focus(); };
@@ -301,14 +339,18 @@ $('hash').onclick = () => run('Computing SHA-256', async () => {
   const sum = await ask('sha256');
   $('hash-value').textContent = `SHA-256 ${sum}`;
   say('SHA-256 computed');
-});
-$('save').onclick = () => log(`saving ${dump.name}, ${dump.blob.size} bytes`);
+}, 'cancelled; the dump is still offered');
+$('save').onclick = () => {
+  log(`saving ${dump.name}, ${dump.blob.size} bytes`);
+  $('save-note').hidden = false;
+  say(`Saving ${dump.name}: ${size(dump.blob.size)} are expected`);
+};
 $('save-picker').onclick = () => run('Saving', async (signal) => {
-  const saved = await saveByPicker(engine, dump.blob, dump.name, (...count) => progress.report(...count), signal);
+  const saved = await saveByPicker(engine, dump.blob, dump.name, (...count) => engine.on.progress(...count), signal);
   if (!saved) return say('nothing was saved');
   await engine.call('unchanged');
   say(`saved: ${size(dump.blob.size)}`);
-});
+}, 'cancelled; the dump is still offered, no part of it was saved there');
 if (build.demo) {
   $('demo').hidden = false;
   $('demo-open').onclick = async () => {

@@ -50,7 +50,11 @@ export async function saveByPicker(engine, blob, name, report, signal) {
   try {
     await blob.stream().pipeThrough(count).pipeTo(await handle.createWritable(), { signal });
   } catch (error) {
-    if (signal.aborted) throw engine.fault('cancelled');
+    if (signal.aborted) {
+      // The picker made an empty file, unless there was one: that is as it was.
+      if ((await handle.getFile()).size === 0) await handle.remove?.();
+      throw engine.fault('cancelled');
+    }
     // Chromium says "network error" of a core that changed.
     await engine.call('unchanged');
     throw engine.fault('browser-save', `the browser could not save ${blob.size} bytes: ${error.message}`);

@@ -4,6 +4,9 @@
 // A cancel that the worker has not answered by then ends the worker.
 const CANCEL_MS = 500;
 
+// The catalogue is the Go program's: this is said when there is none.
+const NO_PROGRAM = { remedy: ['reload the page; if that does not help, the host lacks files of it: coredrop.wasm, wasm_exec.js or web/worker.js'] };
+
 export class Engine {
   // on.progress(stage, done, total), on.line(text), on.dead(text) are the
   // page's; wasmQuery is appended to the wasm's address ("?v=HASH").
@@ -90,7 +93,7 @@ export class Engine {
 
   // fault words an error by the catalogue: code, text, remedy.
   fault(code, text, remedy) {
-    const row = this.catalogue[code] || {};
+    const row = this.catalogue[code] || (code === 'internal' ? NO_PROGRAM : {});
     return { code, text: text || row.text || code, remedy: remedy && remedy.length ? remedy : row.remedy || [] };
   }
 }

@@ -1,11 +1,16 @@
 // The ways a file comes in: the picker, a drop or a paste anywhere, the keyboard.
 
 // PASTED names the file that pasted text becomes: the text of a kernel log.
-export const PASTED = 'pasted.log';
+const PASTED = 'pasted.log';
 
-// listen calls open(files) for picked, dropped and pasted files, and keys[name]() for
-// the shortcuts "open", "save" and "cancel".
-export function listen({ input, overlay, open, keys }) {
+// isPasted tells pasted text.
+export function isPasted(file) {
+  return Boolean(file) && file.name === PASTED && file.type === 'text/plain';
+}
+
+// listen calls open(files) for picked, dropped and pasted files, folder(name) for a
+// dropped folder, and keys[name]() for the shortcuts "open", "save" and "cancel".
+export function listen({ input, overlay, open, folder, keys }) {
   input.addEventListener('change', () => {
     const files = [...input.files];
     input.value = ''; // so that picking the same file again is a change
@@ -37,7 +42,10 @@ export function listen({ input, overlay, open, keys }) {
     depth = 0;
     show(false);
     const files = [...event.dataTransfer.files];
-    if (files.length) open(files);
+    // A folder comes as a File too, one that cannot be read.
+    const directory = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).find((entry) => entry && entry.isDirectory);
+    if (directory) folder(directory.name);
+    else if (files.length) open(files);
   });
 
   addEventListener('paste', (event) => {
@@ -63,12 +71,11 @@ export function listen({ input, overlay, open, keys }) {
   });
 }
 
-// isKernelLog tells the text of a kernel log that has no race report in it from
-// other text: lines begin with the kernel's time stamps.
+// isKernelLog tells the text of a kernel log from other text: it has a race
+// report, or lines that begin with the kernel's time stamps.
 export async function isKernelLog(file) {
-  if (file.name === PASTED) return true;
   const head = await file.slice(0, 1 << 16).text().catch(() => '');
-  return /^(?:<\d+>)?(?:.{0,80} kernel: )?\[ *\d+\.\d{6}\]/m.test(head);
+  return /BUG: KCSAN/.test(head) || /^(?:<\d+>)?(?:.{0,80} kernel: )?\[ *\d+\.\d{6}\]/m.test(head);
 }
 
 // isPDB tells a symbol file by its first bytes.
