@@ -35,3 +35,9 @@ export function dumpName(summary) {
 export function quote(word) {
   return /^[A-Za-z0-9_./+:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
+
+// fileWord makes such a word of a file's name, so that no command takes it for
+// a flag.
+export function fileWord(name) {
+  return quote(name.startsWith('-') ? `./${name}` : name);
+}

@@ -1,6 +1,6 @@
 // What the summary says, as terms and values. Nothing of a file reaches the
 // page as HTML: everything is text.
-import { size, duration, quote, dumpName } from './format.js';
+import { size, duration, quote, fileWord, dumpName } from './format.js';
 
 // facts lists [term, value] of a summary (the object `coredrop info -json` prints).
 export function facts(s) {
@@ -52,17 +52,33 @@ export function dumpText(s) {
 
 // commandLine is the same job on the command line.
 export function commandLine(s, options) {
-  if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${quote(s.file.name)}`;
-  const words = ['coredrop', 'convert'];
+  if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${fileWord(s.file.name)}`;
+  const words = ['coredrop', 'convert'], path = symbolPath(s, options);
   if (options.compat) words.push('-compat', 'elf2dmp');
   if (options.type) words.push('-type', options.type);
-  if (s.symbols && s.symbols.status !== 'found' && s.symbols.status !== 'needed') words.push('-symbols', 'none');
-  words.push(quote(s.file.name), quote(dumpName(s)));
+  if (path) words.push('-symbols', quote(path));
+  words.push(fileWord(s.file.name), fileWord(dumpName(s)));
   return words.join(' ');
 }
 
-// windbgLines are the next steps.
+// symbolPath leads the command line to the PDB that the page has. It is '' where
+// only the command line's own path can: to the cache of a debugger, and to
+// Microsoft. Elf2dmp's way fails without a PDB, so there it is never 'none'.
+function symbolPath(s, options) {
+  const { status, from } = s.symbols || {};
+  if (status !== 'found') return !options.compat && s.convert && s.convert.possible ? 'none' : '';
+  const [, file] = /^the file (.+)$/s.exec(from) || [];
+  const place = file || (from === 'this server' ? new URL('symbols', document.baseURI).href : '');
+  // A path is split at these, and a blank at its end is lost.
+  if (!place || /[;*]|\s$/.test(place)) return '';
+  // It asks servers by https only.
+  if (!file) return place.startsWith('https:') ? `srv**${place}` : '';
+  return /^([-\s\\]|none$)/.test(file) ? `./${file}` : file;
+}
+
+// windbgLines are the next steps. A page's server may have no more than a few
+// PDBs: it comes behind Microsoft's, which has those of Windows.
 export function windbgLines(symbolsURL, hasServer) {
-  const lines = hasServer ? [`.sympath srv*C:\\symbols*${symbolsURL}`] : ['.symfix C:\\symbols'];
-  return [...lines, '.reload', '!analyze -v'];
+  const own = hasServer ? [`.sympath+ srv*C:\\symbols*${symbolsURL}`] : [];
+  return ['.symfix C:\\symbols', ...own, '.reload', '!analyze -v'];
 }
