@@ -2,29 +2,44 @@
 // page as HTML: everything is text.
 import { size, duration, quote, fileWord, dumpName } from './format.js';
 
+// Words for what the summary has as codes.
+const FORMATS = { elf: 'ELF core', log: 'kernel log' };
+const FOUND = {
+  pdb: 'with the PDB', plain: 'by its tag in memory',
+  'known-plaintext': 'by values that it must hold', fwcfg: 'by the guest’s own note in the core',
+};
+const ROOTS = [
+  [/^cpu(\d+) cr3$/, 'CPU $1’s CR3'],
+  [/^cpu(\d+) system task cr3$/, 'CPU $1’s CR3 (system task)'],
+  [/^\[cpu(\d+) KERNEL_GS_BASE\+7000\]$/, 'memory at CPU $1’s kernel GS base + 0x7000'],
+  [/^cpu(\d+) cr3\^1000$/, 'the page beside CPU $1’s CR3'],
+  [/^kpcr scan cpu(\d+)$/, 'CPU $1’s control region'],
+  [/^low stub$/, 'the start-up stub in low memory'],
+  [/^fwcfg note$/, 'the guest’s own note in the core'],
+  [/^self-map scan$/, 'a search for page tables that map themselves'],
+  [/^kdbg scan$/, 'a search for page tables that map the kernel'],
+];
+
 // facts lists [term, value] of a summary (the object `coredrop info -json` prints).
 export function facts(s) {
   const list = [], add = (term, value) => { if (value || value === 0) list.push([term, String(value)]); };
   const guest = s.guest || {}, windows = s.windows, linux = s.linux;
   add('File', `${s.file.name}, ${size(s.file.size)}`);
-  add('Format', s.file.format);
+  add('Format', FORMATS[s.file.format] || s.file.format);
   add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
-  add('Stopped at', guest.system_time);
+  add('Stopped at', (guest.system_time || '').replace(/^([\d-]+)T([\d:]+)(\.\d+)?Z$/, '$1 $2 UTC'));
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
-  if (s.memory && s.file.format !== 'log') {
-    const runs = s.memory.runs || [];
-    add('Memory', `${size(s.memory.bytes)} in ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`);
-  }
+  if (s.memory && s.file.format !== 'log') add('Memory', memoryText(s.memory));
   const cpus = s.cpus || [];
   if (cpus.length) {
-    const kernel = cpus.filter((cpu) => cpu.mode === 'kernel').length;
-    add('CPUs', `${cpus.length}, ${kernel} in the kernel`);
+    const known = cpus.some((cpu) => cpu.mode), kernel = cpus.filter((cpu) => cpu.mode === 'kernel').map((cpu) => cpu.index);
+    add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}` : ''}`);
   }
   if (windows) {
     add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).join(', ')})` : 'none: the guest was alive');
     add('Kernel base', windows.kernel_base);
-    add('Page tables', [windows.dtb, windows.dtb_from && `from ${windows.dtb_from}`].filter(Boolean).join(', '));
-    if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found by ${windows.kdbg.found_by}`);
+    add('Page tables', [windows.dtb, windows.dtb_from && `from ${ROOTS.reduce((text, [code, words]) => text.replace(code, words), windows.dtb_from)}`].filter(Boolean).join(', '));
+    if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found ${FOUND[windows.kdbg.found_by] || `by ${windows.kdbg.found_by}`}`);
     if (windows.pdb) add('PDB', `${windows.pdb.name} ${windows.pdb.guid} age ${windows.pdb.age}`);
     if (windows.modules) add('Modules', windows.modules.length);
     if (windows.processes) add('Processes', windows.processes.length);
@@ -35,6 +50,35 @@ export function facts(s) {
     if (linux.detail) add('Build ID', linux.detail.build_id);
   }
   return list;
+}
+
+// memoryText sums up the runs and the holes between them. The summary lists so
+// many runs only, but counts the bytes of all.
+function memoryText({ bytes, runs = [] }) {
+  const number = (n, word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
+  const more = runs.reduce((sum, run) => sum + run.bytes, 0) < bytes ? 'more than ' : '';
+  let holes = 0, missing = 0n, end = null;
+  for (const run of runs) {
+    const start = BigInt(run.start);
+    if (end !== null && start > end) {
+      holes++;
+      missing += start - end;
+    }
+    end = start + BigInt(run.bytes);
+  }
+  const between = holes ? `; ${more}${number(holes, 'hole')} of ${more}${size(Number(missing))} between them` : '';
+  return `${size(bytes)} in ${more}${number(runs.length, 'run')}${between}`;
+}
+
+// ranges writes ascending numbers: "0–3, 5".
+function ranges(list) {
+  const out = [];
+  for (const n of list) {
+    const last = out.at(-1);
+    if (last && n === last[1] + 1) last[1] = n;
+    else out.push([n, n]);
+  }
+  return out.map(([from, to]) => from === to ? from : `${from}–${to}`).join(', ');
 }
 
 // headline is the result's title.

@@ -25,7 +25,7 @@ for (const kind of kinds) {
           await view.pick(core);
           await view.settled();
           assert.match(await view.text('body'), /The PDB is not needed here/);
-          assert.match(await view.text('body'), /encoded, found by known-plaintext/);
+          assert.match(await view.text('body'), /encoded, found by values that it must hold/);
           await view.convert();
           assert.equal(JSON.parse(await view.text('#json')).symbols.status, 'none-needed');
           assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', 'none'));

@@ -1,7 +1,9 @@
 // What the page says of a summary, without a browser.
 import { afterEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { commandLine, windbgLines } from '../view.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { commandLine, facts, windbgLines } from '../view.js';
 
 describe('the lines for WinDbg', () => {
   test('Microsoft’s server always comes first', () => {
@@ -49,5 +51,63 @@ describe('the command line', () => {
     assert.equal(line({ name: '-vm.elf' }), 'coredrop convert -symbols none ./-vm.elf ./-vm.dmp');
     assert.equal(line({ name: "it's $HOME.elf" }), "coredrop convert -symbols none 'it'\\''s $HOME.elf' 'it'\\''s $HOME.dmp'");
     assert.equal(line({ name: '-my vm.elf', os: 'linux' }), "coredrop kcsan './-my vm.elf'");
+  });
+});
+
+describe('the facts', () => {
+  // fact gives one value of a summary.
+  function fact(term, part) {
+    return new Map(facts({ file: { name: 'vm.elf', size: 1, format: 'elf' }, guest: { os: 'windows', version: '' }, ...part })).get(term);
+  }
+
+  test('the format and the time in words', () => {
+    assert.equal(fact('Format'), 'ELF core');
+    assert.equal(fact('Format', { file: { name: 'a', size: 1, format: 'log' } }), 'kernel log');
+    assert.equal(fact('Format', { file: { name: 'a', size: 1, format: 'new' } }), 'new');
+    assert.equal(fact('Stopped at', { guest: { version: '', system_time: '2023-10-23T20:58:17.7370836Z' } }), '2023-10-23 20:58:17 UTC');
+    assert.equal(fact('Stopped at', { guest: { version: '', system_time: '' } }), undefined);
+  });
+
+  test('which CPUs were in the kernel', () => {
+    const cpus = (...modes) => fact('CPUs', { cpus: modes.map((mode, index) => ({ index, mode })) });
+    const k = 'kernel', u = 'user';
+    assert.equal(cpus(k, k, k, k, u, k, u), '7; in the kernel: 0–3, 5');
+    assert.equal(cpus(u, k), '2; in the kernel: 1');
+    assert.equal(cpus(u, u), '2; in the kernel: none');
+    assert.equal(cpus('', ''), '2', 'no state is known');
+    assert.equal(fact('CPUs', { cpus: [] }), undefined);
+  });
+
+  test('the holes between the runs of memory', () => {
+    const memory = (bytes, ...runs) => fact('Memory', { memory: { bytes, runs: runs.map(([start, bytes]) => ({ start, bytes })) } });
+    assert.equal(memory(4096, ['0x1000', 4096]), '4.1 KB (4,096 bytes) in 1 run');
+    assert.equal(memory(8192, ['0x0', 4096], ['0x1000', 4096]), '8.2 KB (8,192 bytes) in 2 runs', 'they only differ in where the file has them');
+    assert.equal(memory(8192, ['0x0', 4096], ['0x3000', 4096]), '8.2 KB (8,192 bytes) in 2 runs; 1 hole of 8.2 KB (8,192 bytes) between them');
+    assert.equal(memory(12288, ['0x0', 4096], ['0x2000', 4096], ['0x8000000000002000', 4096]), '12 KB (12,288 bytes) in 3 runs; 2 holes of 9223372 TB (9,223,372,036,854,776,000 bytes) between them');
+    assert.equal(memory(1 << 20, ['0x0', 4096], ['0x2000', 4096]), '1.0 MB (1,048,576 bytes) in more than 2 runs; more than 1 hole of more than 4.1 KB (4,096 bytes) between them');
+    assert.equal(fact('Memory', { file: { name: 'a', size: 1, format: 'log' }, memory: { bytes: 0, runs: [] } }), undefined);
+  });
+
+  test('how the kernel was found', () => {
+    const tables = (dtb_from) => fact('Page tables', { windows: { dtb: '0x1000', dtb_from } });
+    assert.equal(tables('cpu0 cr3'), '0x1000, from CPU 0’s CR3');
+    assert.equal(tables('cpu12 system task cr3'), '0x1000, from CPU 12’s CR3 (system task)');
+    assert.equal(tables('[cpu0 KERNEL_GS_BASE+7000]'), '0x1000, from memory at CPU 0’s kernel GS base + 0x7000');
+    assert.equal(tables('cpu1 cr3^1000'), '0x1000, from the page beside CPU 1’s CR3');
+    assert.equal(tables('kpcr scan cpu1'), '0x1000, from CPU 1’s control region');
+    const block = (found_by, encoded) => fact('Debugger block', { windows: { kdbg: { va: '0x2000', encoded, found_by } } });
+    assert.equal(block('known-plaintext', true), '0x2000, encoded, found by values that it must hold');
+    assert.equal(block('plain', false), '0x2000, in clear, found by its tag in memory');
+    assert.equal(block('pdb', true), '0x2000, encoded, found with the PDB');
+    assert.equal(block('new', true), '0x2000, encoded, found by new');
+  });
+
+  test('every code of the core has its words', () => {
+    const source = (name) => readFileSync(join(import.meta.dirname, '../../core/windows', name), 'utf8');
+    const ways = [...source('kdbg.go').matchAll(/FoundBy\w+ += "([^"]+)"/g)];
+    const roots = ['strategies.go', 'scan.go', 'fwcfg.go'].flatMap((name) => [...source(name).matchAll(/root\{.*"([^"\n]+)"/g)]);
+    assert.ok(ways.length >= 4 && roots.length >= 9);
+    for (const [, way] of ways) assert.ok(!fact('Debugger block', { windows: { kdbg: { va: '0x1', found_by: way } } }).endsWith(`by ${way}`), way);
+    for (const [, root] of roots) assert.ok(!fact('Page tables', { windows: { dtb_from: root.replace('%d', '3') } }).endsWith(`from ${root.replace('%d', '3')}`), root);
   });
 });
