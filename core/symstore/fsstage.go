@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
+	"strings"
 
 	"github.com/hack-pad/hackpadfs"
 
@@ -110,7 +112,22 @@ func (s *fsStore) stagePlain(k Key, r *sourceReader) (Staged, error) {
 	return &plainStaged{File: f, s: s, k: k, temporary: name}, nil
 }
 
-// temporary creates a file of a name that no key can have.
+// Unfinished reports whether a file in the root of a store without Blocks has a
+// name that only Stage gives: of a file that is being stored, or of one whose
+// program died.
+func Unfinished(name string) bool {
+	rest, hidden := strings.CutPrefix(name, ".")
+	number := strings.LastIndexByte(rest, '-')
+	id := strings.LastIndexByte(rest[:max(number, 0)], '-')
+	if !hidden || id < 0 {
+		return false
+	}
+	_, ok := newKey(rest[:id], rest[id+1:number])
+	n, err := strconv.Atoi(rest[number+1:])
+	return ok && err == nil && n >= 0 && n < temporaries
+}
+
+// temporary creates a file of a name that no key can have; Unfinished knows it.
 func (s *fsStore) temporary(k Key) (string, hackpadfs.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

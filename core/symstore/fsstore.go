@@ -30,8 +30,8 @@ func Blocks(n int) Option {
 }
 
 // NewFS is the store in the root of a file system. It reads stores with one and
-// two tiers and IDs in either case, and writes upper case.
-func NewFS(fsys hackpadfs.FS, options ...Option) Store {
+// two tiers, names and IDs in any case, and writes IDs in upper case.
+func NewFS(fsys hackpadfs.FS, options ...Option) Stager {
 	s := &fsStore{fs: fsys, used: map[string]int{}}
 	for _, o := range options {
 		o(s)
@@ -56,8 +56,13 @@ func unreadable(err error, format string, args ...any) error {
 	return fault.Wrap(err, fault.SymbolsUnreadable, "%s: %v", fmt.Sprintf(format, args...), reason(err))
 }
 
-// reason leaves away the path, which the sentence names.
+// reason leaves away the path, which the sentence names, and which the proxy's
+// clients are not to see.
 func reason(err error) error {
+	var link *hackpadfs.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err
@@ -131,20 +136,11 @@ type plainFile struct {
 func (f *plainFile) Size() int64 { return f.size }
 
 // find looks for other ways to write the key: lower case, mixed case, a second
-// tier. Directories of a name are listed, the root is not: it may be large.
+// tier.
 func (s *fsStore) find(ctx context.Context, k Key) (File, error) {
-	names := []string{k.Name}
-	if lower := strings.ToLower(k.Name); lower != k.Name {
-		names = append(names, lower)
-	}
-	dirs := names
-	if _, err := hackpadfs.Stat(s.fs, twoTiers); err == nil {
-		for _, n := range names {
-			dirs = append(dirs, n[:2]+"/"+n)
-		}
-		if lower := strings.ToLower(k.Name[:2]); lower != k.Name[:2] {
-			dirs = append(dirs, lower+"/"+k.Name)
-		}
+	dirs, err := s.dirs(k)
+	if err != nil {
+		return nil, err
 	}
 	packed := false
 	for _, dir := range dirs {
@@ -184,6 +180,42 @@ func (s *fsStore) find(ctx context.Context, k Key) (File, error) {
 		return nil, fault.New(fault.SymbolsCompressed, "the symbol store has %s only compressed (%s)", k.Name, k.compressed())
 	}
 	return nil, fmt.Errorf("%s: %w", k, fs.ErrNotExist)
+}
+
+// dirs lists the directories that have a key's name, in any case: symbol stores
+// come from systems that do not tell Ntkrnlmp.pdb from ntkrnlmp.pdb.
+func (s *fsStore) dirs(k Key) ([]string, error) {
+	root, err := s.list(".")
+	if err != nil {
+		return nil, err
+	}
+	var dirs, tiers []string
+	two := false
+	for _, name := range root {
+		switch {
+		case strings.EqualFold(name, k.Name):
+			dirs = append(dirs, name)
+		case strings.EqualFold(name, k.Name[:2]):
+			tiers = append(tiers, name)
+		case strings.EqualFold(name, twoTiers):
+			two = true
+		}
+	}
+	if !two {
+		return dirs, nil
+	}
+	for _, tier := range tiers {
+		names, err := s.list(tier)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if strings.EqualFold(name, k.Name) {
+				dirs = append(dirs, tier+"/"+name)
+			}
+		}
+	}
+	return dirs, nil
 }
 
 // list gives the names in a directory; none when it is missing or a file.

@@ -104,10 +104,13 @@ func TestLayouts(t *testing.T) {
 		"two tiers":      "nt/" + k.Name + "/" + k.ID + "/" + k.Name,
 		"two, lower":     "nt/" + k.Name + "/" + lower + "/" + k.Name,
 		"mixed the file": k.Name + "/" + lower + "/NTKRNLMP.pdb",
+		"mixed the name": "NtKrnlMp.pdb/" + k.ID + "/NtKrnlMp.pdb",
+		"mixed the tier": "Nt/NtKrnlMp.pdb/" + k.ID + "/ntkrnlmp.PDB",
+		"upper the tier": "NT/" + k.Name + "/" + k.ID + "/" + k.Name,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if strings.HasPrefix(path, "nt/") {
+			if path[2] == '/' {
 				write(t, filepath.Join(dir, "index2.txt"), nil)
 			}
 			write(t, filepath.Join(dir, filepath.FromSlash(path)), data)
@@ -123,6 +126,59 @@ func TestLayouts(t *testing.T) {
 				f.Close()
 			}
 		})
+	}
+}
+
+// Two directories that differ in case are two chances.
+func TestLayoutsInSeveralCases(t *testing.T) {
+	k, data := storetest.PDB(1, 100)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "NTKRNLMP.PDB", "0"+k.ID[1:], k.Name), nil)
+	write(t, filepath.Join(dir, "NtKrnlMp.pdb", k.ID, k.Name), data)
+	f, err := symstore.NewFS(dirFS(t, dir)).Get(context.Background(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// What Stage leaves when its program dies is known by its name, and nothing else.
+func TestUnfinished(t *testing.T) {
+	k, data := storetest.PDB(1, 100)
+	dir := t.TempDir()
+	staged, err := symstore.NewFS(dirFS(t, dir)).Stage(context.Background(), k, bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer staged.Close()
+	if left := files(t, dir); len(left) != 1 || !symstore.Unfinished(left[0]) {
+		t.Errorf("Stage makes %q", left)
+	}
+	image := ".a-b.exe-5F5E1000a1b000-999"
+	if !symstore.Unfinished(image) {
+		t.Errorf("%s is not known", image)
+	}
+	for _, name := range []string{"", ".", "..", ".-", ".--", ".--0", k.Name, "index2.txt", ".a.pdb", ".bashrc", k.Name + "-" + k.ID + "-0", "." + k.Name + "-" + k.ID,
+		"." + k.Name + "-" + k.ID + "-", "." + k.Name + "-" + k.ID + "-x", "." + k.Name + "-" + k.ID + "-1000", "." + k.Name + "-" + k.ID + "--1", "." + k.Name + "-x-0", ".-" + k.ID + "-0"} {
+		if symstore.Unfinished(name) {
+			t.Errorf("%q is taken for one of ours", name)
+		}
+	}
+}
+
+// A directory where the file should go makes the rename fail; what a client of
+// the proxy reads about it names no path.
+func TestReasonsNameNoPath(t *testing.T) {
+	k, data := storetest.PDB(1, 100)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, k.Name, k.ID, k.Name, "x"), nil)
+	err := symstore.NewFS(dirFS(t, dir)).Put(context.Background(), k, bytes.NewReader(data))
+	text := fault.As(err).Text
+	if !fault.Is(err, fault.SymbolsUnreadable) || strings.Contains(text, dir) || strings.Contains(text, "."+k.Name) {
+		t.Errorf("rename: %v", err)
+	}
+	if left := files(t, dir); len(left) != 1 {
+		t.Errorf("left behind: %q", left)
 	}
 }
 
