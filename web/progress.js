@@ -2,7 +2,11 @@
 import { size, duration } from './format.js';
 
 // Stages that count bytes; all others count items.
-const BYTES = /^(fetching|preparing|saving|hashing|computing)/;
+const BYTES = /^(fetching|preparing|saving|computing|search memory|page tables|debugger block)/;
+
+// Counts are drawn at most ten times a second, but a stage's first and last
+// always are.
+const DRAW_MS = 100;
 
 export class Progress {
   constructor(bar, counts, announce) {
@@ -23,6 +27,12 @@ export class Progress {
   // report takes a count and gives the per cent done, or null.
   report(stage, done, total) {
     const now = performance.now();
+    if (stage !== this.stage || done === total || now - this.drawn >= DRAW_MS) this.draw(stage, done, total, now);
+    return total ? Math.floor(100 * done / total) : null;
+  }
+
+  draw(stage, done, total, now) {
+    this.drawn = now;
     if (stage !== this.stage) {
       this.stage = stage;
       this.began = now;
@@ -38,13 +48,12 @@ export class Progress {
     this.counts.textContent = text;
     if (!total) {
       this.bar.removeAttribute('value');
-      return null;
+      return;
     }
     this.bar.max = total;
     this.bar.value = done;
     const tenth = Math.floor(10 * done / total);
     if (tenth > this.tenth && seconds > 1) this.announce(`${stage}: ${10 * tenth} %`);
     this.tenth = tenth;
-    return Math.floor(100 * done / total);
   }
 }

@@ -3,6 +3,8 @@ import { afterEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Progress } from '../progress.js';
+import { racesText } from '../races.js';
 import { commandLine, facts, windbgLines } from '../view.js';
 
 describe('the lines for WinDbg', () => {
@@ -110,4 +112,48 @@ describe('the facts', () => {
     for (const [, way] of ways) assert.ok(!fact('Debugger block', { windows: { kdbg: { va: '0x1', found_by: way } } }).endsWith(`by ${way}`), way);
     for (const [, root] of roots) assert.ok(!fact('Page tables', { windows: { dtb_from: root.replace('%d', '3') } }).endsWith(`from ${root.replace('%d', '3')}`), root);
   });
+});
+
+describe('progress', () => {
+  // start gives a Progress on a bar and counts that are no elements, what was
+  // drawn and announced, and a clock.
+  function start(t) {
+    const clock = { now: 1000 }, drawn = [], heard = [];
+    t.mock.method(performance, 'now', () => clock.now);
+    const bar = { removeAttribute() { delete this.value; } }, counts = { set textContent(text) { drawn.push(text); } };
+    return { clock, drawn, heard, bar, progress: new Progress(bar, counts, (text) => heard.push(text)) };
+  }
+
+  test('stages that read memory count bytes, headers are counted', (t) => {
+    const { progress, drawn } = start(t);
+    for (const stage of ['fetching k.pdb', 'preparing the dump', 'saving', 'computing SHA-256', 'search memory', 'page tables', 'debugger block']) {
+      progress.report(stage, 4096, 2000000);
+      assert.equal(drawn.at(-1), `${stage}: 4.1 KB of 2.0 MB`);
+    }
+    progress.report('headers', 4096, 2000000);
+    assert.equal(drawn.at(-1), 'headers: 4,096 of 2,000,000');
+  });
+
+  test('at most ten draws a second, but the first and the last count of a stage', (t) => {
+    const { progress, drawn, heard, clock, bar } = start(t);
+    for (let done = 0; done <= 2000; done++) {
+      assert.equal(progress.report('saving', done, 2000), Math.floor(done / 20));
+      clock.now += 1;
+    }
+    assert.equal(drawn.length, 21);
+    assert.match(drawn.at(-1), /^saving: 2.0 KB of 2.0 KB/);
+    assert.equal(bar.value, 2000);
+    assert.deepEqual(heard, ['saving', 'saving: 60 %', 'saving: 70 %', 'saving: 80 %', 'saving: 90 %', 'saving: 100 %']);
+    progress.report('headers', 1, 5);
+    assert.equal(drawn.at(-1), 'headers: 1 of 5');
+    assert.equal(progress.report('fetching k.pdb', 7, 0), null);
+    assert.equal(drawn.at(-1), 'fetching k.pdb: 7 bytes');
+    assert.ok(!('value' in bar), 'how much there is is not known');
+  });
+});
+
+test('race reports: different ones, and how often they came', () => {
+  const text = (reports, kcsan) => racesText({ file: { format: 'elf' }, reports, linux: { kcsan } });
+  assert.equal(text([{}, {}], { printed: 3, residue: 1 }), '2 different race reports: 3 printed, 1 residue.');
+  assert.equal(text([{}], { in_flight: 1 }), '1 race report: 1 in flight.');
 });
