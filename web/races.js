@@ -26,7 +26,8 @@ export function showRaces(summary, say) {
   draw();
 }
 
-// racesText sums the reports up: "1 race report: 1 in flight."
+// racesText sums the reports up: "1 race report: 1 in flight." Each is in
+// the list once; the states count it as often as it came.
 export function racesText(summary) {
   const list = summary.reports || [], linux = summary.linux || {}, counts = linux.kcsan || {};
   if (list.length === 0) {
@@ -34,7 +35,7 @@ export function racesText(summary) {
     return linux.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
   }
   const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
-  return `${list.length} race ${list.length === 1 ? 'report' : 'reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
+  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
 }
 
 function shown() {
