@@ -10,19 +10,29 @@ export async function copyText(text, say, element) {
       return;
     } catch { /* no permission: go on as over plain http */ }
   }
-  const area = document.createElement('textarea');
-  if (!element) {
+  const from = document.activeElement;
+  let area = null;
+  if (element) {
+    getSelection().selectAllChildren(element);
+  } else {
+    area = document.createElement('textarea');
     area.value = text;
     area.className = 'copy';
     area.setAttribute('aria-label', 'Text to copy');
     area.readOnly = true;
     document.body.append(area);
+    area.focus({ preventScroll: true });
     area.select();
-  } else {
-    getSelection().selectAllChildren(element);
   }
   const done = document.execCommand('copy');
-  area.remove();
+  if (area && done) {
+    area.remove();
+    from.focus({ preventScroll: true });
+  } else if (area) {
+    // The key copies what is selected, so it stays until the focus leaves it.
+    area.onblur = () => area.remove();
+    area.scrollIntoView({ block: 'nearest' });
+  }
   say(done ? 'copied' : 'selected: press Ctrl+C to copy');
 }
 

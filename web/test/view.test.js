@@ -3,9 +3,12 @@ import { afterEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { copyText } from '../copy.js';
 import { Progress } from '../progress.js';
 import { racesText } from '../races.js';
 import { commandLine, facts, windbgLines } from '../view.js';
+
+afterEach(() => { delete globalThis.document; });
 
 describe('the lines for WinDbg', () => {
   test('Microsoft’s server always comes first', () => {
@@ -15,8 +18,6 @@ describe('the lines for WinDbg', () => {
 });
 
 describe('the command line', () => {
-  afterEach(() => { delete globalThis.document; });
-
   // line gives the command line of a core that can be converted.
   function line({ name = 'vm.elf', status = 'none-needed', from = '', possible = true, os = 'windows', ...options } = {}) {
     return commandLine({ file: { name, format: 'elf' }, guest: { os }, convert: { possible }, symbols: { status, from } }, { compat: false, type: '', ...options });
@@ -156,4 +157,35 @@ test('race reports: different ones, and how often they came', () => {
   const text = (reports, kcsan) => racesText({ file: { format: 'elf' }, reports, linux: { kcsan } });
   assert.equal(text([{}, {}], { printed: 3, residue: 1 }), '2 different race reports: 3 printed, 1 residue.');
   assert.equal(text([{}], { in_flight: 1 }), '1 race report: 1 in flight.');
+});
+
+describe('copying without a clipboard object', () => {
+  // copy copies a text in a page of a button and nothing else; works says whether
+  // the browser lets it. It gives what was said, and the text's area.
+  async function copy(works) {
+    const area = { focus() { document.activeElement = area; }, select() { area.selected = true; }, setAttribute() {}, scrollIntoView() {}, remove() { area.there = false; } };
+    const button = { focus() { document.activeElement = button; } };
+    const document = { activeElement: button, createElement: () => area, body: { append() { area.there = true; } }, execCommand: () => works };
+    globalThis.document = document;
+    Object.defineProperty(globalThis, 'navigator', { configurable: true, value: {} });
+    let said = '';
+    await copyText('a text', (text) => { said = text; });
+    return { said, area, button };
+  }
+
+  test('the focus goes back to the button', async () => {
+    const { said, area, button } = await copy(true);
+    assert.equal(said, 'copied');
+    assert.equal(area.there, false);
+    assert.equal(document.activeElement, button);
+  });
+
+  test('the text stays selected for Ctrl+C while it has the focus', async () => {
+    const { said, area } = await copy(false);
+    assert.match(said, /Ctrl\+C/);
+    assert.equal(document.activeElement, area);
+    assert.ok(area.there && area.selected && area.value === 'a text');
+    area.onblur();
+    assert.equal(area.there, false);
+  });
 });
