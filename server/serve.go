@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,19 +118,43 @@ func listen(ctx context.Context, addr string, s site, stdout, stderr io.Writer) 
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fail(stderr, fault.Wrap(err, fault.BadOption, "could not listen on %s: %v", addr, err))
+		reason := err
+		var op *net.OpError
+		if errors.As(err, &op) {
+			reason = op.Err // without the address once more
+		}
+		return fail(stderr, fault.Wrap(err, fault.BadOption, "could not listen on %s: %v", addr, reason).Hint("-addr 127.0.0.1:0 takes a port that is free"))
 	}
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		fmt.Fprintf(stderr, "coredrop: warning: %s can be reached from other machines: they get the page and PDBs, nothing of yours\n", l.Addr())
 	}
-	fmt.Fprintf(stdout, "coredrop: serving on http://%s%s\n", l.Addr(), s.base)
-	server := &http.Server{
+	fmt.Fprintf(stdout, "coredrop: serving on http://%s%s\n", reachable(l.Addr()), s.base)
+	return serve(ctx, newServer(h), l, stderr)
+}
+
+// reachable gives the address to open in a browser on this machine.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
+}
+
+// newServer sets the limits. There is none for the whole answer: a PDB may be
+// large and the way to the client slow.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler:                      h,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true, // OPTIONS * gets our headers too
 	}
+}
+
+// serve runs a server until the context ends, and then until the requests in
+// flight have their answers.
+func serve(ctx context.Context, server *http.Server, l net.Listener, stderr io.Writer) int {
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

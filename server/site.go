@@ -8,14 +8,15 @@ import (
 	"strings"
 
 	"coredrop/server/page"
+	"coredrop/server/symbols"
 )
 
 // site is everything that is served: the page, symbols/, healthz and version,
 // below a base path. All addresses are relative, so that it works under any.
 type site struct {
-	base    string       // "/" or "/dump/"
-	symbols http.Handler // nil: no symbol proxy
-	demo    []byte       // the demo core; nil: no demo
+	base    string           // "/" or "/dump/"
+	symbols *symbols.Handler // nil: no symbol proxy
+	demo    []byte           // the demo core; nil: no demo
 }
 
 // handler builds the site's one handler; a test can do it too.
@@ -25,7 +26,9 @@ func (s site) handler() (http.Handler, error) {
 	if about.Version == "" {
 		about.Version, about.Commit = buildVersion()
 	}
-	about.Symbols = s.symbols != nil
+	// A proxy that has nothing and asks nobody is not announced: the page would
+	// send the visitor there.
+	about.Symbols = s.symbols != nil && len(s.symbols.Stores)+len(s.symbols.Upstreams) > 0
 	extra := map[string][]byte{}
 	if s.demo != nil {
 		about.Demo = "demo/" + demoFile
@@ -68,12 +71,17 @@ func mount(base string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == prefix:
-			w.Header().Set("Location", path.Base(prefix)+"/")
+			to := path.Base(prefix) + "/"
+			if r.URL.RawQuery != "" {
+				to += "?" + r.URL.RawQuery
+			}
+			w.Header().Set("Location", to)
+			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusPermanentRedirect)
 		case strings.HasPrefix(r.URL.Path, base):
 			http.StripPrefix(prefix, h).ServeHTTP(w, r)
 		default:
-			http.Error(w, "there is nothing at this address", http.StatusNotFound)
+			page.Refuse(w, http.StatusNotFound, "there is nothing at this address")
 		}
 	})
 }

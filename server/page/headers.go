@@ -1,6 +1,9 @@
 package page
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // policy is the Content-Security-Policy, one directive a line with its reason.
 // A worker takes its policy from the answer that carried its script, so every
@@ -25,7 +28,9 @@ var securityHeaders = map[string]string{
 
 // Secure wraps the whole server: the security headers on every answer, and no
 // request that carries a body or has a method but GET and HEAD reaches h. There
-// is no code behind it that could receive a core.
+// is no code behind it that could receive a core. The answers that net/http
+// makes of itself, before there is a request to hand on (400, 417, 431, 501),
+// are one line of plain text and carry none of these headers.
 func Secure(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range securityHeaders {
@@ -34,19 +39,32 @@ func Secure(h http.Handler) http.Handler {
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
-			w.Header().Set("Connection", "close") // the body is not read
-			refuse(w, http.StatusMethodNotAllowed, "this server only answers GET and HEAD")
+			hangUp(w)
+			Refuse(w, http.StatusMethodNotAllowed, "this server only answers GET and HEAD")
 		case r.ContentLength != 0:
-			w.Header().Set("Connection", "close")
-			refuse(w, http.StatusRequestEntityTooLarge, "this server takes no data")
+			hangUp(w)
+			Refuse(w, http.StatusRequestEntityTooLarge, "this server takes no data")
 		default:
 			h.ServeHTTP(w, r)
 		}
 	})
 }
 
-// refuse answers with a sentence that nobody caches.
-func refuse(w http.ResponseWriter, status int, text string) {
+// patience is how long a client may still send what nobody reads. Closing at
+// once would reset the connection, and one that writes first and reads then
+// would not see the answer.
+const patience = time.Second
+
+// hangUp ends the connection behind the answer. net/http reads on for the body
+// that was announced, and without a deadline it would for ever.
+func hangUp(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	// A test's recorder has no connection, and a broken one needs no deadline.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
+}
+
+// Refuse answers with a sentence that nobody caches.
+func Refuse(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, text, status)
 }

@@ -96,37 +96,6 @@ func TestCaching(t *testing.T) {
 	}
 }
 
-// Every kind of answer carries the headers, those of errors too.
-func TestSecurityHeadersOnEveryAnswer(t *testing.T) {
-	h := handler(t)
-	withBody := httptest.NewRequest("GET", "/", strings.NewReader("core"))
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, withBody)
-	answers := map[int]*http.Response{
-		200: ask(h, "GET", "/"),
-		206: ask(h, "GET", "/demo/core.elf", "Range", "bytes=0-1"),
-		404: ask(h, "GET", "/nothing"),
-		405: ask(h, "POST", "/"),
-		413: w.Result(),
-		416: ask(h, "GET", "/demo/core.elf", "Range", "bytes=99-"),
-	}
-	for status, r := range answers {
-		if r.StatusCode != status {
-			t.Errorf("%d instead of %d", r.StatusCode, status)
-		}
-		for name, value := range securityHeaders {
-			if r.Header.Get(name) != value {
-				t.Errorf("%d: %s is %q", status, name, r.Header.Get(name))
-			}
-		}
-	}
-	for _, forbidden := range []string{"unsafe-inline", "'unsafe-eval'", "*", "http:"} {
-		if strings.Contains(policy, forbidden) {
-			t.Errorf("the policy has %s", forbidden)
-		}
-	}
-}
-
 func TestNoMethodWithABody(t *testing.T) {
 	h := handler(t)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PROPFIND"} {

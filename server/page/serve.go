@@ -19,13 +19,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name == "" {
 		name = "index.html"
 		if !h.Built() {
-			refuse(w, http.StatusServiceUnavailable, "this server was built without the page: run make")
+			Refuse(w, http.StatusServiceUnavailable, "this server was built without the page: run make")
 			return
 		}
 	}
 	f := h.files[name]
 	if f == nil {
-		refuse(w, http.StatusNotFound, "there is nothing at this address")
+		Refuse(w, http.StatusNotFound, "there is nothing at this address")
 		return
 	}
 	head := w.Header()
@@ -44,12 +44,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		head.Set("Vary", "Accept-Encoding")
 	}
 	head.Set("ETag", tag+`"`)
-	if encoding != "" && r.Header.Get("Range") != "" {
+	if encoding != "" {
 		// A range of a compressed variant is of no use to anybody.
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")
+		w = &whole{w, len(body)}
 	}
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
+}
+
+// whole is the writer of a compressed variant: http.ServeContent leaves out the
+// length of one, for handlers that compress on the way, and offers ranges.
+type whole struct {
+	http.ResponseWriter
+	length int
+}
+
+// WriteHeader adds the length to an answer that has the file.
+func (w *whole) WriteHeader(status int) {
+	if status == http.StatusOK {
+		w.Header().Set("Content-Length", strconv.Itoa(w.length))
+		w.Header().Del("Accept-Ranges")
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // variant picks the smallest form the client takes.
