@@ -376,4 +376,8 @@ if (!isSecureContext) {
     $('insecure').hidden = false;
   });
 }
-engine.ready.then(() => { document.documentElement.dataset.ready = 'yes'; });
+engine.ready.then(() => {
+  document.documentElement.dataset.ready = 'yes';
+  // Not on plain http, nor in some private windows: then the page needs its server.
+  navigator.serviceWorker?.register(new URL('sw.js', document.baseURI)).catch((error) => log(`the page is not kept for use offline: ${error.message}`));
+});

@@ -176,7 +176,7 @@ var catalogue = map[Code]Entry{
 
 	OutputFailed:    {"the output could not be written", []string{"nothing was left behind; free space or choose another place"}},
 	BrowserSave:     {"the browser could not store the dump", []string{"use a browser with a save picker, or the command line"}},
-	InsecureContext: {"opened over plain http: the save picker is off", []string{"use https or localhost"}},
+	InsecureContext: {"opened over plain http: working offline and the save picker are off", []string{"use https or localhost"}},
 	Cancelled:       {"cancelled; nothing was saved or sent", nil},
 	Busy:            {"another core is being worked on", []string{"wait for it, or cancel it first"}},
 	BadOption:       {"an option has a value that is not allowed", nil},

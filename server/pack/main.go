@@ -14,8 +14,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -97,7 +99,33 @@ func (p *packer) collect() (map[string][]byte, error) {
 		files[filepath.ToSlash(name)], err = os.ReadFile(path)
 		return err
 	})
-	return files, err
+	if err != nil {
+		return nil, err
+	}
+	return files, worker(files)
+}
+
+// worker moves the service worker beside index.html, since it sees only what
+// lies beside and below it, and tells it which files there are. Their hash makes
+// it another program when any of them is, by which browsers know.
+func worker(files map[string][]byte) error {
+	const from = "web/sw.js"
+	body, ok := files[from]
+	if !ok {
+		return fmt.Errorf("%s is missing", from)
+	}
+	delete(files, from)
+	names := slices.Sorted(maps.Keys(files))
+	h := sha256.New()
+	for _, name := range names {
+		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(files[name]))
+	}
+	build, err := json.Marshal(map[string]any{"files": names, "hash": hex.EncodeToString(h.Sum(nil))[:16]})
+	if err != nil {
+		return err
+	}
+	files["sw.js"] = append(fmt.Appendf(nil, "const build = %s;\n", build), body...)
+	return nil
 }
 
 // empty removes what an earlier build left, so that nothing stale is served.

@@ -28,6 +28,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 	put("index.html", "<!doctype html>")
 	put("web/app.js", long)
 	put("web/test/app.test.js", "not part of the page")
+	put("web/sw.js", "// the service worker\n")
 	p := packer{root: root, out: out, version: "v1", commit: "c0ffee",
 		wasm: put("built/core.wasm", "\x00asm"), exec: put("go/wasm_exec.js", "loader")}
 	if err := os.MkdirAll(out, 0o755); err != nil {
@@ -60,7 +61,18 @@ func TestPackLaysOutThePage(t *testing.T) {
 			t.Errorf("version.json lacks %s: %s", want, about)
 		}
 	}
-	for _, name := range []string{"stale.js", "web/test/app.test.js", "coredrop.wasm.br", "coredrop.wasm.gz"} {
+	worker := string(read("sw.js"))
+	if want := `const build = {"files":["coredrop.wasm","index.html","version.json","wasm_exec.js","web/app.js"],"hash":"`; !strings.HasPrefix(worker, want) || !strings.HasSuffix(worker, "// the service worker\n") {
+		t.Errorf("the service worker is %s", worker)
+	}
+	put("index.html", "<!doctype html><p>newer")
+	if err := p.run(); err != nil {
+		t.Fatal(err)
+	}
+	if string(read("sw.js")) == worker {
+		t.Error("another page has the same service worker: no browser would take it")
+	}
+	for _, name := range []string{"stale.js", "web/sw.js", "web/test/app.test.js", "coredrop.wasm.br", "coredrop.wasm.gz"} {
 		if _, err := os.Stat(filepath.Join(out, name)); err == nil {
 			t.Errorf("%s is there", name)
 		}

@@ -3,13 +3,14 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { byCommandLine, demo, root, sha256 } from './lib/files.js';
 import { coredrop, staticHost } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
 const expected = {
-  'content-security-policy': /default-src 'none'.*script-src 'self' 'wasm-unsafe-eval'.*connect-src 'self'.*frame-ancestors 'none'/,
+  'content-security-policy': /default-src 'none'.*script-src 'self' 'wasm-unsafe-eval'.*connect-src 'self'; .*frame-ancestors 'none'/,
   'x-content-type-options': /^nosniff$/,
   'referrer-policy': /^no-referrer$/,
   'cross-origin-resource-policy': /^same-origin$/,
@@ -84,6 +85,30 @@ for (const kind of kinds) {
       } finally {
         host.stop();
       }
+    });
+
+    test('the page kept for the time without its server, and never instead of a newer one', async () => {
+      const replace = {}, host = await staticHost('/tools/dump/', replace);
+      const view = await driver.visit(host.url), { core, pdb } = demo();
+      const kept = () => view.page.waitForFunction(async () => {
+        const [name] = await caches.keys();
+        return navigator.serviceWorker.controller && name && await (await caches.open(name)).match('coredrop.wasm');
+      });
+      await kept();
+      replace['index.html'] = readFileSync(join(root, 'index.html'), 'utf8').replace('<h1>Coredrop</h1>', '<h1>Coredrop, newer</h1>');
+      await view.page.reload();
+      await view.page.waitForSelector('html[data-ready]');
+      assert.equal(await view.text('h1'), 'Coredrop, newer');
+      host.stop();
+      await view.page.reload();
+      await view.page.waitForSelector('html[data-ready]');
+      assert.equal(await view.text('h1'), 'Coredrop');
+      await view.pick(core, pdb);
+      await view.settled();
+      await view.convert();
+      assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
+      assert.deepEqual(view.errors, []);
+      await view.page.close();
     });
 
     test('the demo without a network', (t) => {
