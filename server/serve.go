@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +68,8 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 		upstreams = texts{upstream.Microsoft}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	h := &symbols.Handler{Log: log}
+	h := &symbols.Handler{Log: log, Base: ctx}
+	defer h.Wait(shutdownTimeout) // its downloads end with ctx
 	for _, dir := range stores {
 		s, err := openStore(dir)
 		if err == nil {
@@ -98,16 +98,12 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	return listen(ctx, *addr, site{base: path, symbols: h}, stdout, stderr)
 }
 
-// openCache makes the cache's directory and opens it.
+// openCache makes the cache's directory, tries to write there, and opens it.
 func openCache(dir string) (symstore.Store, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := symbols.PrepareCache(dir); err != nil {
 		return nil, err
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	return openStore(abs)
+	return openStore(dir)
 }
 
 // listen serves a site until the context ends.

@@ -285,7 +285,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	c.s.c.Report("fetching "+c.s.k.Name, c.done, max(c.size, 0))
 	switch {
 	case err == io.EOF && c.size >= 0 && c.done != c.size:
-		err = fault.Wrap(io.ErrUnexpectedEOF, fault.SymbolsOffline, "the symbol server ended %s after %d of %d bytes", c.s.k.Name, c.done, c.size)
+		err = fault.Wrap(io.ErrUnexpectedEOF, fault.SymbolsOffline, "the symbol server gave %d bytes of %s and had announced %d", c.done, c.s.k.Name, c.size)
 	case err != nil && err != io.EOF:
 		var f *fault.Error
 		if !errors.As(err, &f) {

@@ -14,13 +14,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"coredrop/core/fault"
-	"coredrop/core/progress"
 	"coredrop/core/symstore"
 )
 
@@ -28,16 +24,16 @@ const (
 	// defaultDeadline is when a client gets an answer at the latest: SymSrv
 	// gives up after 30 seconds, and blames the server.
 	defaultDeadline = 25 * time.Second
-	// fetchLimit is how long a download may go on after its clients have left.
-	fetchLimit = 15 * time.Minute
 	// retryAfter is what a client is told whose file is still on its way.
 	retryAfter = "15"
 )
 
-// Upstream fetches a key into a store, verified, or not at all;
-// *upstream.Client is one. Its errors are *fault.Error.
+// Upstream gives the body of a key's file with its length, -1 where it is not
+// known; *upstream.Client is one. Its errors, of reading too, are *fault.Error.
 type Upstream interface {
-	Into(ctx context.Context, store symstore.Store, k symstore.Key, report progress.Func) error
+	Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error)
+	// Host names it for the log.
+	Host() string
 }
 
 // Handler is the symbol server. The zero value works and has nothing. Its
@@ -49,6 +45,8 @@ type Handler struct {
 	Cache symstore.Store
 	// Upstreams are asked in order.
 	Upstreams []Upstream
+	// Base ends the downloads when it ends. If nil, they outlive all but Wait.
+	Base context.Context
 	// Deadline is when a client is answered at the latest; its download goes
 	// on. 0: 25 seconds.
 	Deadline time.Duration
@@ -57,8 +55,7 @@ type Handler struct {
 	// Now is the clock of the negative cache. If nil, time.Now.
 	Now func() time.Time
 
-	flights singleflight.Group
-	once    sync.Once
+	flights flights
 	misses  misses
 }
 
@@ -67,24 +64,36 @@ type Handler struct {
 // strike a host off for the whole session; its body is {code, text, remedy}.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	h.log(r, h.answer(w, r), began)
+}
+
+// answered is what the log says of a request.
+type answered struct {
+	key    string // empty where the address is none: that may hold anything
+	result string
+	bytes  int64
+	err    error
+	fetched
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) answered {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return
+		return answered{result: "method"}
 	}
 	key, err := parsePath(r)
 	if err != nil {
-		h.refuse(w, err)
-		return // the address may hold anything: it is not logged
+		refuse(w, err)
+		return answered{result: string(fault.As(err).Code), err: err}
 	}
 	if r.URL.Query().Get("_refresh") == "1" && fromLoopback(r) {
 		h.misses.forget(key)
 	}
-	f, err := h.find(r.Context(), key)
+	f, got, err := h.find(r.Context(), key)
 	if err != nil {
-		h.refuse(w, err)
-		h.log(r, key, string(fault.As(err).Code), 0, began)
-		return
+		refuse(w, err)
+		return answered{key: key.String(), result: string(fault.As(err).Code), err: err, fetched: got}
 	}
 	defer f.Close()
 	head := w.Header()
@@ -92,25 +101,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("ETag", `"`+key.ID+`"`)
 	head.Set("Cache-Control", "public, max-age=31536000, immutable") // the key names the content
 	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f, 0, f.Size()))
-	h.log(r, key, "ok", f.Size(), began)
+	return answered{key: key.String(), result: "ok", bytes: f.Size(), fetched: got}
 }
 
-// parsePath reads the key. A path with escapes that Go decodes into something
-// else (%2f, %00) is refused before it is looked at.
+// parsePath reads the key and makes it the one of all its spellings, so that one
+// file is fetched, kept and missed once. A path with escapes that Go decodes
+// into something else (%2f, %00) is refused before it is looked at.
 func parsePath(r *http.Request) (symstore.Key, error) {
 	if r.URL.RawPath != "" {
 		return symstore.Key{}, fault.New(fault.SymbolsNotFound, "this is not the address of a symbol file")
 	}
-	key, err := symstore.ParseKey(strings.TrimPrefix(r.URL.Path, "/"))
-	if err != nil || !strings.HasSuffix(strings.ToLower(key.Name), ".pdb") {
-		// Debuggers probe for compressed files, file.ptr, index2.txt, pingme.txt.
+	asked, err := symstore.ParseKey(strings.TrimPrefix(r.URL.Path, "/"))
+	// Debuggers probe for compressed files, file.ptr, index2.txt, pingme.txt; and
+	// what has no GUID and age cannot be verified.
+	guid, age, ok := asked.GUIDAge()
+	if err != nil || !ok {
 		return symstore.Key{}, fault.New(fault.SymbolsNotFound, "this is not the address of a PDB")
 	}
-	return key, nil
+	return symstore.PDBKey(strings.ToLower(asked.Name), guid, age)
 }
 
 // find gives the verified file, by whatever way is nearest.
-func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, error) {
+func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, fetched, error) {
 	var bad error // a store has something else under this name
 	stores := h.Stores
 	if h.Cache != nil {
@@ -119,7 +131,7 @@ func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, er
 	for _, s := range stores {
 		f, err := get(ctx, s, key)
 		if err == nil {
-			return f, nil
+			return f, fetched{}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) && bad == nil {
 			bad = err
@@ -127,17 +139,19 @@ func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, er
 	}
 	if h.Cache == nil || len(h.Upstreams) == 0 {
 		if bad != nil {
-			return nil, bad
+			return nil, fetched{}, bad
 		}
-		return nil, fault.New(fault.SymbolsNotFound, "this server does not have %s and asks no other", key)
+		return nil, fetched{}, fault.New(fault.SymbolsNotFound, "this server does not have %s and asks no other", key)
 	}
 	if err := h.misses.known(key, h.now()); err != nil {
-		return nil, err
+		return nil, fetched{}, err
 	}
-	if err := h.fetch(ctx, key); err != nil {
-		return nil, err
+	got, err := h.fetch(ctx, key)
+	if err != nil || got.file != nil {
+		return got.file, got, err
 	}
-	return get(ctx, h.Cache, key)
+	f, err := get(ctx, h.Cache, key)
+	return f, got, err
 }
 
 // get opens a file of a store and makes sure that it is what its name says.
@@ -153,58 +167,6 @@ func get(ctx context.Context, s symstore.Store, key symstore.Key) (symstore.File
 	return f, nil
 }
 
-// fetch waits for the one download of a key, however many ask. The download has
-// a context of its own: the client that began it may leave without taking it
-// from the others.
-func (h *Handler) fetch(ctx context.Context, key symstore.Key) error {
-	flight := h.flights.DoChan(key.String(), func() (any, error) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchLimit)
-		defer cancel()
-		err := h.ask(own, key)
-		if err != nil {
-			h.misses.add(key, err, h.now())
-		} else {
-			h.misses.forget(key)
-		}
-		return nil, err
-	})
-	deadline := h.Deadline
-	if deadline == 0 {
-		deadline = defaultDeadline
-	}
-	timer := time.NewTimer(deadline)
-	defer timer.Stop()
-	select {
-	case result := <-flight:
-		return result.Err
-	case <-timer.C:
-		return fault.New(fault.ServerBusy, "%s is still being fetched", key.Name).Hint("the server goes on: ask again in %s seconds", retryAfter)
-	case <-ctx.Done():
-		return fault.Wrap(context.Cause(ctx), fault.Cancelled, "")
-	}
-}
-
-// ask tries the upstreams in order. The error is the first that says more than
-// that a server does not have the file.
-func (h *Handler) ask(ctx context.Context, key symstore.Key) error {
-	var missing, telling error
-	for _, u := range h.Upstreams {
-		err := u.Into(ctx, h.Cache, key, nil)
-		switch {
-		case err == nil:
-			return nil
-		case fault.Is(err, fault.SymbolsNotFound):
-			missing = err
-		case telling == nil:
-			telling = err
-		}
-	}
-	if telling != nil {
-		return telling
-	}
-	return missing
-}
-
 func (h *Handler) now() time.Time {
 	if h.Now != nil {
 		return h.Now()
@@ -212,11 +174,28 @@ func (h *Handler) now() time.Time {
 	return time.Now()
 }
 
-// log writes one line: no query, no header, nothing of the client's files.
-func (h *Handler) log(r *http.Request, key symstore.Key, result string, bytes int64, began time.Time) {
-	if h.Log != nil {
-		h.Log.Info("symbols", "method", r.Method, "key", key.String(), "result", result, "bytes", bytes, "ms", time.Since(began).Milliseconds())
+// log writes one line: no query, no header, nothing of the client's files. What
+// the one who runs the server can mend is a warning.
+func (h *Handler) log(r *http.Request, a answered, began time.Time) {
+	if h.Log == nil {
+		return
 	}
+	level := slog.LevelInfo
+	line := []any{"method", r.Method[:min(len(r.Method), 8)], "key", a.key, "result", a.result, "bytes", a.bytes, "ms", time.Since(began).Milliseconds()}
+	if a.host != "" {
+		line = append(line, "upstream", a.host)
+	}
+	if a.err != nil {
+		line = append(line, "error", fault.As(a.err).Text)
+		if fault.Is(a.err, fault.SymbolsUnreadable) || fault.As(a.err).Code == fault.Internal {
+			level = slog.LevelWarn
+		}
+	}
+	if a.unkept != "" {
+		line = append(line, "unkept", a.unkept)
+		level = slog.LevelWarn
+	}
+	h.Log.Log(context.WithoutCancel(r.Context()), level, "symbols", line...)
 }
 
 // fromLoopback reports whether the client is this machine.

@@ -13,13 +13,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hack-pad/hackpadfs/mem"
 
 	"coredrop/core/demo"
 	"coredrop/core/fault"
-	"coredrop/core/progress"
 	"coredrop/core/symstore"
 	"coredrop/server/upstream"
 )
@@ -77,10 +77,11 @@ func ask(h http.Handler, url string, header ...string) *httptest.ResponseRecorde
 func refusal(t *testing.T, w *httptest.ResponseRecorder) fault.Code {
 	t.Helper()
 	var said struct {
-		Code fault.Code
-		Text string
+		Code   fault.Code
+		Text   string
+		Remedy []string
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || said.Text == "" {
+	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || said.Text == "" || said.Remedy == nil {
 		t.Fatalf("%d %.80q: %v", w.Code, w.Body, err)
 	}
 	if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("ETag") != "" {
@@ -90,11 +91,14 @@ func refusal(t *testing.T, w *httptest.ResponseRecorder) fault.Code {
 }
 
 // fake is an upstream in the test's hands.
-type fake func(ctx context.Context, s symstore.Store, k symstore.Key) error
+type fake func(ctx context.Context, k symstore.Key) ([]byte, error)
 
-func (f fake) Into(ctx context.Context, s symstore.Store, k symstore.Key, _ progress.Func) error {
-	return f(ctx, s, k)
+func (f fake) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
+	data, err := f(ctx, k)
+	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
 }
+
+func (f fake) Host() string { return "fake.example" }
 
 func TestLocalStore(t *testing.T) {
 	s := store(t)
@@ -144,9 +148,9 @@ func TestZeroValue(t *testing.T) {
 
 // What is no key never reaches a store or an upstream.
 func TestKeysAreStrict(t *testing.T) {
-	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(_ context.Context, _ symstore.Store, k symstore.Key) error {
+	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
 		t.Errorf("asked for %v", k)
-		return nil
+		return nil, nil
 	})}}
 	id := "BB8FBA4DBDC8EAF74C4C44205044422E1"
 	for _, url := range []string{
@@ -155,6 +159,7 @@ func TestKeysAreStrict(t *testing.T) {
 		"/a.pdb/" + id + "/a.pdb%00", "/%2e%2e/" + id + "/%2e%2e", "/a.pdb/XYZ/a.pdb", "/a.pdb/123/a.pdb",
 		"/a.pdb/" + id + strings.Repeat("0", 40) + "/a.pdb", "/" + strings.Repeat("a", 300) + ".pdb/" + id + "/" + strings.Repeat("a", 300) + ".pdb",
 		`/a\b.pdb/` + id + `/a\b.pdb`, "/a b.pdb/" + id + "/a b.pdb", "/.pdb/" + id + "/.pdb/", "/C:a.pdb/" + id + "/C:a.pdb",
+		"/a.pdb/123456789/a.pdb", "/a.pdb/" + id[:32] + "/a.pdb", "/a.pdb/" + strings.Repeat("1", 40) + "0/a.pdb", // no GUID and age
 		"/a.pdb/" + id + "/file.ptr", "/a.pdb/" + id + "/a.pd_", "/pingme.txt", "/index2.txt", "/a.exe/" + id + "/a.exe",
 	} {
 		r := httptest.NewRequest("GET", "/x", nil)
@@ -248,16 +253,16 @@ func TestUpstreams(t *testing.T) {
 func TestCoalescing(t *testing.T) {
 	var calls atomic.Int32
 	started, proceed := make(chan struct{}), make(chan struct{})
-	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(ctx context.Context, s symstore.Store, k symstore.Key) error {
+	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(ctx context.Context, _ symstore.Key) ([]byte, error) {
 		if calls.Add(1) == 1 {
 			close(started)
 		}
 		select {
 		case <-proceed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
-		return s.Put(ctx, k, bytes.NewReader(pdbBytes(t)))
+		return pdbBytes(t), nil
 	})}}
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan struct{})
@@ -285,22 +290,30 @@ func TestCoalescing(t *testing.T) {
 	}
 }
 
-// Past the deadline the client is told to come back, and the download goes on.
+// Past the deadline the client is told to come back, before SymSrv's 30 seconds
+// are over, and the download goes on.
 func TestDeadline(t *testing.T) {
-	proceed, done := make(chan struct{}), make(chan struct{})
-	h := &Handler{Deadline: time.Millisecond, Cache: store(t), Upstreams: []Upstream{fake(func(ctx context.Context, s symstore.Store, k symstore.Key) error {
-		defer close(done)
-		<-proceed
-		return s.Put(ctx, k, bytes.NewReader(pdbBytes(t)))
-	})}}
-	w := ask(h, "/"+demo.PDBKey)
-	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || refusal(t, w) != fault.ServerBusy {
-		t.Fatalf("%d %v", w.Code, w.Header())
-	}
-	close(proceed)
-	<-done
-	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
-		t.Errorf("afterwards: %d", w.Code)
+	for _, set := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			proceed := make(chan struct{})
+			h := &Handler{Deadline: set, Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
+				<-proceed
+				return pdbBytes(t), nil
+			})}}
+			began := time.Now()
+			w := ask(h, "/"+demo.PDBKey)
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || refusal(t, w) != fault.ServerBusy {
+				t.Fatalf("%d %v", w.Code, w.Header())
+			}
+			if after := time.Since(began); after >= 30*time.Second || set != 0 && after != set {
+				t.Errorf("answered after %v", after)
+			}
+			close(proceed)
+			synctest.Wait()
+			if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
+				t.Errorf("afterwards: %d", w.Code)
+			}
+		})
 	}
 }
 
@@ -315,9 +328,9 @@ func TestNegativeCache(t *testing.T) {
 		{fault.New(fault.SymbolsOffline, ""), 20 * time.Second, 40 * time.Second},
 	} {
 		calls, now := 0, time.Unix(1e9, 0)
-		h := &Handler{Now: func() time.Time { return now }, Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Store, symstore.Key) error {
+		h := &Handler{Now: func() time.Time { return now }, Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
 			calls++
-			return c.err
+			return nil, c.err
 		})}}
 		step := func(d time.Duration, query string, want int) {
 			t.Helper()
@@ -331,6 +344,24 @@ func TestNegativeCache(t *testing.T) {
 		step(c.quiet, "", 1)
 		step(0, "?_refresh=1", 2)
 		step(c.expired, "", 3)
+	}
+}
+
+// What was missing and then came is forgotten: the next miss is a first one.
+func TestMissIsForgottenOnSuccess(t *testing.T) {
+	now, there := time.Unix(1e9, 0), false
+	h := &Handler{Now: func() time.Time { return now }, Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
+		if there {
+			return pdbBytes(t), nil
+		}
+		return nil, fault.New(fault.SymbolsNotFound, "")
+	})}}
+	if w := ask(h, "/"+demo.PDBKey); w.Code != 404 || len(h.misses.list) != 1 {
+		t.Fatalf("%d, %d misses", w.Code, len(h.misses.list))
+	}
+	now, there = now.Add(2*missFirst), true
+	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 || len(h.misses.list) != 0 {
+		t.Errorf("%d, %d misses", w.Code, len(h.misses.list))
 	}
 }
 
@@ -357,15 +388,13 @@ func TestMissesDoubleAndStayBounded(t *testing.T) {
 // The first failure that says more than "not there" is the one shown.
 func TestSeveralUpstreams(t *testing.T) {
 	fails := func(code fault.Code) Upstream {
-		return fake(func(context.Context, symstore.Store, symstore.Key) error { return fault.New(code, "") })
+		return fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(code, "") })
 	}
 	h := &Handler{Cache: store(t), Upstreams: []Upstream{fails(fault.SymbolsNotFound), fails(fault.SymbolsOffline), fails(fault.SymbolsNotFound)}}
 	if code := refusal(t, ask(h, "/"+demo.PDBKey)); code != fault.SymbolsOffline {
 		t.Errorf("%s", code)
 	}
-	h = &Handler{Cache: store(t), Upstreams: []Upstream{fails(fault.SymbolsOffline), fake(func(ctx context.Context, s symstore.Store, k symstore.Key) error {
-		return s.Put(ctx, k, bytes.NewReader(pdbBytes(t)))
-	})}}
+	h = &Handler{Cache: store(t), Upstreams: []Upstream{fails(fault.SymbolsOffline), fake(func(context.Context, symstore.Key) ([]byte, error) { return pdbBytes(t), nil })}}
 	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
 		t.Errorf("%d", w.Code)
 	}

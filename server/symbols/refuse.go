@@ -9,7 +9,7 @@ import (
 
 // refuse answers with an error of the catalogue, as JSON, that nobody caches:
 // 503 where asking again helps, else 404.
-func (h *Handler) refuse(w http.ResponseWriter, err error) {
+func refuse(w http.ResponseWriter, err error) {
 	f := fault.As(err)
 	status := http.StatusNotFound
 	if f.Code == fault.ServerBusy {
@@ -20,11 +20,13 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 		// The cause may name a path on this machine.
 		f = fault.New(fault.SymbolsUnreadable, "this server could not read its symbol store")
 	}
+	// The page adds the catalogue's remedies, as it does to errors of its own.
+	remedy := append([]string{}, f.Hints...)
 	body, jsonErr := json.Marshal(struct {
 		Code   fault.Code `json:"code"`
 		Text   string     `json:"text"`
 		Remedy []string   `json:"remedy"`
-	}{f.Code, f.Text, f.Hints})
+	}{f.Code, f.Text, remedy})
 	if jsonErr != nil {
 		body = []byte(`{}`) // strings always marshal
 	}

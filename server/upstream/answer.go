@@ -2,10 +2,13 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"syscall"
 
 	"coredrop/core/fault"
 	"coredrop/core/symstore"
@@ -36,8 +39,7 @@ func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
 	}
 }
 
-// offline puts network trouble in words. The text of net/http names the whole
-// URL, with the signed query of a blob store: only the reason is taken.
+// offline puts network trouble in words.
 func (c *Client) offline(ctx context.Context, k symstore.Key, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(cause, errStalled) || errors.Is(cause, errTooSlow) {
@@ -45,19 +47,38 @@ func (c *Client) offline(ctx context.Context, k symstore.Key, err error) error {
 		}
 		return fault.Wrap(cause, fault.Cancelled, "")
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
 	var refused *errRedirect
 	if errors.As(err, &refused) {
 		return fault.Wrap(err, fault.SymbolsOffline, "%s answered with %v", c.Host(), refused)
 	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "the host %s was not found", dns.Name))
+	return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "could not get %s from %s: %s", k.Name, c.Host(), c.reason(err)))
+}
+
+// reason words the kinds of trouble that are known, and no other: the text of
+// net/http has what strangers must not read, such as the signature in the URL of
+// a blob, or the address of the proxy of this network.
+func (c *Client) reason(err error) string {
+	way := ""
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		way = "on the way through the proxy "
 	}
-	return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "could not get %s from %s: %v", k.Name, c.Host(), err))
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && (strings.EqualFold(dns.Name, c.Host()) || c.allowedHost(&url.URL{Host: dns.Name})):
+		return way + "the host " + dns.Name + " was not found"
+	case errors.As(err, &dns):
+		return way + "a host was not found"
+	case errors.As(err, &certificate):
+		return way + "the certificate is not trusted on this machine"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return way + "nothing was answered in time"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return way + "the connection was refused"
+	}
+	return way + "the connection failed, or the answer made no sense"
 }
 
 // manual adds the way that always works: fetch the file by hand.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"coredrop/core/fault"
@@ -51,6 +52,9 @@ func (b *body) begin() error {
 	if err := b.c.checkStatus(b.k, resp); err != nil {
 		return err
 	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fault.New(fault.SymbolsNotAPDB, "%s gave %s with the Content-Encoding %.20q, which was not asked for", b.c.Host(), b.k.Name, coding)
+	}
 	if b.length > b.limit {
 		return fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", b.c.Host(), b.length, b.k.Name)
 	}
@@ -81,6 +85,12 @@ func (b *body) cut(after int64) error {
 	return fault.Wrap(io.ErrUnexpectedEOF, fault.SymbolsOffline, "%s ended %s after %d of %d bytes", b.c.Host(), b.k.Name, after, b.length)
 }
 
+// overlong is the error of a body that goes on. Over HTTP/1 net/http drops what
+// is too much before it can be seen; the verification finds the file cut then.
+func (b *body) overlong() error {
+	return fault.New(fault.SymbolsOffline, "%s did not end %s after the %d bytes that it announced", b.c.Host(), b.k.Name, b.length)
+}
+
 // Read gives the body, what was looked at first.
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.head) > 0 {
@@ -97,12 +107,16 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case b.done > b.limit:
 		return 0, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than a PDB may have", b.c.Host(), b.k.Name)
+	case b.length >= 0 && b.done > b.length:
+		return 0, b.overlong()
 	case errors.Is(err, io.EOF) && b.length >= 0 && b.done != b.length:
 		return n, b.cut(b.done)
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	case errors.Is(err, io.ErrUnexpectedEOF) && context.Cause(b.ctx) == nil:
 		return n, b.cut(b.done) // net/http compares the length too
+	case b.done == b.length && context.Cause(b.ctx) == nil:
+		return n, b.overlong() // over HTTP/2 net/http says so
 	}
 	return n, b.c.offline(b.ctx, b.k, err)
 }

@@ -1,7 +1,7 @@
 // Package upstream fetches PDBs from symbol servers over https: for the command
 // line, which asks on its user's account, and for the page's server, which asks
 // on its own. It holds the policy (schemes, redirects, limits, time) and does
-// not store: a download is handed over complete and verified, or not at all.
+// not store: symstore.Chain takes what comes, verifies it and keeps it.
 package upstream
 
 import (
@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"coredrop/core/fault"
-	"coredrop/core/progress"
 	"coredrop/core/symstore"
 )
 
@@ -36,7 +35,6 @@ const (
 	idleTimeout    = 30 * time.Second // a transfer that stalls
 	totalTimeout   = 10 * time.Minute // 11 MB over 20 KB/s
 	connectTimeout = 5 * time.Second
-	copyBlock      = 128 << 10
 )
 
 // Client asks one symbol server. Only URL is needed; it is safe for concurrent
@@ -123,6 +121,9 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	if !c.allowedScheme(req.URL.Scheme) || from.Scheme == "https" && req.URL.Scheme != "https" {
 		return &errRedirect{fmt.Sprintf("a redirect to %s:, which is not https", req.URL.Scheme)}
 	}
+	if req.URL.User != nil {
+		return &errRedirect{"a redirect with a user's name in it"} // net/http would log in with it
+	}
 	if !c.allowedHost(req.URL) {
 		return &errRedirect{fmt.Sprintf("a redirect to %s, a host that is not on the list", req.URL.Hostname())}
 	}
@@ -133,7 +134,7 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 
 func (c *Client) allowedHost(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
-	if strings.EqualFold(u.Host, c.base.Host) {
+	if authority(u) == authority(c.base) {
 		return true
 	}
 	list := c.RedirectHosts
@@ -149,7 +150,13 @@ func (c *Client) allowedHost(u *url.URL) bool {
 	return false
 }
 
-// KeyURL is the address that Fetch asks for a key.
+// authority is the host with its port, without the one that the scheme implies.
+func authority(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	return strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
+}
+
+// KeyURL is the address that Open asks for a key.
 func (c *Client) KeyURL(k symstore.Key) string {
 	return strings.TrimRight(c.URL, "/") + "/" + path.Join(url.PathEscape(k.Name), url.PathEscape(k.ID), url.PathEscape(k.Name))
 }
@@ -164,7 +171,7 @@ func (c *Client) Host() string {
 
 // Open asks for a key and gives the body with its length, -1 where the server
 // does not say. The first bytes are those of a PDB, but what comes must be
-// verified: see Download. Errors, of reading too, are *fault.Error:
+// verified. Errors, of reading too, are *fault.Error:
 // symbols-not-found, server-busy, symbols-not-a-pdb, symbols-compressed,
 // symbols-offline (any network trouble), cancelled, bad-option (the address).
 func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
@@ -184,37 +191,6 @@ func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 		return nil, 0, err
 	}
 	return b, b.length, nil
-}
-
-// Fetch copies the file of a key to w and gives its length. What w got must be
-// thrown away when Fetch fails, and verified when it does not. Errors are those
-// of Open, and symbols-unreadable when w fails.
-func (c *Client) Fetch(ctx context.Context, k symstore.Key, w io.Writer, report progress.Func) (int64, error) {
-	in, length, err := c.Open(ctx, k)
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close() // only read
-	block := make([]byte, copyBlock)
-	var done int64
-	for {
-		n, err := in.Read(block)
-		if n > 0 {
-			if _, werr := w.Write(block[:n]); werr != nil {
-				return done, fault.Wrap(werr, fault.SymbolsUnreadable, "could not store %s: %v", k.Name, werr)
-			}
-			done += int64(n)
-			if report != nil {
-				report("fetching "+k.Name, done, max(length, 0))
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return done, nil
-		}
-		if err != nil {
-			return done, err
-		}
-	}
 }
 
 var (

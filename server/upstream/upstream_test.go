@@ -10,13 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/hack-pad/hackpadfs/mem"
 
 	"coredrop/core/demo"
 	"coredrop/core/fault"
@@ -57,19 +53,21 @@ func wantCode(t *testing.T, err error, code fault.Code) {
 	}
 }
 
-// noTemps fails when a download was left in dir.
-func noTemps(t *testing.T, dir string) {
-	t.Helper()
-	left, err := os.ReadDir(dir)
+// download reads all of a key and verifies it, as a symstore.Chain does.
+func download(ctx context.Context, c *Client, k symstore.Key) ([]byte, error) {
+	body, _, err := c.Open(ctx, k)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	for _, e := range left {
-		t.Errorf("%s was left behind", e.Name())
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
 	}
+	return data, symstore.Verify(symstore.Memory(data), k)
 }
 
-func TestDownloadAsksForTheKeyAndVerifies(t *testing.T) {
+func TestOpenAsksForTheKey(t *testing.T) {
 	data, key := pdbBytes(t)
 	var asked, agent, encoding string
 	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -78,14 +76,13 @@ func TestDownloadAsksForTheKeyAndVerifies(t *testing.T) {
 		w.Write(data)
 	})
 	c.UserAgent = "coredrop/test"
-	dir := t.TempDir()
-	var last, total int64
-	f, err := c.Download(t.Context(), key, dir, func(_ string, done, of int64) { last, total = done, of })
+	body, length, err := c.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size())); err != nil || !bytes.Equal(got, data) {
-		t.Errorf("the download differs from what was served: %v", err)
+	defer body.Close()
+	if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, data) || length != int64(len(data)) {
+		t.Errorf("%d bytes of %d differ from what was served: %v", len(got), length, err)
 	}
 	if want := "/symbols/" + demo.PDBKey; asked != want {
 		t.Errorf("asked for %s, want %s", asked, want)
@@ -93,37 +90,9 @@ func TestDownloadAsksForTheKeyAndVerifies(t *testing.T) {
 	if agent != "coredrop/test" || encoding != "" {
 		t.Errorf("User-Agent %q, Accept-Encoding %q", agent, encoding)
 	}
-	if last != int64(len(data)) || total != int64(len(data)) {
-		t.Errorf("progress ended at %d of %d, want %d", last, total, len(data))
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
-	noTemps(t, dir)
 }
 
-func TestIntoPublishes(t *testing.T) {
-	data, key := pdbBytes(t)
-	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) })
-	files, err := mem.NewFS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := symstore.NewFS(files)
-	if err := c.Into(t.Context(), store, key, nil); err != nil {
-		t.Fatal(err)
-	}
-	f, err := store.Get(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if f.Size() != int64(len(data)) {
-		t.Errorf("the store has %d bytes, want %d", f.Size(), len(data))
-	}
-}
-
-func TestBadAnswersHaveCodesAndLeaveNothing(t *testing.T) {
+func TestBadAnswersHaveCodes(t *testing.T) {
 	data, key := pdbBytes(t)
 	other, err := symstore.ParseKey("ntkrnlmp.pdb/00000000000000000000000000000001A/ntkrnlmp.pdb")
 	if err != nil {
@@ -170,21 +139,34 @@ func TestBadAnswersHaveCodesAndLeaveNothing(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 			w.Write(data[:10])
 		}, fault.SymbolsOffline, ""},
+		{"longer than announced", key, func(w http.ResponseWriter, r *http.Request) {
+			// The server of net/http would not do it.
+			conn, buffered, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(buffered, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(data)/2, data)
+			buffered.Flush()
+		}, fault.PDBDamaged, ""},
+		{"packed unasked", key, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(data)
+		}, fault.SymbolsNotAPDB, "gzip"},
+		{"packed by another name", key, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "Identity")
+			w.WriteHeader(404)
+		}, fault.SymbolsNotFound, ""},
 		{"cut without length", key, chunked(data[:len(data)/2]), fault.PDBDamaged, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			_, client := serve(t, c.answer)
-			dir := t.TempDir()
-			f, err := client.Download(t.Context(), c.key, dir, nil)
+			_, err := download(t.Context(), client, c.key)
 			wantCode(t, err, c.code)
-			if f != nil {
-				t.Error("a file came with the error")
-			}
 			if !strings.Contains(err.Error(), c.say) {
 				t.Errorf("%q does not say %q", err, c.say)
 			}
-			noTemps(t, dir)
 		})
 	}
 }
@@ -198,7 +180,7 @@ func TestNetworkTroubleIsOffline(t *testing.T) {
 	dead := l.Addr().String()
 	l.Close()
 	c := &Client{URL: "https://" + dead, Transport: &http.Transport{}}
-	_, err = c.Download(t.Context(), key, t.TempDir(), nil)
+	_, err = download(t.Context(), c, key)
 	wantCode(t, err, fault.SymbolsOffline)
 	hints := strings.Join(fault.As(err).Remedy(), "\n")
 	if !strings.Contains(hints, "https://"+dead+"/"+demo.PDBKey) {
@@ -210,14 +192,14 @@ func TestNetworkTroubleIsOffline(t *testing.T) {
 	s.StartTLS()
 	defer s.Close()
 	c = &Client{URL: s.URL, Transport: &http.Transport{}}
-	_, err = c.Download(t.Context(), key, t.TempDir(), nil)
+	_, err = download(t.Context(), c, key)
 	wantCode(t, err, fault.SymbolsOffline)
 }
 
 func TestAddressMustBeHTTPS(t *testing.T) {
 	_, key := pdbBytes(t)
 	for _, address := range []string{"http://example.org/symbols", "ftp://example.org", "symbols", "https://", "https://user:secret@example.org/", "https://example.org/?q=1", "https://a b/"} {
-		_, err := (&Client{URL: address}).Download(t.Context(), key, t.TempDir(), nil)
+		_, err := download(t.Context(), &Client{URL: address}, key)
 		wantCode(t, err, fault.BadOption)
 	}
 }
@@ -227,11 +209,9 @@ func TestPlainHTTPOnlyWhenAllowed(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(data) }))
 	defer s.Close()
 	c := &Client{URL: s.URL, AllowHTTP: true, Transport: &http.Transport{}}
-	f, err := c.Download(t.Context(), key, t.TempDir(), nil)
-	if err != nil {
+	if _, err := download(t.Context(), c, key); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
 }
 
 func TestStalledTransferEnds(t *testing.T) {
@@ -245,7 +225,7 @@ func TestStalledTransferEnds(t *testing.T) {
 	})
 	defer close(release)
 	c.IdleTimeout = 50 * time.Millisecond
-	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	_, err := download(t.Context(), c, key)
 	wantCode(t, err, fault.SymbolsOffline)
 	if !strings.Contains(err.Error(), errStalled.Error()) {
 		t.Errorf("%q does not say that it stalled", err)
@@ -262,7 +242,7 @@ func TestEndlessTransferEnds(t *testing.T) {
 		}
 	})
 	c.MaxBytes = 1 << 20
-	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	_, err := download(t.Context(), c, key)
 	wantCode(t, err, fault.SymbolsNotAPDB)
 }
 
@@ -278,10 +258,8 @@ func TestCancelEndsTheTransfer(t *testing.T) {
 		<-release
 	})
 	defer close(release)
-	dir := t.TempDir()
-	_, err := c.Download(ctx, key, dir, nil)
+	_, err := download(ctx, c, key)
 	wantCode(t, err, fault.Cancelled)
-	noTemps(t, dir)
 }
 
 // redirecting gives a client of a server that redirects to a second one.
@@ -320,11 +298,9 @@ func TestRedirectToAnAllowedHostIsFollowed(t *testing.T) {
 	c, reached, key := redirecting(t, func(*url.URL) string { return "https://store.example.com/blob?sig=secret" })
 	c.RedirectHosts = []string{".example.com"}
 	// httptest's certificate names example.com and *.example.com.
-	f, err := c.Download(t.Context(), key, t.TempDir(), nil)
-	if err != nil {
+	if _, err := download(t.Context(), c, key); err != nil {
 		t.Fatal(err)
 	}
-	f.Close()
 	if *reached != 1 {
 		t.Errorf("the second host was reached %d times", *reached)
 	}
@@ -340,14 +316,14 @@ func TestRedirectsElsewhereAreRefused(t *testing.T) {
 		"suffix without its dot":    {[]string{".example.com"}, func(*url.URL) string { return "https://evilexample.com/blob?sig=secret" }},
 		"the suffix as a host":      {[]string{".example.com"}, func(*url.URL) string { return "https://.example.com/blob?sig=secret" }},
 		"suffix in front":           {[]string{"example.com"}, func(*url.URL) string { return "https://example.com.evil.com/?sig=secret" }},
-		"http":                      {[]string{"example.com"}, func(*url.URL) string { return "http://example.com/blob?sig=secret" }},
+		"a user's name":             {[]string{"example.com"}, func(*url.URL) string { return "https://user:secret@example.com/blob" }},
 		"another protocol entirely": {[]string{"example.com"}, func(*url.URL) string { return "ftp://example.com/blob?sig=secret" }},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			c, reached, key := redirecting(t, test.to)
 			c.RedirectHosts = test.hosts
-			_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+			_, err := download(t.Context(), c, key)
 			wantCode(t, err, fault.SymbolsOffline)
 			if *reached != 0 {
 				t.Error("the second host was contacted")
@@ -359,6 +335,64 @@ func TestRedirectsElsewhereAreRefused(t *testing.T) {
 	}
 }
 
+// The second server could be reached, and its host is on the list: the scheme is
+// what keeps it from being asked.
+func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
+	data, key := pdbBytes(t)
+	reached := 0
+	second := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		w.Write(data)
+	}))
+	defer second.Close()
+	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, second.URL+"/blob?sig=secret", http.StatusFound)
+	})
+	c.RedirectHosts = []string{"127.0.0.1"}
+	for _, c.AllowHTTP = range []bool{false, true} { // what came by https goes on by https
+		_, err := download(t.Context(), c, key)
+		wantCode(t, err, fault.SymbolsOffline)
+		if reached != 0 || !strings.Contains(err.Error(), "not https") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("reached %d times: %v", reached, err)
+		}
+	}
+	plain := httptest.NewServer(http.RedirectHandler(second.URL+"/blob", http.StatusFound))
+	defer plain.Close()
+	c = &Client{URL: plain.URL, AllowHTTP: true, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
+	if _, err := download(t.Context(), c, key); err != nil || reached != 1 {
+		t.Errorf("where it is permitted: reached %d times, %v", reached, err)
+	}
+}
+
+func TestAllowedHosts(t *testing.T) {
+	for _, test := range []struct {
+		base, to string
+		want     bool
+	}{
+		{"https://sym.example", "https://sym.example/x", true},
+		{"https://sym.example", "https://SYM.example:443/x", true},
+		{"https://sym.example:443", "https://sym.example/x", true},
+		{"https://sym.example:8443", "https://sym.example:8443/x", true},
+		{"http://sym.example:80", "http://sym.example/x", true},
+		{"http://sym.example", "https://sym.example/x", true},
+		{"https://sym.example", "https://sym.example:80/x", false},
+		{"https://sym.example", "https://sym.example:8443/x", false},
+		{"https://sym.example:8443", "https://sym.example/x", false},
+	} {
+		c := &Client{URL: test.base, AllowHTTP: true}
+		if err := c.Check(); err != nil {
+			t.Fatal(err)
+		}
+		to, err := url.Parse(test.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.allowedHost(to); got != test.want {
+			t.Errorf("from %s to %s: %v", test.base, test.to, got)
+		}
+	}
+}
+
 func TestRedirectsInCirclesEnd(t *testing.T) {
 	_, key := pdbBytes(t)
 	asked := 0
@@ -366,25 +400,12 @@ func TestRedirectsInCirclesEnd(t *testing.T) {
 		asked++
 		http.Redirect(w, r, fmt.Sprintf("/again/%d", asked), http.StatusFound)
 	})
-	_, err := c.Download(t.Context(), key, t.TempDir(), nil)
+	_, err := download(t.Context(), c, key)
 	wantCode(t, err, fault.SymbolsOffline)
 	if asked != maxRedirects+1 {
 		t.Errorf("%d requests, want %d", asked, maxRedirects+1)
 	}
 }
-
-func TestNoPlaceForTheDownload(t *testing.T) {
-	data, key := pdbBytes(t)
-	_, c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(data) })
-	_, err := c.Download(t.Context(), key, filepath.Join(t.TempDir(), "none"), nil)
-	wantCode(t, err, fault.SymbolsUnreadable)
-	_, err = c.Fetch(t.Context(), key, fullDisk{}, nil)
-	wantCode(t, err, fault.SymbolsUnreadable)
-}
-
-type fullDisk struct{}
-
-func (fullDisk) Write([]byte) (int, error) { return 0, os.ErrInvalid }
 
 func TestProxyIsHonoured(t *testing.T) {
 	// http.ProxyFromEnvironment reads the environment once per process, so the
