@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +11,7 @@ import (
 	"coredrop/core/symstore"
 	"coredrop/server/page"
 	"coredrop/server/symbols"
+	"coredrop/server/upstream"
 )
 
 func demoSite(t *testing.T, base string) http.Handler {
@@ -70,9 +68,54 @@ func TestSiteRoutes(t *testing.T) {
 
 // The way to the page is relative: a proxy in front may use another name.
 func TestBaseWithoutItsSlash(t *testing.T) {
-	w := get(demoSite(t, "/a/dump/"), "/a/dump")
-	if w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != "dump/" {
-		t.Errorf("%d %q", w.Code, w.Header().Get("Location"))
+	h := demoSite(t, "/a/dump/")
+	for url, want := range map[string]string{"/a/dump": "dump/", "/a/dump?x=1&y=%2F": "dump/?x=1&y=%2F"} {
+		w := get(h, url)
+		if w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != want || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %v", url, w.Code, w.Header())
+		}
+	}
+	if w := get(h, "/a"); w.Code != http.StatusNotFound || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("outside the base: %d %v", w.Code, w.Header())
+	}
+}
+
+// The page is told of a symbol proxy only where there is something behind it.
+func TestSymbolsAreAnnouncedWhereThereAreAny(t *testing.T) {
+	store, err := newDemoStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		symbols *symbols.Handler
+		want    bool
+	}{
+		"no proxy":     {nil, false},
+		"an empty one": {&symbols.Handler{}, false},
+		"a store":      {&symbols.Handler{Stores: []symstore.Store{store}}, true},
+		"an upstream":  {&symbols.Handler{Upstreams: []symbols.Upstream{&upstream.Client{}}}, true},
+	} {
+		h, err := site{base: "/", symbols: c.symbols}.handler()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, url := range []string{"/version", "/version.json"} {
+			var about page.Build
+			if err := json.Unmarshal(get(h, url).Body.Bytes(), &about); err != nil || about.Symbols != c.want {
+				t.Errorf("%s: %s: %+v, %v", name, url, about, err)
+			}
+		}
+	}
+}
+
+// The demo core is 12 MB, of which nearly all is empty memory.
+func TestDemoCoreGoesOutCompressed(t *testing.T) {
+	r := httptest.NewRequest("GET", "/demo/"+demoFile, nil)
+	r.Header.Set("Accept-Encoding", "gzip, br")
+	w := httptest.NewRecorder()
+	demoSite(t, "/").ServeHTTP(w, r)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > 100_000 {
+		t.Errorf("%d %v, %d bytes", w.Code, w.Header(), w.Body.Len())
 	}
 }
 
@@ -97,64 +140,6 @@ func TestNoBodyReachesTheSite(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(method, "/symbols/"+demo.PDBKey, strings.NewReader("a core")))
 		if w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: %d", method, w.Code)
-		}
-	}
-}
-
-// The commands serve on loopback, say where, and end with their context.
-func TestServeAndDemoCommands(t *testing.T) {
-	for name, args := range map[string][]string{
-		"demo":  {"-addr", "127.0.0.1:0", "-base", "/x/"},
-		"serve": {"-addr", "127.0.0.1:0", "-base", "/x/", "-cache", t.TempDir(), "-upstream", "https://symbols.invalid"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ctx, stop := context.WithCancel(t.Context())
-			out, in := io.Pipe()
-			ended := make(chan int, 1)
-			var complaints strings.Builder
-			go func() { ended <- run(ctx, append([]string{name}, args...), nil, in, &complaints) }()
-			line := make([]byte, 200)
-			n, err := out.Read(line)
-			if err != nil {
-				t.Fatal(err)
-			}
-			url, found := strings.CutPrefix(strings.TrimSpace(string(line[:n])), "coredrop: serving on ")
-			if !found || !strings.HasSuffix(url, "/x/") {
-				t.Fatalf("it says %q", line[:n])
-			}
-			r, err := http.Get(url + "healthz")
-			if err != nil || r.StatusCode != http.StatusNoContent {
-				t.Errorf("%v %v", r, err)
-			}
-			stop()
-			if code := <-ended; code != exitDone {
-				t.Errorf("exit %d: %s", code, complaints.String())
-			}
-		})
-	}
-}
-
-func TestServeRefuses(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for _, c := range []struct {
-		args []string
-		code int
-		says string
-	}{
-		{[]string{"serve", "core.elf"}, exitUsage, "takes no files"},
-		{[]string{"serve", "-base", "dump"}, exitUsage, "is not a path"},
-		{[]string{"serve", "-upstream", "http://symbols.invalid", "-cache", t.TempDir()}, exitFailed, "https"},
-		{[]string{"serve", "-upstream", "none", "-store", "/nowhere/at/all"}, exitFailed, "/nowhere/at/all"},
-		{[]string{"serve", "-upstream", "none", "-addr", taken.Addr().String()}, exitFailed, "could not listen"},
-		{[]string{"demo", "x"}, exitUsage, "takes no files"},
-	} {
-		var out, complaints strings.Builder
-		if code := run(t.Context(), c.args, nil, &out, &complaints); code != c.code || !strings.Contains(complaints.String(), c.says) {
-			t.Errorf("%v: exit %d: %s", c.args, code, complaints.String())
 		}
 	}
 }
