@@ -123,6 +123,10 @@ func TestWaitIsBounded(t *testing.T) {
 		if after := time.Since(began); after != time.Second {
 			t.Errorf("with nothing running it waited until %v", after)
 		}
+		h.misses.forget(key(t))
+		if w := ask(h, "/"+demo.PDBKey); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("a download after the wait: %d", w.Code)
+		}
 	})
 }
 

@@ -362,6 +362,12 @@ func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
 	if _, err := download(t.Context(), c, key); err != nil || reached != 1 {
 		t.Errorf("where it is permitted: reached %d times, %v", reached, err)
 	}
+	other := httptest.NewServer(http.RedirectHandler("ftp://127.0.0.1/blob", http.StatusFound))
+	defer other.Close()
+	c = &Client{URL: other.URL, AllowHTTP: true, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
+	if _, err := download(t.Context(), c, key); !fault.Is(err, fault.SymbolsOffline) || !strings.Contains(err.Error(), "a redirect to ftp:") {
+		t.Errorf("another protocol: %v", err)
+	}
 }
 
 func TestAllowedHosts(t *testing.T) {
