@@ -95,6 +95,27 @@ async function ask(method, ...args) {
   return answer;
 }
 
+// fetchSymbols asks the page's server for the PDB. While that is busy (it may
+// still be fetching the PDB itself) it is asked again, later each time.
+async function fetchSymbols(signal) {
+  for (const seconds of [5, 10, 20, 0]) {
+    try {
+      return await ask('fetchSymbols', symbolsBase);
+    } catch (error) {
+      if (error.code !== 'server-busy' || !seconds) throw error;
+      log(`${error.text} [server-busy]: asking again in ${seconds} s`);
+    }
+    for (let waited = 0; waited < seconds; waited++) {
+      engine.on.progress('the symbol server is busy, seconds until it is asked again', waited, seconds);
+      await new Promise((next) => {
+        const timer = setTimeout(next, 1000);
+        signal.addEventListener('abort', () => { clearTimeout(timer); next(); });
+      });
+      if (signal.aborted) throw engine.fault('cancelled');
+    }
+  }
+}
+
 function warn(event) { event.preventDefault(); }
 
 function lock(on) {
@@ -319,9 +340,9 @@ $('pdb').addEventListener('change', () => {
     await inspectWith(files);
   });
 });
-$('symbols-get').onclick = () => run('Fetching symbols', async () => {
+$('symbols-get').onclick = () => run('Fetching symbols', async (signal) => {
   dropDump();
-  await ask('fetchSymbols', symbolsBase);
+  await fetchSymbols(signal);
   await inspect();
 }, 'cancelled; this server may have been asked for the PDB, nothing else was sent');
 $('convert-form').onsubmit = (event) => { event.preventDefault(); if (summary && !job) convert(); };

@@ -109,7 +109,7 @@ for (const kind of kinds) {
       }
       const { core } = demo();
       await view.pick(core, join(work, 'unknown-format'));
-      await view.page.waitForFunction(() => document.getElementById('failure-text').textContent.includes('one core at a time'));
+      await view.page.waitForFunction(() => document.getElementById('failure-text').textContent.includes('One core at a time'));
       assert.deepEqual(view.errors, []);
       await view.page.close();
     });

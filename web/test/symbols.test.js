@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { byCommandLine, demo, sha256, work } from './lib/files.js';
-import { coredrop, emptyCache, upstream } from './lib/servers.js';
+import { coredrop, emptyCache, staticHost, upstream } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
 const key = 'ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb';
@@ -118,6 +118,34 @@ for (const kind of kinds) {
       } finally {
         source.release();
         await server.stop();
+      }
+    });
+
+    test('a busy server is asked again, and the wait can be cancelled', async () => {
+      let asked = 0;
+      const host = await staticHost('/', {
+        [`symbols/${key}`]: (response) => {
+          response.writeHead(++asked > 2 ? 200 : 503);
+          response.end(asked > 2 ? readFileSync(demo().pdb) : '');
+        },
+      });
+      try {
+        const view = await driver.visit(host.url), waiting = () => view.page.waitForFunction(() => /busy, seconds/.test(document.getElementById('counts').textContent));
+        await view.pick(demo().core);
+        await view.settled();
+        await view.click('#symbols-get');
+        await waiting();
+        await view.page.keyboard.press('Escape');
+        await view.page.waitForFunction(() => document.getElementById('work').hidden);
+        assert.equal(await view.failure(), 'cancelled');
+        assert.equal(asked, 1);
+        await view.click('#symbols-get');
+        await waiting();
+        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        assert.equal(asked, 3);
+        await view.page.close();
+      } finally {
+        host.stop();
       }
     });
 

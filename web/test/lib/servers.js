@@ -25,7 +25,7 @@ export function coredrop(args, env = {}) {
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json', '.wasm': 'application/wasm' };
 
 // staticHost serves the built folder below a path, as any web server does;
-// replace gives other content for a name. It sends no headers of ours.
+// replace gives other content for a name, or answers itself. It sends no headers of ours.
 export function staticHost(prefix = '/', replace = {}) {
   const dist = join(root, 'server/page/dist');
   const requests = [];
@@ -34,6 +34,7 @@ export function staticHost(prefix = '/', replace = {}) {
     requests.push(path);
     let name = path.startsWith(prefix) ? normalize(path.slice(prefix.length)) : '..';
     if (name === '.' || name === '') name = 'index.html';
+    if (typeof replace[name] === 'function') return replace[name](response);
     const file = join(dist, name);
     if (name.startsWith('..') || !(name in replace) && !existsSync(file)) {
       response.writeHead(404, { 'Content-Type': 'text/html' });
