@@ -153,10 +153,10 @@ func TestBadAnswersHaveCodes(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Write(data)
 		}, fault.SymbolsNotAPDB, "gzip"},
-		{"packed by another name", key, func(w http.ResponseWriter, r *http.Request) {
+		{"not packed, and said so", other, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "Identity")
-			w.WriteHeader(404)
-		}, fault.SymbolsNotFound, ""},
+			w.Write(data)
+		}, fault.SymbolsMismatch, ""},
 		{"cut without length", key, chunked(data[:len(data)/2]), fault.PDBDamaged, ""},
 	}
 	for _, c := range cases {
