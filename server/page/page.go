@@ -60,9 +60,9 @@ type Handler struct {
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
-	Wasm    string `json:"wasm"`              // SHA-256 of coredrop.wasm, hex
-	Symbols bool   `json:"symbols,omitempty"` // there is a symbol proxy at symbols/
-	Demo    string `json:"demo,omitempty"`    // where the demo core is, relative to the page
+	Wasm    string `json:"wasm"`           // SHA-256 of coredrop.wasm, hex
+	Symbols bool   `json:"symbols"`        // there is a symbol proxy at symbols/; only a static host does not say
+	Demo    string `json:"demo,omitempty"` // where the demo core is, relative to the page
 }
 
 // VersionFile is the name of the file that holds a Build.

@@ -1,6 +1,6 @@
 // The page as people use it: by keyboard alone, with a screen reader's rules,
 // one thing at a time.
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -104,14 +104,11 @@ for (const kind of kinds) {
 
   describe(`what the page says in ${kind}`, () => {
     let server, driver;
-    before(async () => {
-      server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
-      driver = await launch(kind);
-    });
-    after(async () => {
-      await driver?.close();
-      await server?.stop();
-    });
+    before(async () => { driver = await launch(kind); });
+    after(() => driver?.close());
+    // An origin for each, so that the browser keeps no PDB of the test before.
+    beforeEach(async () => { server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']); });
+    afterEach(() => server.stop());
 
     const disabled = (view, selector) => view.page.$eval(selector, (e) => e.disabled);
     const symbolsFound = (view) => view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent || '{}').symbols?.status === 'found');
@@ -182,8 +179,7 @@ for (const kind of kinds) {
     });
 
     test('a PDB given for one core is not held against the next', async () => {
-      const fresh = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']); // of another origin: its browser keeps no PDB yet
-      const view = await driver.visit(fresh.url), other = join(work, 'another.pdb'), bytes = readFileSync(demo().pdb), guid = Buffer.from('4dba8fbb', 'hex');
+      const view = await driver.visit(server.url), other = join(work, 'another.pdb'), bytes = readFileSync(demo().pdb), guid = Buffer.from('4dba8fbb', 'hex');
       for (let at = bytes.indexOf(guid); at >= 0; at = bytes.indexOf(guid, at + 1)) bytes[at] ^= 0xff;
       writeFileSync(other, bytes);
       await view.pick(demo().core, other);
@@ -195,7 +191,6 @@ for (const kind of kinds) {
       assert.equal(await view.isVisible('#warnings'), false);
       assert.doesNotMatch(await view.text('#json'), /belongs to another build/);
       await view.page.close();
-      await fresh.stop();
     });
 
     test('a paste by accident costs nothing; what follows the dump is seen and keeps the focus', async () => {

@@ -36,9 +36,12 @@ for (const dark of [false, true]) {
       document.getElementById('work').hidden = false;
       document.getElementById('bar').max = 100;
       document.getElementById('bar').value = 42;
+      document.getElementById('work-title').textContent = 'Converting';
       document.getElementById('counts').textContent = 'preparing the dump: 2.1 GB of 4.8 GB, 390 MB per second, 7 s left';
     });
     await shot('working');
+    await view.page.evaluate(() => document.getElementById('hash').scrollIntoView({ block: 'center' }));
+    await view.page.screenshot({ path: join(out, `in-sight-${dark ? 'dark' : 'light'}-${width}.png`) });
     if (hasCorpus) {
       await view.page.reload();
       await view.page.waitForSelector('html[data-ready]');
