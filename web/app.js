@@ -26,10 +26,15 @@ const began = performance.now();
 function log(text) {
   $('log').textContent += `${((performance.now() - began) / 1000).toFixed(3)} ${text}\n`;
 }
-// say is heard and seen; hint is heard only, where a heading shows the same.
+// say is heard and seen, for a while; hint is heard only, where a heading shows
+// the same.
+const SEEN_MS = 10000;
+let seen = 0;
 function say(text) {
   hint(text);
   $('status').className = '';
+  clearTimeout(seen);
+  seen = setTimeout(() => { $('status').className = 'heard'; }, SEEN_MS);
 }
 function hint(text) {
   $('status').textContent = text;
@@ -41,7 +46,8 @@ const engine = new Engine({
   progress(stage, done, total) {
     if (!job) return;
     const percent = progress.report(stage, done, total);
-    document.title = percent === null ? `… ${core.name}` : `${percent} % ${core.name}`;
+    const title = percent === null ? `… ${core.name}` : `${percent} % ${core.name}`;
+    if (document.title !== title) document.title = title;
   },
   line: log,
   dead(error) { fail(error); closeCore(); },
@@ -286,6 +292,7 @@ async function convert() {
       return item;
     }));
     $('dump').hidden = false;
+    $('convert').classList.remove('primary'); // the next step is Download
     hint(`The dump is ready: ${size(blob.size)}`);
     $('dump-title').focus();
   });
@@ -298,6 +305,7 @@ function dropDump() {
     dump = null;
   }
   $('dump').hidden = true;
+  $('convert').classList.add('primary');
   $('save').removeAttribute('href');
 }
 

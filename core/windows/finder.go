@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -212,7 +213,7 @@ func (f *finder) complete() *found {
 func (f *finder) refuse(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	f.logf("%s", text)
-	if len(f.refused) < 16 {
+	if len(f.refused) < 16 && !slices.Contains(f.refused, text) {
 		f.refused = append(f.refused, text)
 	}
 }

@@ -241,3 +241,14 @@ func TestBrokenFile(t *testing.T) {
 		t.Error(e)
 	}
 }
+
+// TestPassedOverOnce: two ways that lead to the same image give one reason.
+func TestPassedOverOnce(t *testing.T) {
+	f := &finder{ctx: t.Context()}
+	for _, base := range []mem.VA{0x1000, 0x2000, 0x1000} {
+		f.refuse("image at %v: not a kernel", base)
+	}
+	if len(f.refused) != 2 {
+		t.Errorf("passed over: %q", f.refused)
+	}
+}

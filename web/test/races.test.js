@@ -211,6 +211,10 @@ for (const kind of kinds) {
       assert.equal(await paste('#races-filter', 'alpha'), false);
       assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
       assert.equal(await paste('body', 'nothing of a kernel'), true);
+      await view.page.waitForFunction(() => /no kernel log/.test(document.getElementById('status').textContent));
+      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2, 'an accident costs nothing');
+      await view.click('#another');
+      assert.equal(await paste('body', 'nothing of a kernel'), true);
       await view.page.waitForFunction(() => document.getElementById('races-text').textContent === 'No race reports in this log.');
       assert.equal(await view.isVisible('#races-tools'), false);
       await done(view);

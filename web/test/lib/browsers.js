@@ -133,9 +133,10 @@ class View {
       const names = readdirSync(this.driver.downloads), whole = names.filter((n) => n.endsWith('.dmp'));
       if (names.length === 1 && whole.length === 1) {
         const file = join(this.driver.downloads, whole[0]);
-        if (statSync(file).size === summary.dump.bytes) return file;
+        // Firefox renames a file that it has saved.
+        if (statSync(file, { throwIfNoEntry: false })?.size === summary.dump.bytes) return file;
       }
-      if (Date.now() > end) throw new Error(`the download did not end: ${names.map((n) => `${n} ${statSync(join(this.driver.downloads, n)).size}`)} of ${summary.dump.bytes}`);
+      if (Date.now() > end) throw new Error(`the download did not end: ${names.map((n) => `${n} ${statSync(join(this.driver.downloads, n), { throwIfNoEntry: false })?.size}`)} of ${summary.dump.bytes}`);
       await new Promise((next) => setTimeout(next, 50));
     }
   }
