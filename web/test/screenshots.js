@@ -31,6 +31,7 @@ for (const dark of [false, true]) {
     await view.convert();
     await view.click('#hash');
     await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
+    await view.page.evaluate(() => { document.getElementById('status').className = 'heard'; }); // as it is ten seconds later
     await shot('converted');
     await view.page.evaluate(() => { // the state between, held still
       document.getElementById('work').hidden = false;
