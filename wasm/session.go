@@ -203,6 +203,9 @@ func (s *session) races([]js.Value) (any, error) {
 		if sum == nil || ctx.Err() != nil {
 			return nil, err
 		}
+		if err := s.sentinels.check(ctx, s.file); err != nil {
+			return nil, err
+		}
 		s.sink.Logf("searched in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
 		s.summary = sum
 		return summaryOut(sum, err)

@@ -2,7 +2,7 @@
 // it, workers that hang or die; and how little of a big file is read.
 import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { appendFileSync, copyFileSync, openSync, closeSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { appendFileSync, copyFileSync, openSync, closeSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { byCommandLine, demo, hasCorpus, sha256, unpack, work } from './lib/files.js';
 import { kinds, launch } from './lib/browsers.js';
@@ -107,6 +107,19 @@ for (const kind of kinds) {
         await view.page.close();
       });
     }
+
+    test('a kernel log that is written to while it is read: file-changed, no reports', async () => {
+      const log = join(work, `growing-${kind}.log`), view = await driver.visit(host.url);
+      writeFileSync(log, '[    1.000000] nothing of interest\n'.repeat(20000));
+      await tell(view, { delay: 300 });
+      await view.pick(log);
+      while ((await counts(view)).reads < 4) await new Promise((next) => setTimeout(next, 20)); // both ends and the mark
+      appendFileSync(log, '[    2.000000] more\n');
+      await view.visible('#failure');
+      assert.equal(await view.failure(), 'file-changed');
+      assert.equal(await view.isVisible('#races'), false);
+      await view.page.close();
+    });
 
     test('a core of exactly 4 GiB, behind whose end Firefox cannot look', async () => {
       const core = join(work, '4GiB.elf');
