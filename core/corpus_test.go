@@ -16,6 +16,7 @@ import (
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/internal/corpustest"
 )
 
 const (
@@ -41,7 +42,7 @@ func TestCorpus(t *testing.T) {
 			}
 			dir := filepath.Join(root, "windows", c.Name())
 			tr := readTruth(t, dir)
-			f := unpack(t, filepath.Join(dir, "core.elf.zst"))
+			f := corpustest.File(t, filepath.Join(dir, "core.elf.zst"))
 			t.Run("compat", func(t *testing.T) { corpusCompat(t, c.Name(), tr, f, symbols) })
 			t.Run("default", func(t *testing.T) { corpusDefault(t, tr, fileSource(t, f), symbols) })
 			t.Run("without symbols", func(t *testing.T) { corpusDefault(t, tr, fileSource(t, f), symbolDir{}) })
@@ -426,7 +427,7 @@ func offsetOf(d *dmptest.Dump, pa uint64) int64 {
 
 // TestCorpusNeighbour: a core of another container is refused by name.
 func TestCorpusNeighbour(t *testing.T) {
-	f := unpack(t, filepath.Join(corpus(t), "windows", caseKdump, "core.kdump.zst"))
+	f := corpustest.File(t, filepath.Join(corpus(t), "windows", caseKdump, "core.kdump.zst"))
 	_, sum, err := Convert(context.Background(), fileSource(t, f), Options{})
 	if !fault.Is(err, fault.KdumpCompressed) || len(sum.Error.Remedy) == 0 {
 		t.Errorf("%v, %+v", err, sum.Error)

@@ -12,13 +12,14 @@ import (
 	"coredrop/core/kcsan"
 	"coredrop/core/machine"
 	"coredrop/core/races"
+	"coredrop/internal/corpustest"
 )
 
 // TestRaces goes through the front door with a core in whose kernel a report
 // was about to be printed.
 func TestRaces(t *testing.T) {
 	dir := filepath.Join(corpus(t), "kcsan", "a-inflight-unknown")
-	f := unpack(t, filepath.Join(dir, "core.elf.zst"))
+	f := corpustest.File(t, filepath.Join(dir, "core.elf.zst"))
 	result, sum, err := Races(context.Background(), fileSource(t, f), Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,13 +10,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
+	"coredrop/internal/corpustest"
 )
 
 // symbolDir serves PDBs out of a directory in symbol-store layout; the demo's
@@ -56,57 +54,10 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 // corpus finds the corpus of real cores, or skips.
 func corpus(t testing.TB) string {
 	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "corpus")
-	}
 	if runtime.GOOS == "js" {
 		t.Skip("the corpus is read by the native tests")
 	}
-	if _, err := os.Stat(filepath.Join(dir, "windows")); err != nil {
-		t.Skipf("no corpus: %v", err)
-	}
-	return dir
-}
-
-// unpack writes a .zst file out sparse, so that 4.8 GB of zeros cost nothing.
-func unpack(t testing.TB, path string) *os.File {
-	t.Helper()
-	in, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	out, err := os.Create(filepath.Join(t.TempDir(), "core.elf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
-	buf, zero, off := make([]byte, 64<<10), make([]byte, 64<<10), int64(0)
-	for {
-		n, err := io.ReadFull(z, buf)
-		if !bytes.Equal(buf[:n], zero[:n]) {
-			if _, err := out.WriteAt(buf[:n], off); err != nil {
-				t.Fatal(err)
-			}
-		}
-		off += int64(n)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Truncate(off); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return corpustest.Dir(t, "windows")
 }
 
 func fileSource(t testing.TB, f *os.File) machine.Source {

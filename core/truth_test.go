@@ -2,10 +2,11 @@ package core
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"coredrop/internal/corpustest"
 )
 
 // number is a 64-bit quantity of truth.json: "0x…" or a JSON number.
@@ -84,13 +85,5 @@ type truth struct {
 
 func readTruth(t testing.TB, dir string) *truth {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "truth.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &truth{}
-	if err := json.Unmarshal(data, tr); err != nil {
-		t.Fatalf("%s: %v", dir, err)
-	}
-	return tr
+	return corpustest.ReadJSON[truth](t, filepath.Join(dir, "truth.json"))
 }

@@ -392,7 +392,11 @@ if (build.demo) {
     if (fetched) open([file]);
   };
   if (location.hash === '#demo') engine.ready.then(() => $('demo-open').click());
+} else if (location.hash === '#demo') {
+  say('This server has no demo guest: coredrop demo has one.');
 }
+// Only our own server says whether it has symbols; what others run is not known.
+$('promise').hidden = typeof build.symbols !== 'boolean';
 
 function details() {
   return [`${$('failure-text').textContent} [${$('failure-code').textContent}]`, $('build').textContent, navigator.userAgent, $('log').textContent].join('\n');

@@ -2,50 +2,24 @@ package elfcore_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/synth"
+	"coredrop/internal/corpustest"
 )
-
-// corpus finds the folder of real cores, which is not part of the repository.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the corpus of real cores is not here: ", err)
-	}
-	return dir
-}
 
 // head is the beginning of a packed core: headers and notes are there, and
 // nothing else is to be read.
 func head(t *testing.T, path string, bytes int64) []byte {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	data, err := io.ReadAll(io.LimitReader(z, bytes))
+	data, err := io.ReadAll(io.LimitReader(corpustest.Open(t, path), bytes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,28 +65,21 @@ type truth struct {
 }
 
 func TestRealCores(t *testing.T) {
-	dir := corpus(t)
+	dir := corpustest.Dir(t, "")
 	paths, _ := filepath.Glob(filepath.Join(dir, "windows", "*", "core.elf.zst"))
 	if len(paths) < 15 {
 		t.Fatalf("only %d cores in %s", len(paths), dir)
 	}
 	for _, path := range paths {
 		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
-			raw, err := os.ReadFile(filepath.Join(filepath.Dir(path), "truth.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var want truth
-			if err := json.Unmarshal(raw, &want); err != nil {
-				t.Fatal(err)
-			}
+			want := corpustest.ReadJSON[truth](t, filepath.Join(filepath.Dir(path), "truth.json"))
 			s := synth.Source(head(t, path, 8<<20))
 			s.Size = want.ELF.Size
 			m, err := elfcore.Open(context.Background(), s, machine.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, m, &want)
+			compare(t, m, want)
 		})
 	}
 }
@@ -179,7 +146,7 @@ func compare(t *testing.T, m *machine.Machine, want *truth) {
 }
 
 func TestRealCoresOfOtherProcessors(t *testing.T) {
-	dir := corpus(t)
+	dir := corpustest.Dir(t, "")
 	paths, _ := filepath.Glob(filepath.Join(dir, "arch", "*", "core.elf.zst"))
 	if len(paths) == 0 {
 		t.Fatal("no cores")

@@ -6,22 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// corpus returns the folder of KCSAN cases, which lies beside the repository
-// unless COREDROP_CORPUS says otherwise, or skips the test.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	dir = filepath.Join(dir, "kcsan")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the corpus is not here (set COREDROP_CORPUS): %v", err)
-	}
-	return dir
-}
+	"coredrop/internal/corpustest"
+)
 
 func readFile(t *testing.T, name string) string {
 	t.Helper()
@@ -54,7 +41,7 @@ func wantRoundTrip(t *testing.T, text string) *Report {
 var versionOfKernel = map[byte]Version{'a': V6_1, 'b': V6_1, 'c': V6_12, 'd': V5_10}
 
 func TestExamples(t *testing.T) {
-	dir := filepath.Join(corpus(t), "examples")
+	dir := filepath.Join(corpustest.KCSAN(t), "examples")
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +62,7 @@ func TestExamples(t *testing.T) {
 }
 
 func TestSyzkallerLogs(t *testing.T) {
-	dir := filepath.Join(corpus(t), "syzkaller")
+	dir := filepath.Join(corpustest.KCSAN(t), "syzkaller")
 	for _, name := range []string{"427", "428", "449", "750"} {
 		t.Run(name, func(t *testing.T) {
 			head, log, _ := strings.Cut(readFile(t, filepath.Join(dir, name)), "\n\n")
@@ -132,7 +119,7 @@ func kernelText(log string, n int) string {
 // TestLogs compares what is found in whole console and crash logs with the
 // reports that were put together from the printk ring.
 func TestLogs(t *testing.T) {
-	dir := corpus(t)
+	dir := corpustest.KCSAN(t)
 	for _, c := range []string{"a-live", "b-live-la57", "c-live", "d-live"} {
 		t.Run(c, func(t *testing.T) {
 			var truth []struct {

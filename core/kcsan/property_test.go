@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"coredrop/internal/corpustest"
 )
 
 // layout names the lines of a report by what the rules derive them from. It is
@@ -418,7 +420,7 @@ func everyField() []string {
 }
 
 func TestMutationsOfExamples(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(corpus(t), "examples", "*.txt"))
+	files, err := filepath.Glob(filepath.Join(corpustest.KCSAN(t), "examples", "*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
+	"coredrop/internal/corpustest"
 )
 
 // TestLocate compares what each way to the kernel finds with the truth.
@@ -24,7 +24,7 @@ func TestLocate(t *testing.T) {
 		"no keys":   {IgnoreKeys: true},
 		"from cpus": {IgnoreInfo: true, IgnoreKeys: true},
 	}
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		want := readTruth(t, name)
 		for way, o := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
@@ -63,7 +63,7 @@ func checkSymbols(t *testing.T, k *Kernel, want *truth) {
 
 // TestVMCoreInfo compares every key with what gdb read, from note and memory.
 func TestVMCoreInfo(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		want := readTruth(t, name)
 		for _, o := range []Options{{}, {IgnoreNote: true}} {
 			k := locate(t, name, o)
@@ -89,7 +89,7 @@ func TestVMCoreInfo(t *testing.T) {
 
 // TestLog compares the ring's records with crash's counts.
 func TestLog(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		want := readTruth(t, name)
 		for _, o := range []Options{{}, {IgnoreInfo: true}} {
 			k := locate(t, name, o)
@@ -115,7 +115,7 @@ func TestLog(t *testing.T) {
 
 // TestModules compares the modules of the kernel that has some.
 func TestModules(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		want := readTruth(t, name)
 		k := locate(t, name, Options{})
 		if len(k.Modules) != len(want.Modules) {
@@ -139,8 +139,8 @@ func TestModules(t *testing.T) {
 
 // TestLogText compares the log line by line with what crash's log printed.
 func TestLogText(t *testing.T) {
-	for _, name := range allCases {
-		b, err := os.ReadFile(filepath.Join(corpus(t), name, "dmesg.txt"))
+	for _, name := range corpustest.KCSANCores {
+		b, err := os.ReadFile(filepath.Join(corpustest.KCSAN(t), name, "dmesg.txt"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestLogText(t *testing.T) {
 // TestTasks compares the task list and the CPUs' current tasks with crash's and
 // drgn's.
 func TestTasks(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		want := readTruth(t, name)
 		k := locate(t, name, Options{})
 		tasks, whole, err := k.Tasks()
@@ -268,7 +268,7 @@ func TestUnwind(t *testing.T) {
 			}
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(corpus(t), name, "truth.txt"))
+		b, err := os.ReadFile(filepath.Join(corpustest.KCSAN(t), name, "truth.txt"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,20 +295,10 @@ func TestUnwind(t *testing.T) {
 // every symbol is there, and every function of the kernel's text is found.
 func TestSystemMap(t *testing.T) {
 	for kernel, name := range map[string]string{"a": "a-live", "b": "b-live-la57", "c": "c-live", "d": "d-live"} {
-		f, err := os.Open(filepath.Join(corpus(t), "kernels", kernel, "System.map.zst"))
+		b, err := io.ReadAll(corpustest.Open(t, filepath.Join(corpustest.KCSAN(t), "kernels", kernel, "System.map.zst")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		z, err := zstd.NewReader(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(z)
-		if err != nil {
-			t.Fatal(err)
-		}
-		z.Close()
-		f.Close()
 		k := locate(t, name, Options{})
 		type symbol struct {
 			name string

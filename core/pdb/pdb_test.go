@@ -12,6 +12,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/pdb"
 	"coredrop/core/pdb/pdbtest"
+	"coredrop/internal/corpustest"
 )
 
 func open(t *testing.T, data []byte) *pdb.File {
@@ -68,21 +69,8 @@ func checkSymbols(t *testing.T, f *pdb.File, want map[string]uint32) {
 	}
 }
 
-// corpus finds the folder of real files; tests that need it are skipped without.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the corpus is not there: ", err)
-	}
-	return dir
-}
-
 func TestCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := corpustest.Dir(t, "")
 	checked := 0
 	for _, pair := range [][2]string{{"windows", "symbols"}, {"arch", "arch/symbols"}} {
 		truths, err := filepath.Glob(filepath.Join(dir, pair[0], "*", "truth.json"))

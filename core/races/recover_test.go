@@ -10,6 +10,7 @@ import (
 
 	"coredrop/core/linux"
 	"coredrop/core/progress"
+	"coredrop/internal/corpustest"
 )
 
 var results = map[string]*Result{}
@@ -34,8 +35,8 @@ func recovered(t testing.TB, name string, o linux.Options) *Result {
 // TestPrinted compares the log's reports with those that were taken apart by
 // caller with another tool.
 func TestPrinted(t *testing.T) {
-	for _, name := range allCases {
-		b, err := os.ReadFile(filepath.Join(corpus(t), name, "reports.json"))
+	for _, name := range corpustest.KCSANCores {
+		b, err := os.ReadFile(filepath.Join(corpustest.KCSAN(t), name, "reports.json"))
 		if os.IsNotExist(err) {
 			b = []byte("[]")
 		} else if err != nil {
@@ -78,7 +79,7 @@ func TestPrinted(t *testing.T) {
 // wantText is what the guest printed when it was let go on, without time stamps.
 func wantText(t testing.TB, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(corpus(t), name, "truth.txt"))
+	b, err := os.ReadFile(filepath.Join(corpustest.KCSAN(t), name, "truth.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestRebuilt(t *testing.T) {
 // TestNothingInvented: cores of running and panicked guests hold nothing that
 // is not printed, but for what is left of reports before.
 func TestNothingInvented(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		if strings.Contains(name, "inflight") {
 			continue
 		}

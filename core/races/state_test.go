@@ -6,6 +6,7 @@ import (
 
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
+	"coredrop/internal/corpustest"
 )
 
 // wantVersion is the generation of each kernel of the corpus.
@@ -14,7 +15,7 @@ var wantVersion = map[byte]kcsan.Version{'a': kcsan.V6_1, 'b': kcsan.V6_1, 'c': 
 // TestState compares all of the sanitizer's data with what crash and drgn read,
 // found by name and, where the code allows, without any data symbol.
 func TestState(t *testing.T) {
-	for _, name := range allCases {
+	for _, name := range corpustest.KCSANCores {
 		for _, o := range []linux.Options{{}, {IgnoreInfo: true}} {
 			s := recovered(t, name, o).State
 			if s == nil {

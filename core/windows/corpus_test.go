@@ -1,10 +1,8 @@
 package windows_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -22,21 +20,8 @@ import (
 	"coredrop/core/pe"
 	"coredrop/core/progress"
 	"coredrop/core/windows"
-
-	"github.com/klauspost/compress/zstd"
+	"coredrop/internal/corpustest"
 )
-
-// corpus is where the real cores are, outside the repository.
-func corpus(t testing.TB) string {
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "windows")); err != nil {
-		t.Skipf("the corpus of real cores is not here: %v", err)
-	}
-	return dir
-}
 
 // hexNumber is a number written as "0x…".
 type hexNumber uint64
@@ -97,44 +82,13 @@ type truth struct {
 // unpack writes a case's core sparsely to a temporary file and opens it. read
 // counts the bytes read of it.
 func unpack(t *testing.T, dir string) (src machine.Source, read *int64) {
-	in, err := os.Open(filepath.Join(dir, "core.elf.zst"))
+	out := corpustest.File(t, filepath.Join(dir, "core.elf.zst"))
+	info, err := out.Stat()
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	out, err := os.Create(filepath.Join(t.TempDir(), "core.elf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { out.Close() })
-	var size int64
-	buffer := make([]byte, 1<<20)
-	zero := make([]byte, len(buffer))
-	for {
-		n, err := io.ReadFull(z, buffer)
-		if !bytes.Equal(buffer[:n], zero[:n]) {
-			if _, err := out.WriteAt(buffer[:n], size); err != nil {
-				t.Fatal(err)
-			}
-		}
-		size += int64(n)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
 	c := &counted{r: out}
-	return machine.Source{ReaderAt: c, Size: size, Name: filepath.Base(dir)}, &c.bytes
+	return machine.Source{ReaderAt: c, Size: info.Size(), Name: filepath.Base(dir)}, &c.bytes
 }
 
 // counted counts the bytes read.
@@ -173,7 +127,7 @@ func (s *storeOf) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, err
 }
 
 func TestCorpus(t *testing.T) {
-	dir := corpus(t)
+	dir := corpustest.Dir(t, "windows")
 	entries, err := os.ReadDir(filepath.Join(dir, "windows"))
 	if err != nil {
 		t.Fatal(err)
@@ -187,14 +141,7 @@ func TestCorpus(t *testing.T) {
 			if testing.Short() && strings.HasPrefix(e.Name(), "05") {
 				t.Skip("4.8 GB to unpack")
 			}
-			raw, err := os.ReadFile(filepath.Join(caseDir, "truth.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var want truth
-			if err := json.Unmarshal(raw, &want); err != nil {
-				t.Fatal(err)
-			}
+			want := corpustest.ReadJSON[truth](t, filepath.Join(caseDir, "truth.json"))
 			src, read := unpack(t, caseDir)
 			store := &storeOf{dir: filepath.Join(dir, "symbols"), t: t}
 			for _, o := range []struct {
@@ -223,7 +170,7 @@ func TestCorpus(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%v\n%s\n%q", err, strings.Join(lines, "\n"), fault.As(err).Remedy())
 					}
-					compareTruth(t, k, &want, o.Options)
+					compareTruth(t, k, want, o.Options)
 					wantLines(t, strings.Join(lines, "\n"), k, o.Options)
 					t.Logf("%d bytes read, warnings %v", *read, k.Warnings)
 					if *read > 32<<20 {

@@ -69,6 +69,7 @@ for (const kind of kinds) {
       const host = await staticHost('/tools/dump/');
       try {
         const view = await driver.visit(host.url);
+        assert.equal(await view.isVisible('#promise'), false, 'nobody knows what this server does');
         const { core, pdb } = demo();
         await view.pick(core);
         await view.settled();

@@ -155,8 +155,10 @@ for (const kind of kinds) {
       await view.page.close();
     });
 
-    test('where there are no symbols: no offer to ask for them, but their address', async () => {
-      const view = await driver.visit(server.url);
+    test('where there are no symbols: no offer to ask for them, but their address; no demo guest either', async () => {
+      const view = await driver.visit(`${server.url}#demo`);
+      assert.equal(await view.isVisible('#promise'), true);
+      assert.match(await view.text('#status'), /has no demo guest/);
       await view.pick(demo().core);
       await view.settled();
       assert.equal(await view.isVisible('#symbols-get'), false);
