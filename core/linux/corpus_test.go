@@ -5,8 +5,21 @@ import (
 	"path/filepath"
 	"testing"
 
+	"coredrop/core/elfcore"
+	"coredrop/core/machine"
 	"coredrop/internal/corpustest"
 )
+
+// core opens a case's core.
+func core(t testing.TB, name string) *machine.Machine {
+	t.Helper()
+	r, size := corpustest.KCSANCore(t, name)
+	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: r, Size: size, Name: "core.elf"}, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
 
 var kernels = map[string]*Kernel{}
 
@@ -17,7 +30,7 @@ func locate(t testing.TB, name string, o Options) *Kernel {
 	if k := kernels[name]; k != nil && standard {
 		return k
 	}
-	k, err := Locate(context.Background(), corpustest.KCSANMachine(t, name), o)
+	k, err := Locate(context.Background(), core(t, name), o)
 	if err != nil {
 		t.Fatalf("Locate: %v", err)
 	}

@@ -7,14 +7,27 @@ import (
 	"strconv"
 	"testing"
 
+	"coredrop/core/elfcore"
 	"coredrop/core/linux"
+	"coredrop/core/machine"
 	"coredrop/internal/corpustest"
 )
+
+// core opens a case's core.
+func core(t testing.TB, name string) *machine.Machine {
+	t.Helper()
+	r, size := corpustest.KCSANCore(t, name)
+	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: r, Size: size, Name: "core.elf"}, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
 
 // locate finds the kernel of a case.
 func locate(t testing.TB, name string, o linux.Options) *linux.Kernel {
 	t.Helper()
-	k, err := linux.Locate(context.Background(), corpustest.KCSANMachine(t, name), o)
+	k, err := linux.Locate(context.Background(), core(t, name), o)
 	if err != nil {
 		t.Fatalf("Locate: %v", err)
 	}
