@@ -1,19 +1,14 @@
 package windows
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"math/rand"
 	"strings"
 	"testing"
 
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
-	"coredrop/core/progress"
 )
 
 // TestKVAShadow puts every CPU into user mode, with roots that map the control
@@ -302,177 +297,4 @@ func TestCompatTakesUpstreamsRoots(t *testing.T) {
 		t.Errorf("a CPU without KERNEL_GS_BASE ends upstream's third way")
 	}
 	g.found(nil, demoDTB, "kpcr scan cpu0")
-}
-
-func TestCancel(t *testing.T) {
-	g := newGuest(t)
-	g.lose()
-	for i := mem.PA(256); i < 512; i++ {
-		g.phys64(demoDTB+8*i, 0)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	calls := 0
-	o := Options{Sink: progress.Sink{OnProgress: func(stage string, done, total int64) {
-		if done < 0 || done > total || stage == "" {
-			t.Errorf("%s %d of %d", stage, done, total)
-		}
-		if calls++; calls == 3 {
-			cancel()
-		}
-	}}}
-	if _, err := Locate(ctx, g.m, o); !errors.Is(err, context.Canceled) || calls != 3 {
-		t.Errorf("%v after %d reports", err, calls)
-	}
-	if _, err := Locate(ctx, g.m, o); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-}
-
-// emptyMemory is a lot of memory with nothing in it.
-type emptyMemory struct{ bytes uint64 }
-
-func (m emptyMemory) ReadAt(p []byte, _ mem.PA) error { clear(p); return nil }
-func (m emptyMemory) Extents() []mem.Extent           { return []mem.Extent{{Bytes: m.bytes}} }
-
-func TestNothingThere(t *testing.T) {
-	m := &machine.Machine{Mem: emptyMemory{512 << 20}, CPUs: []machine.CPU{{X64: reset()}}}
-	_, err := Locate(context.Background(), m, Options{})
-	if !fault.Is(err, fault.KernelPagedState) {
-		t.Errorf("empty memory: %v", err)
-	}
-	if hints := strings.Join(fault.As(err).Remedy(), "\n"); !strings.Contains(hints, "self-map scan") || !strings.Contains(hints, "low stub") {
-		t.Errorf("the strategies are not named: %s", hints)
-	}
-}
-
-// circular is memory in which every table entry leads to the same page: the
-// whole space is mapped, and the sweep has no end of its own.
-type circular struct{ emptyMemory }
-
-func (m circular) ReadAt(p []byte, pa mem.PA) error {
-	for i := range p {
-		p[i] = []byte{0x63, 0x10, 0, 0, 0, 0, 0, 0}[(int(pa)+i)%8]
-	}
-	return nil
-}
-
-func TestTablesThatLeadToThemselves(t *testing.T) {
-	x := reset()
-	x.CR0, x.CR3, x.IDT.Base, x.RIP, x.GS.Base = 0x80050033, 0x1000, 0xfffff80000000000, 0xfffff90000000000, 0xffff800000000000
-	m := &machine.Machine{Mem: circular{emptyMemory{16 << 20}}, CPUs: []machine.CPU{{X64: x}}}
-	if _, err := Locate(context.Background(), m, Options{}); err == nil {
-		t.Error("a kernel was found")
-	}
-}
-
-// TestEndlessKernels: tables that map one page nearly everywhere, and that page
-// is the header of an image that looks like the kernel, with a large section to
-// search. The search gives up after so many.
-func TestEndlessKernels(t *testing.T) {
-	data := make([]byte, 64<<10)
-	p := data[0x1000:0x2000]
-	copy(p, le64(0x5a4d)) // "MZ", and a table entry that leads to 0x5000
-	for off := 0x800; off < 0x1000; off += 8 {
-		copy(p[off:], le64(0x1063))
-	}
-	const nt = 0x80
-	p[0x3c] = nt
-	copy(p[nt:], "PE\x00\x00\x64\x86\x01")
-	p[nt+0x14] = 0xf0
-	copy(p[nt+0x18:], []byte{0x0b, 2})
-	copy(p[nt+0x50:], le32(0x08000000))
-	p[nt+0x84] = 16
-	section := p[nt+0x18+0xf0:]
-	copy(section, "POOLCODE")
-	copy(section[8:], le32(0x07000000))
-	copy(section[12:], le32(0x1000))
-	copy(section[36:], le32(0xc0000040))
-	copy(data[0x5000:], le64(0x6063))
-	copy(data[0x6000:], le64(0x7063))
-	copy(data[0x7800:], []byte{0, 0xf0, 0x10, 0, 0, 0x8e, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	file, err := mem.NewFile(bytes.NewReader(data), int64(len(data)), []mem.Extent{{Bytes: uint64(len(data))}}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := reset()
-	x.CR0, x.CR3, x.IDT.Base = 0x80050033, 0x1000, uint64(sharedData)+0x800
-	var kernels int
-	o := Options{Sink: progress.Sink{OnLine: func(l string) {
-		if strings.HasPrefix(l, "kernel image at") {
-			kernels++
-		}
-	}}}
-	k, err := Locate(context.Background(), &machine.Machine{Mem: file, CPUs: []machine.CPU{{X64: x}}}, o)
-	if !fault.Is(err, fault.KDBGMissing) || k == nil || kernels < 2 || kernels > maxKernels {
-		t.Errorf("%d kernels, %v", kernels, err)
-	}
-}
-
-func TestEncryptedLooks(t *testing.T) {
-	random := rand.New(rand.NewSource(5))
-	noise := make([]byte, 4<<20)
-	random.Read(noise)
-	text := bytes.Repeat([]byte("a guest's memory is not random at all"), 4<<20/37)
-	for name, c := range map[string]struct {
-		data []byte
-		want bool
-	}{"noise": {noise, true}, "text": {text, false}, "zeros": {make([]byte, 4<<20), false}} {
-		n := int64(len(c.data)) &^ (mem.PageSize - 1)
-		file, err := mem.NewFile(bytes.NewReader(c.data), int64(len(c.data)), []mem.Extent{{Bytes: uint64(n / 2)}, {Start: 1 << 30, Bytes: uint64(n / 2), Offset: n / 2}}, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := looksEncrypted(file); got != c.want {
-			t.Errorf("%s: %v", name, got)
-		}
-		m := &machine.Machine{Mem: file, CPUs: []machine.CPU{{X64: reset()}}}
-		m.CPUs[0].X64.CR0 |= machine.CR0Paging
-		if _, err := Locate(context.Background(), m, Options{}); fault.Is(err, fault.EncryptedGuest) != c.want {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// streamer is a source with a stream, as a browser's file has one.
-type streamer struct {
-	*bytes.Reader
-	streamed int64
-}
-
-func (s *streamer) Stream(off, n int64, buffer []byte, visit func(p []byte) error) error {
-	for n > 0 {
-		p := buffer[:min(int64(len(buffer)), n)]
-		if _, err := s.ReadAt(p, off); err != nil {
-			return err
-		}
-		if err := visit(p); err != nil {
-			return err
-		}
-		off, n, s.streamed = off+int64(len(p)), n-int64(len(p)), s.streamed+int64(len(p))
-	}
-	return nil
-}
-
-// TestScanStreams: a pass over all of memory reads by the source's stream where
-// it has one, through every layer between.
-func TestScanStreams(t *testing.T) {
-	files, err := demoFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	src := &streamer{Reader: bytes.NewReader(files[0])}
-	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: src, Size: src.Size(), Name: "core"}, machine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range m.CPUs {
-		c.X64.CR3, c.X64.GS.Base = 0x3000, 0
-	}
-	k, err := Locate(context.Background(), m, Options{})
-	if err != nil || k.DTBFrom != "self-map scan" || k.HeaderDTB != demoDTB {
-		t.Fatal(err)
-	}
-	if src.streamed != 12<<20 {
-		t.Errorf("%d bytes were streamed, the core holds %d", src.streamed, 12<<20)
-	}
 }
