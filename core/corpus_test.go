@@ -14,7 +14,7 @@ import (
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 const (

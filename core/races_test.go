@@ -12,7 +12,7 @@ import (
 	"coredrop/core/kcsan"
 	"coredrop/core/machine"
 	"coredrop/core/races"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // TestRaces goes through the front door with a core in whose kernel a report

@@ -15,7 +15,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // symbolDir serves PDBs out of a directory in symbol-store layout; the demo's

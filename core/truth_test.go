@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // number is a 64-bit quantity of truth.json: "0x…" or a JSON number.

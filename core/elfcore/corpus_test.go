@@ -12,7 +12,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/synth"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // head is the beginning of a packed core: headers and notes are there, and

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 func readFile(t *testing.T, name string) string {

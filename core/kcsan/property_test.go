@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // fields visits every leaf of a value with its path.

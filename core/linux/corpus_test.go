@@ -7,7 +7,7 @@ import (
 
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // core opens a case's core.

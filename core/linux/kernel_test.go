@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // TestLocate compares what each way to the kernel finds with the truth.

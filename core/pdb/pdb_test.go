@@ -12,7 +12,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/pdb"
 	"coredrop/core/pdb/pdbtest"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 func open(t *testing.T, data []byte) *pdb.File {

@@ -10,7 +10,7 @@ import (
 	"coredrop/core/elfcore"
 	"coredrop/core/linux"
 	"coredrop/core/machine"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // core opens a case's core.

@@ -10,7 +10,7 @@ import (
 
 	"coredrop/core/linux"
 	"coredrop/core/progress"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 var results = map[string]*Result{}

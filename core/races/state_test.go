@@ -6,7 +6,7 @@ import (
 
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // wantVersion is the generation of each kernel of the corpus.

@@ -20,7 +20,7 @@ import (
 	"coredrop/core/pe"
 	"coredrop/core/progress"
 	"coredrop/core/windows"
-	"coredrop/internal/corpustest"
+	"coredrop/server/corpustest"
 )
 
 // hexNumber is a number written as "0x…".
