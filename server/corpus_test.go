@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,63 +9,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
+	"coredrop/server/corpustest"
 )
 
 // corpus gives the path of something in the directory of real cores, or skips.
 func corpus(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "corpus")
-	}
-	path := filepath.Join(dir, filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("real cores are not here (set COREDROP_CORPUS): %v", err)
-	}
-	return path
+	return filepath.Join(corpustest.Dir(t, name), name)
 }
 
-// unpack unpacks a core of the corpus to dir, with holes for zeros.
-func unpack(t testing.TB, name, dir string) string {
+// unpack unpacks a core of the corpus, with holes for zeros.
+func unpack(t testing.TB, name string) string {
 	t.Helper()
-	in, err := os.Open(corpus(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	z, err := zstd.NewReader(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	path := filepath.Join(dir, "core.elf")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	block := make([]byte, 64<<10)
-	var size int64
-	for {
-		n, err := io.ReadFull(z, block)
-		if n > 0 && !allZero(block[:n]) {
-			if _, err := out.WriteAt(block[:n], size); err != nil {
-				t.Fatal(err)
-			}
-		}
-		size += int64(n)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return corpustest.File(t, corpus(t, name)).Name()
 }
 
 // buildBinary builds the program as it is shipped.
@@ -88,7 +43,7 @@ func TestLargeCoreNeedsLittleMemoryAndDisk(t *testing.T) {
 		t.Skip("unpacks 4.8 GB")
 	}
 	store := corpus(t, "symbols")
-	core := unpack(t, "windows/05-hole3g/core.elf.zst", t.TempDir())
+	core := unpack(t, "windows/05-hole3g/core.elf.zst")
 	binary := buildBinary(t)
 	for name, args := range map[string][]string{
 		"with the PDB": {"-symbols", store},
@@ -152,9 +107,8 @@ func TestCorpusByCommandLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dir := t.TempDir()
-			core := unpack(t, "windows/"+name+"/core.elf.zst", dir)
-			out := filepath.Join(dir, "out.dmp")
+			core := unpack(t, "windows/"+name+"/core.elf.zst")
+			out := filepath.Join(t.TempDir(), "out.dmp")
 			var stdout, stderr strings.Builder
 			if code := run(t.Context(), []string{"convert", "-json", "-v", "-symbols", store, core, out}, nil, &stdout, &stderr); code != exitDone {
 				t.Fatalf("exit code %d\n%s", code, &stderr)

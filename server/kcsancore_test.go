@@ -21,8 +21,7 @@ func TestKCSANCore(t *testing.T) {
 		"b-inflight-filtered-la57": {Suppressed: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			file := unpack(t, "kcsan/"+name+"/core.elf.zst", dir)
+			file := unpack(t, "kcsan/"+name+"/core.elf.zst")
 			code, out, errs := kcsanRun(t, "", "-json", file)
 			var sum core.Summary
 			if err := json.Unmarshal([]byte(out), &sum); err != nil || code != exitDone {

@@ -85,7 +85,8 @@ func identity(f *pdb.File) string {
 // is here: the file itself, or one that was given and is another's.
 func (s *symbols) concerns(ctx context.Context, name string) bool {
 	key, err := symstore.ParseKey(name)
-	if slices.ContainsFunc(s.given, func(g givenPDB) bool { return !g.earlier || err == nil && identity(g.pdb) == key.ID }) {
+	guid, age, named := key.GUIDAge()
+	if slices.ContainsFunc(s.given, func(g givenPDB) bool { return !g.earlier || named && g.pdb.Matches(guid, age) }) {
 		return true
 	}
 	if err != nil || s.store == nil {

@@ -375,7 +375,7 @@ $('save').onclick = () => {
   say(`Saving ${dump.name}: ${size(dump.blob.size)} are expected`);
 };
 $('save-picker').onclick = () => run('Saving', async (signal) => {
-  const saved = await saveByPicker(engine, dump.blob, dump.name, (...count) => engine.on.progress(...count), signal);
+  const saved = await saveByPicker(engine, dump.blob, dump.name, engine.on.progress, signal);
   if (!saved) return say('nothing was saved');
   await engine.call('unchanged');
   say(`saved: ${size(dump.blob.size)}`);
