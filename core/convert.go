@@ -6,17 +6,17 @@ import (
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
 // Convert describes the crash dump of a Windows guest's core. The image reads
 // the source whenever its bytes are wanted, so the source must outlive it. The
 // summary is never nil; an error, also in Summary.Error, comes without an image.
-func Convert(ctx context.Context, s machine.Source, o Options) (*dmp.Image, *Summary, error) {
+func Convert(ctx context.Context, s source.Source, o Options) (*dmp.Image, *Summary, error) {
 	sum := NewSummary()
 	var im *dmp.Image
-	err := door(ctx, s, sum, func(s machine.Source) error {
+	err := door(ctx, s, sum, func(s source.Source) error {
 		k, err := locate(ctx, s, o, sum)
 		if err != nil {
 			return err

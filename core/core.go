@@ -7,13 +7,12 @@ package core
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -39,7 +38,7 @@ type Options struct {
 var openers = []machine.Opener{elfcore.Open}
 
 // open opens the core and notes in the summary what its container says.
-func open(ctx context.Context, s machine.Source, o Options, sum *Summary) (*machine.Machine, error) {
+func open(ctx context.Context, s source.Source, o Options, sum *Summary) (*machine.Machine, error) {
 	m, err := machine.Open(ctx, s, machine.Options{CacheBytes: o.CacheBytes, Sink: o.Sink}, openers...)
 	if m != nil {
 		sum.machine(m)
@@ -47,52 +46,27 @@ func open(ctx context.Context, s machine.Source, o Options, sum *Summary) (*mach
 	return m, err
 }
 
-// watched is a source that remembers the first read that failed: a search may
-// take a failing read for a page that is not there, the user must not.
-type watched struct {
-	io.ReaderAt
-	name string
-	err  error
-}
-
-// ReadAt reads from the source.
-func (w *watched) ReadAt(p []byte, off int64) (int, error) {
-	n, err := w.ReaderAt.ReadAt(p, off)
-	if n < len(p) && w.err == nil {
-		switch known := (*fault.Error)(nil); {
-		case errors.As(err, &known):
-			w.err = err
-		case err == nil || errors.Is(err, io.EOF):
-			w.err = fault.Wrap(io.ErrUnexpectedEOF, fault.FileChanged, "%s became shorter while it was being read: nothing at %#x", w.name, off+int64(n))
-		default:
-			w.err = fault.Wrap(err, fault.InputUnreadable, "could not read %s at %#x: %v", w.name, off+int64(n), err)
-		}
-	}
-	return n, err
-}
-
 // door runs a job with the summary it fills: a panic becomes a fault, a failing
 // read of the input is never mistaken for a missing page, and whatever went
 // wrong stands in the summary too.
-func door(ctx context.Context, s machine.Source, sum *Summary, job func(machine.Source) error) (err error) {
+func door(ctx context.Context, s source.Source, sum *Summary, job func(source.Source) error) (err error) {
 	sum.file(s)
-	w := &watched{ReaderAt: s.ReaderAt, name: s.Name}
-	s.ReaderAt = w
+	s, trouble := source.Watch(s)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fault.New(fault.Internal, "something broke here: %v", r)
 		}
 		switch {
-		case ctx.Err() != nil && (err != nil || w.err != nil):
+		case ctx.Err() != nil && (err != nil || trouble.Err() != nil):
 			err = fault.Wrap(context.Cause(ctx), fault.Cancelled, "")
-		case w.err != nil:
-			err = w.err
+		case trouble.Err() != nil:
+			err = trouble.Err()
 		}
 		if err != nil {
 			sum.Fail(err)
 		}
 	}()
-	if w.ReaderAt == nil {
+	if s.ReaderAt == nil {
 		return fault.New(fault.InputUnreadable, "there is no input")
 	}
 	return job(s)

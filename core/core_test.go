@@ -10,9 +10,9 @@ import (
 
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 	"coredrop/core/synth"
 )
 
@@ -173,7 +173,7 @@ func TestSummaryMemory(t *testing.T) {
 
 // TestEmptySummaryHasItsLists: viewers need not look for null.
 func TestEmptySummaryHasItsLists(t *testing.T) {
-	sum, err := Inspect(context.Background(), machine.Source{Name: "x"}, Options{})
+	sum, err := Inspect(context.Background(), source.Source{Name: "x"}, Options{})
 	if !fault.Is(err, fault.InputUnreadable) && !fault.Is(err, fault.EmptyFile) {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/server/corpustest"
 )
 
@@ -103,7 +103,7 @@ func compareHash(t *testing.T, tr *truth, im *dmp.Image, source io.ReaderAt) {
 
 // corpusDefault compares the default profile with the truth, read from the dump
 // by a reader that shares nothing with core/dmp.
-func corpusDefault(t *testing.T, tr *truth, s machine.Source, symbols symbolDir) {
+func corpusDefault(t *testing.T, tr *truth, s source.Source, symbols symbolDir) {
 	o := Options{Symbols: symbols}
 	if symbols.dir == "" {
 		o.Symbols = nil
@@ -135,7 +135,7 @@ func corpusDefault(t *testing.T, tr *truth, s machine.Source, symbols symbolDir)
 // corpusAlike: the dumps with and without the PDB differ in one byte at most,
 // the flag whose address only the PDB knows, and in the header's page-table base
 // where a warning says so.
-func corpusAlike(t *testing.T, tr *truth, s machine.Source, symbols symbolDir) {
+func corpusAlike(t *testing.T, tr *truth, s source.Source, symbols symbolDir) {
 	with, _, err := Convert(context.Background(), s, Options{Symbols: symbols})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -20,7 +21,7 @@ const symbolServer = "https://msdl.microsoft.com/download/symbols/"
 
 func hex64(v uint64) string { return fmt.Sprintf("%#x", v) }
 
-func (s *Summary) file(src machine.Source) {
+func (s *Summary) file(src source.Source) {
 	s.File = FileInfo{Name: src.Name, Size: src.Size}
 }
 

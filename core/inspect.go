@@ -6,6 +6,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -13,9 +14,9 @@ import (
 // notes and a few hundred pages, and touches no network unless Options.Symbols
 // does. The summary is never nil; an error, also in Summary.Error, says why the
 // file cannot be converted.
-func Inspect(ctx context.Context, s machine.Source, o Options) (*Summary, error) {
+func Inspect(ctx context.Context, s source.Source, o Options) (*Summary, error) {
 	sum := NewSummary()
-	err := door(ctx, s, sum, func(s machine.Source) error {
+	err := door(ctx, s, sum, func(s source.Source) error {
 		_, err := locate(ctx, s, o, sum)
 		return err
 	})
@@ -23,7 +24,7 @@ func Inspect(ctx context.Context, s machine.Source, o Options) (*Summary, error)
 }
 
 // locate opens the core and finds the kernel, and notes both.
-func locate(ctx context.Context, s machine.Source, o Options, sum *Summary) (*windows.Kernel, error) {
+func locate(ctx context.Context, s source.Source, o Options, sum *Summary) (*windows.Kernel, error) {
 	m, err := open(ctx, s, o, sum)
 	if err != nil {
 		return nil, sum.cannot(err)

@@ -8,8 +8,8 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
-	"coredrop/core/machine"
 	"coredrop/core/races"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -18,10 +18,10 @@ import (
 // a kernel log instead of a core gives the reports in it; its format is "log".
 // The summary is never nil, and has the reports too. A kernel without KCSAN gives
 // an empty result and a warning; a core of another guest is an error.
-func Races(ctx context.Context, s machine.Source, o Options) (*races.Result, *Summary, error) {
+func Races(ctx context.Context, s source.Source, o Options) (*races.Result, *Summary, error) {
 	sum := NewSummary()
 	var result *races.Result
-	err := door(ctx, s, sum, func(s machine.Source) error {
+	err := door(ctx, s, sum, func(s source.Source) error {
 		if isText(s) {
 			sum.File.Format = "log"
 			found, err := kcsan.ReadLog(ctx, io.NewSectionReader(s, 0, s.Size))
@@ -44,7 +44,7 @@ func Races(ctx context.Context, s machine.Source, o Options) (*races.Result, *Su
 
 // isText tells the text of a log from a core, which has a NUL byte among its first
 // ones, and from what else is not text.
-func isText(s machine.Source) bool {
+func isText(s source.Source) bool {
 	head := make([]byte, min(s.Size, 512))
 	if n, err := s.ReadAt(head, 0); n < len(head) && err != nil {
 		return false
@@ -59,10 +59,10 @@ func isText(s machine.Source) bool {
 
 // LinuxLog gives the log of a Linux core as dmesg prints it: a time stamp and the
 // text, lines after a record's first one indented as far.
-func LinuxLog(ctx context.Context, s machine.Source, o Options) (string, *Summary, error) {
+func LinuxLog(ctx context.Context, s source.Source, o Options) (string, *Summary, error) {
 	sum := NewSummary()
 	var b strings.Builder
-	err := door(ctx, s, sum, func(s machine.Source) error {
+	err := door(ctx, s, sum, func(s source.Source) error {
 		k, err := linuxKernel(ctx, s, o, sum)
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ func LinuxLog(ctx context.Context, s machine.Source, o Options) (string, *Summar
 
 // linuxKernel opens the core, finds the Linux kernel in it and notes both. A
 // guest of another kind is named.
-func linuxKernel(ctx context.Context, s machine.Source, o Options, sum *Summary) (*linux.Kernel, error) {
+func linuxKernel(ctx context.Context, s source.Source, o Options, sum *Summary) (*linux.Kernel, error) {
 	m, err := open(ctx, s, o, sum)
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
-	"coredrop/core/machine"
 	"coredrop/core/races"
+	"coredrop/core/source"
 	"coredrop/server/corpustest"
 )
 
@@ -92,7 +92,7 @@ func TestRacesOfWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sum, err := Races(context.Background(), machine.Source{ReaderAt: strings.NewReader(string(b)), Size: int64(len(b)), Name: "demo"}, Options{})
+	_, sum, err := Races(context.Background(), source.Source{ReaderAt: strings.NewReader(string(b)), Size: int64(len(b)), Name: "demo"}, Options{})
 	if !fault.Is(err, fault.IsWindows) || sum.Guest.OS != "windows" || sum.Error == nil || len(sum.Error.Remedy) == 0 {
 		t.Errorf("%v, %+v", err, sum.Error)
 	}
@@ -104,7 +104,7 @@ func TestRacesOfLog(t *testing.T) {
 		"write to 0xffffffff9f4ad020 of 8 bytes by task 43 on cpu 3:\n beta+0x22/0x100\n\nReported by Kernel Concurrency Sanitizer on:\n" +
 		"CPU: 3 PID: 43 Comm: x Not tainted 5.9.1 #1\n" + kcsan.Separator + "\n"
 	for text, printed := range map[string]int{"noise\n" + report + "noise\n": 1, "nothing of interest\n": 0} {
-		result, sum, err := Races(context.Background(), machine.Source{ReaderAt: strings.NewReader(text), Size: int64(len(text)), Name: "dmesg"}, Options{})
+		result, sum, err := Races(context.Background(), source.Source{ReaderAt: strings.NewReader(text), Size: int64(len(text)), Name: "dmesg"}, Options{})
 		if err != nil || sum.File.Format != "log" || result.Count(races.Printed) != printed || len(sum.Reports) != printed || sum.Reports == nil {
 			t.Errorf("%q: %v, %+v", text, err, sum)
 		}
@@ -113,7 +113,7 @@ func TestRacesOfLog(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"", "\x7fELF", "MSCF\x00\x00"} {
-		if _, sum, err := Races(context.Background(), machine.Source{ReaderAt: strings.NewReader(data), Size: int64(len(data)), Name: "x"}, Options{}); err == nil || sum.Error == nil {
+		if _, sum, err := Races(context.Background(), source.Source{ReaderAt: strings.NewReader(data), Size: int64(len(data)), Name: "x"}, Options{}); err == nil || sum.Error == nil {
 			t.Errorf("%q is taken for a log", data)
 		}
 	}

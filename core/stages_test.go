@@ -14,6 +14,7 @@ import (
 	"coredrop/core/mem"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
+	"coredrop/core/source"
 	"coredrop/core/synth"
 )
 
@@ -59,17 +60,17 @@ func guest(edit func(*synth.Options)) *synth.Built {
 }
 
 // rewritten gives the guest's core written again with another ELF.
-func rewritten(edit func(*synth.ELF)) machine.Source {
+func rewritten(edit func(*synth.ELF)) source.Source {
 	b := guest(nil)
 	edit(&b.ELF)
 	return synth.Source(synth.WriteELF(b.ELF))
 }
 
-func edited(edit func(g *synth.Editor)) machine.Source {
+func edited(edit func(g *synth.Editor)) source.Source {
 	return guest(func(o *synth.Options) { o.Edit = edit }).Source()
 }
 
-func raw(data string, n int) machine.Source {
+func raw(data string, n int) source.Source {
 	return synth.Source(append([]byte(data), make([]byte, n)...))
 }
 
@@ -79,7 +80,7 @@ const kusd = 0xfffff78000000000
 // stage is a way in which a job ends or a thing is missing, by its code.
 type stage struct {
 	name   string
-	source machine.Source
+	source source.Source
 	o      Options
 	code   fault.Code
 }
@@ -99,8 +100,8 @@ func failures() []stage {
 		}
 	}
 	return []stage{
-		{"no file", machine.Source{Size: 10}, Options{}, fault.InputUnreadable},
-		{"empty", machine.Source{ReaderAt: bytes.NewReader(nil)}, Options{}, fault.EmptyFile},
+		{"no file", source.Source{Size: 10}, Options{}, fault.InputUnreadable},
+		{"empty", source.Source{ReaderAt: bytes.NewReader(nil)}, Options{}, fault.EmptyFile},
 		{"no signature", raw("something else", 5), Options{}, fault.UnknownFormat},
 		{"raw memory", raw("", 1<<20), Options{}, fault.RawImage},
 		{"cut header", raw("\x7fELF\x02\x01\x01", 20), Options{}, fault.DamagedHeader},
@@ -149,11 +150,11 @@ func failures() []stage {
 		{"shared page, compat", edited(func(g *synth.Editor) { g.Unmap(kusd) }), with(plain, true), fault.KUSDUnreadable},
 		{"44 runs, compat", guest(func(o *synth.Options) { o.ExtraRuns = 44 }).Source(), with(plain, true), fault.CompatLossy},
 		{"dump type", plain.Source(), Options{Type: "kernel"}, fault.BadOption},
-		{"unreadable", machine.Source{ReaderAt: failing{plain.Core, 0, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
-		{"unreadable further on", machine.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
-		{"shrunken", machine.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, io.EOF}, Size: int64(len(plain.Core))}, Options{}, fault.FileChanged},
-		{"a reader that knows", machine.Source{ReaderAt: failing{plain.Core, 0, fault.New(fault.NoPermission, "")}, Size: int64(len(plain.Core))}, Options{}, fault.NoPermission},
-		{"panic", machine.Source{ReaderAt: panicking{}, Size: 1 << 20}, Options{}, fault.Internal},
+		{"unreadable", source.Source{ReaderAt: failing{plain.Core, 0, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
+		{"unreadable further on", source.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
+		{"shrunken", source.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, io.EOF}, Size: int64(len(plain.Core))}, Options{}, fault.FileChanged},
+		{"a reader that knows", source.Source{ReaderAt: failing{plain.Core, 0, fault.New(fault.NoPermission, "")}, Size: int64(len(plain.Core))}, Options{}, fault.NoPermission},
+		{"panic", source.Source{ReaderAt: panicking{}, Size: 1 << 20}, Options{}, fault.Internal},
 	}
 }
 
@@ -165,7 +166,7 @@ func stateNote(c machine.CPU) []byte {
 }
 
 // patched gives the core with 16 bits of its ELF header replaced.
-func patched(b *synth.Built, off int, v uint16) machine.Source {
+func patched(b *synth.Built, off int, v uint16) source.Source {
 	data := bytes.Clone(b.Core)
 	binary.LittleEndian.PutUint16(data[off:], v)
 	if off == 0x20 {
@@ -174,13 +175,13 @@ func patched(b *synth.Built, off int, v uint16) machine.Source {
 	return synth.Source(data)
 }
 
-func linuxGuest() machine.Source {
+func linuxGuest() source.Source {
 	b := guest(nil)
 	b.ELF.Guest = []machine.Note{{Name: "VMCOREINFO", Desc: []byte("OSRELEASE=6.12.1\nPAGESIZE=4096\n")}}
 	return synth.Source(synth.WriteELF(b.ELF))
 }
 
-func encryptedGuest() machine.Source {
+func encryptedGuest() source.Source {
 	b := guest(nil)
 	for i := range b.ELF.Loads {
 		b.ELF.Loads[i].Data = synth.Noise(uint64(i), len(b.ELF.Loads[i].Data))
@@ -293,7 +294,7 @@ func TestCancelled(t *testing.T) {
 func TestReadsThatFailAreNotMissingPages(t *testing.T) {
 	b := guest(nil)
 	for from := int64(0x2000); from < int64(len(b.Core)); from += int64(len(b.Core)) / 40 {
-		s := machine.Source{ReaderAt: failing{b.Core, from, errors.New("I/O error")}, Size: int64(len(b.Core)), Name: "core"}
+		s := source.Source{ReaderAt: failing{b.Core, from, errors.New("I/O error")}, Size: int64(len(b.Core)), Name: "core"}
 		im, _, err := Convert(context.Background(), s, Options{})
 		if err == nil {
 			// Nothing behind the offset was wanted: then it is wanted now.

@@ -12,9 +12,9 @@ import (
 
 	"coredrop/core/demo"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
+	"coredrop/core/source"
 	"coredrop/server/corpustest"
 )
 
@@ -60,23 +60,23 @@ func corpus(t testing.TB) string {
 	return corpustest.Dir(t, "windows")
 }
 
-func fileSource(t testing.TB, f *os.File) machine.Source {
+func fileSource(t testing.TB, f *os.File) source.Source {
 	t.Helper()
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return machine.Source{ReaderAt: f, Size: info.Size(), Name: filepath.Base(f.Name())}
+	return source.Source{ReaderAt: f, Size: info.Size(), Name: filepath.Base(f.Name())}
 }
 
 // demoCore is the built-in core, unpacked once.
 var demoCore = sync.OnceValues(demo.Core)
 
-func demoSource(t testing.TB) machine.Source {
+func demoSource(t testing.TB) source.Source {
 	t.Helper()
 	data, err := demoCore()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return machine.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: demo.CoreName}
+	return source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: demo.CoreName}
 }

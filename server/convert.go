@@ -11,7 +11,7 @@ import (
 	"coredrop/core"
 	"coredrop/core/demo"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -110,7 +110,7 @@ func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr 
 
 // conversion is what convert works on.
 type conversion struct {
-	source    machine.Source
+	source    source.Source
 	bytes     io.ReaderAt  // what source ranges of the image are read from
 	unchanged func() error // asked before the dump gets its name
 	out       *output
@@ -131,7 +131,7 @@ func (o *convertFlags) prepare(args []string, t *terminal) (*conversion, error) 
 		}
 		r := bytes.NewReader(data)
 		j.bytes = r
-		j.source = machine.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
+		j.source = source.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
 	} else {
 		in, err := openInput(args[0])
 		if err != nil {

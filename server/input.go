@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"coredrop/core/fault"
-	"coredrop/core/machine"
+	"coredrop/core/source"
 )
 
 // input is an opened core and how it was when it was opened.
@@ -49,8 +49,8 @@ func inputError(path string, err error) error {
 }
 
 // source is what the core reads.
-func (in *input) source() machine.Source {
-	return machine.Source{ReaderAt: in.file, Size: in.info.Size(), Name: filepath.Base(in.info.Name())}
+func (in *input) source() source.Source {
+	return source.Source{ReaderAt: in.file, Size: in.info.Size(), Name: filepath.Base(in.info.Name())}
 }
 
 // unchanged fails when the file is not what it was: a dump that is still being

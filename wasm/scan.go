@@ -46,8 +46,8 @@ func (r *blobReader) scan(ctx context.Context, off, count int64, f func([]byte) 
 	return nil
 }
 
-// Stream implements mem.Streamer: a whole-memory search reads this way.
-func (r *blobReader) Stream(off, count int64, buffer []byte, visit func([]byte) error) error {
+// stream is source.Source.Stream: a pass over the whole memory reads this way.
+func (r *blobReader) stream(off, count int64, buffer []byte, visit func([]byte) error) error {
 	filled := 0
 	err := r.scan(r.ctx, off, count, func(p []byte) error {
 		for len(p) > 0 {

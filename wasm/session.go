@@ -11,8 +11,8 @@ import (
 	"coredrop/core"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -23,7 +23,7 @@ type session struct {
 	cancelJob context.CancelFunc // nil: nothing runs
 
 	file      *blobReader
-	source    machine.Source
+	source    source.Source
 	sink      progress.Sink
 	symbols   *symbols
 	provider  windows.Symbols // symbols where they concern this core, else nil
@@ -79,7 +79,7 @@ func (s *session) open(args []js.Value) (any, error) {
 	return s.job(func(context.Context) (any, error) {
 		file, marked, onProgress, onLine := args[0], args[1], args[2], args[3]
 		s.file = newBlobReader(file)
-		s.source = machine.Source{ReaderAt: s.file, Size: s.file.size, Name: file.Get("name").String()}
+		s.source = source.Source{ReaderAt: s.file, Size: s.file.size, Name: file.Get("name").String(), Stream: s.file.stream}
 		s.sink = progress.Sink{
 			OnProgress: func(stage string, done, total int64) {
 				s.file.yield()

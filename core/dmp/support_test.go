@@ -11,6 +11,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -130,7 +131,7 @@ func (g *guest) kernel(t testing.TB, blocks []mem.Extent) *windows.Kernel {
 	if blocks == nil {
 		blocks = append([]mem.Extent{whole}, g.extra...)
 	}
-	file, err := mem.NewFile(bytes.NewReader(g.file), int64(len(g.file)), blocks, 0)
+	file, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(g.file), Size: int64(len(g.file))}, blocks, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 )
 
@@ -70,7 +71,7 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's header cannot be used: %v", err)
 	}
-	phys, err := mem.NewFile(im, size, d.extents, cacheToCheck)
+	phys, err := mem.NewFile(source.Source{ReaderAt: im, Size: size, Name: "the dump"}, d.extents, cacheToCheck)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's runs cannot be used: %v", err)
 	}

@@ -6,12 +6,11 @@ package elfcore
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"io"
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 )
 
 // Format is Machine.Format of what this package opens.
@@ -24,9 +23,9 @@ var le = binary.LittleEndian
 // files are refused by name with a *fault.Error (damaged-header,
 // unsupported-cpu, other-format, no-memory). What is wrong with a core that can
 // be used all the same is in the Machine's warnings.
-func Open(ctx context.Context, s machine.Source, o machine.Options) (*machine.Machine, error) {
+func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
 	head := make([]byte, min(ehdrBytes, max(s.Size, 0)))
-	if err := readFull(s, head, 0); err != nil {
+	if err := s.Full(head, 0); err != nil {
 		return nil, err
 	}
 	if len(head) < 4 || string(head[:4]) != "\x7fELF" {
@@ -76,26 +75,13 @@ func Open(ctx context.Context, s machine.Source, o machine.Options) (*machine.Ma
 		}
 		return nil, fault.New(fault.NoMemory, "")
 	}
-	file, err := mem.NewFile(s.ReaderAt, s.Size, m.Blocks, o.CacheBytes)
+	file, err := mem.NewFile(s, m.Blocks, o.CacheBytes)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.DamagedHeader, "the program headers are damaged: %v", err)
 	}
 	m.Mem = file
 	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(m.Blocks), len(file.Extents()))
 	return m, nil
-}
-
-// readFull fills p from the file. Ranges are checked against the file's size
-// before, so an early end means that the file became shorter.
-func readFull(s machine.Source, p []byte, off int64) error {
-	n, err := s.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.Wrap(io.ErrUnexpectedEOF, fault.FileChanged, "the file became shorter while it was being read: it had %d bytes", s.Size)
-	}
-	return fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v", s.Name, err)
 }
 
 func cancelled(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 	"coredrop/core/synth"
 )
 
@@ -291,7 +292,7 @@ func TestManyHeaders(t *testing.T) {
 		many[i] = synth.Load{PA: 0x1000, VA: uint64(i) << 12, Data: page, Share: 1}
 	}
 	src := &watched{data: synth.WriteELF(synth.ELF{Loads: many, CPUs: cpus(1)})}
-	source := machine.Source{ReaderAt: src, Size: int64(len(src.data))}
+	source := source.Source{ReaderAt: src, Size: int64(len(src.data))}
 	var last int64
 	m, err := elfcore.Open(context.Background(), source, machine.Options{Sink: progress.Sink{OnProgress: func(_ string, done, _ int64) { last = done }}})
 	if err != nil || len(m.Mem.Extents()) != 1 || len(m.Blocks) != len(many) || last != 1_000_001 {
@@ -341,7 +342,7 @@ func TestFailingReads(t *testing.T) {
 	}{{io.EOF, fault.FileChanged}, {broken, fault.InputUnreadable}} {
 		for at := 1; at <= 4; at++ { // header, section header, program headers, notes
 			src := &watched{data: data, endAt: at, fail: c.err}
-			_, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: src, Size: int64(len(data))}, machine.Options{})
+			_, err := elfcore.Open(context.Background(), source.Source{ReaderAt: src, Size: int64(len(data))}, machine.Options{})
 			if !fault.Is(err, c.code) || c.err == broken && !errors.Is(err, broken) {
 				t.Errorf("read %d, %v: %v", at, c.err, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 )
 
 // table is where the program headers are; it lies inside the file.
@@ -18,7 +19,7 @@ type table struct {
 
 // findTable locates the program headers, whose count is in section header 0
 // when it does not fit the ELF header's 16 bits.
-func findTable(s machine.Source, head []byte) (table, error) {
+func findTable(s source.Source, head []byte) (table, error) {
 	t := table{count: int64(le.Uint16(head[ehdrPhCount:])), stride: int64(le.Uint16(head[ehdrPhSize:]))}
 	if t.count == 0 {
 		return t, fault.New(fault.DamagedHeader, "the ELF header announces no program headers")
@@ -35,7 +36,7 @@ func findTable(s machine.Source, head []byte) (table, error) {
 			return t, fault.New(fault.DamagedHeader, "the section header that counts the program headers is outside the file")
 		}
 		section := make([]byte, shdrBytes)
-		if err := readFull(s, section, int64(at)); err != nil {
+		if err := s.Full(section, int64(at)); err != nil {
 			return t, err
 		}
 		// A writer that has exactly 65,535 and knows no extension leaves it 0.
@@ -72,7 +73,7 @@ type segments struct {
 }
 
 // readTable reads the program headers in chunks: a table can have a million.
-func readTable(ctx context.Context, s machine.Source, o machine.Options, t table) (*segments, error) {
+func readTable(ctx context.Context, s source.Source, o machine.Options, t table) (*segments, error) {
 	out := &segments{}
 	per := max(tableChunk/t.stride, 1)
 	buf := make([]byte, (min(per, t.count)-1)*t.stride+phdrBytes)
@@ -82,7 +83,7 @@ func readTable(ctx context.Context, s machine.Source, o machine.Options, t table
 		}
 		n := min(per, t.count-first)
 		part := buf[:(n-1)*t.stride+phdrBytes]
-		if err := readFull(s, part, t.offset+first*t.stride); err != nil {
+		if err := s.Full(part, t.offset+first*t.stride); err != nil {
 			return nil, err
 		}
 		for i := int64(0); i < n; i++ {

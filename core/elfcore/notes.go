@@ -6,6 +6,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/core/source"
 )
 
 // notes is what the note segments hold.
@@ -19,7 +20,7 @@ type notes struct {
 
 // window is a view of a range of the file, read noteWindow bytes at a time.
 type window struct {
-	source machine.Source
+	source source.Source
 	end    int64
 	start  int64 // of buf in the file
 	buf    []byte
@@ -34,7 +35,7 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 			w.buf = make([]byte, want)
 		}
 		w.buf, w.start = w.buf[:want], off
-		if err := readFull(w.source, w.buf, off); err != nil {
+		if err := w.source.Full(w.buf, off); err != nil {
 			w.buf = w.buf[:0]
 			return nil, err
 		}
@@ -45,7 +46,7 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 // readNotes walks the note segments one after another. Damage ends a segment
 // with a warning; what came before it is used. Only a file that cannot be read
 // and a cancelled context are errors.
-func readNotes(ctx context.Context, s machine.Source, ranges []noteRange) (*notes, error) {
+func readNotes(ctx context.Context, s source.Source, ranges []noteRange) (*notes, error) {
 	n := &notes{}
 	budget := int64(maxNotes)
 	damage := ""
@@ -73,7 +74,7 @@ func readNotes(ctx context.Context, s machine.Source, ranges []noteRange) (*note
 }
 
 // walk reads the records of one range; damage says what is wrong with it.
-func (n *notes) walk(ctx context.Context, s machine.Source, r noteRange) (damage string, err error) {
+func (n *notes) walk(ctx context.Context, s source.Source, r noteRange) (damage string, err error) {
 	w := &window{source: s, end: r.offset + r.bytes}
 	for at, count := r.offset, 0; at < w.end; count++ {
 		if count%4096 == 0 {

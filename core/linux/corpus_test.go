@@ -7,6 +7,7 @@ import (
 
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/server/corpustest"
 )
 
@@ -14,7 +15,7 @@ import (
 func core(t testing.TB, name string) *machine.Machine {
 	t.Helper()
 	r, size := corpustest.KCSANCore(t, name)
-	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: r, Size: size, Name: "core.elf"}, machine.Options{})
+	m, err := elfcore.Open(context.Background(), source.Source{ReaderAt: r, Size: size, Name: "core.elf"}, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

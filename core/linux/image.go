@@ -1,8 +1,6 @@
 package linux
 
 import (
-	"errors"
-
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
@@ -37,7 +35,7 @@ func mapped(s *paging.Space, from, to, limit uint64) []span {
 	for a := from; a < to && limit > 0; {
 		_, left, err := s.Translate(mem.VA(a))
 		if err != nil {
-			next := a + skipUnmapped(a, err)
+			next := a + paging.Skip(mem.VA(a), err)
 			if next <= a {
 				break
 			}
@@ -54,20 +52,4 @@ func mapped(s *paging.Space, from, to, limit uint64) []span {
 		limit -= left
 	}
 	return out
-}
-
-// skipUnmapped tells how far a failed walk allows to step: to the end of what
-// the missing entry would have mapped.
-func skipUnmapped(a uint64, err error) uint64 {
-	shift := uint(12)
-	var e *paging.Error
-	if errors.As(err, &e) {
-		switch e.Level {
-		case "PDE":
-			shift = 21
-		case "PDPTE", "PML4E", "PML5E":
-			shift = 30
-		}
-	}
-	return 1<<shift - a&(1<<shift-1)
 }

@@ -12,6 +12,7 @@ import (
 	"coredrop/core/linux/linuxtest"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 )
 
 // flat is a piece of virtual memory.
@@ -121,7 +122,7 @@ func TestWays(t *testing.T) {
 			t.Errorf("%+v: %d records, %v", c, n, err)
 		}
 	}
-	empty, err := mem.NewFile(strings.NewReader(strings.Repeat("\x00", 1<<20)), 1<<20, []mem.Extent{{Bytes: 1 << 20}}, 0)
+	empty, err := mem.NewFile(source.Source{ReaderAt: strings.NewReader(strings.Repeat("\x00", 1<<20)), Size: 1 << 20}, []mem.Extent{{Bytes: 1 << 20}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,20 +6,12 @@ package machine
 import (
 	"context"
 	"errors"
-	"io"
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
-
-// Source is an input file: random access, its size in bytes and its name for
-// messages.
-type Source struct {
-	io.ReaderAt
-	Size int64
-	Name string
-}
 
 // ErrNotMine is an opener's answer to a file of another format.
 var ErrNotMine = errors.New("not this format")
@@ -33,7 +25,7 @@ type Options struct {
 // Opener reads one container format. It answers ErrNotMine (errors.Is) to a
 // file that is not of its format, and a *fault.Error to one that is but cannot
 // be used.
-type Opener func(ctx context.Context, s Source, o Options) (*Machine, error)
+type Opener func(ctx context.Context, s source.Source, o Options) (*Machine, error)
 
 // Arch names the guest's processor architecture.
 type Arch string
@@ -69,7 +61,7 @@ type Note struct {
 
 // Open hands the file to each opener in turn. A file that none of them takes is
 // refused by the name of the format it is recognised as.
-func Open(ctx context.Context, s Source, o Options, openers ...Opener) (*Machine, error) {
+func Open(ctx context.Context, s source.Source, o Options, openers ...Opener) (*Machine, error) {
 	if s.Size == 0 {
 		return nil, fault.New(fault.EmptyFile, "")
 	}

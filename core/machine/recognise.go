@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"coredrop/core/fault"
+	"coredrop/core/source"
 )
 
 // neighbour is a file format that is told by its first bytes.
@@ -64,13 +65,13 @@ var neighbours = []neighbour{
 
 // Recognise names a file that no opener took, as a *fault.Error with the
 // remedy. It reads at most the first 4 KiB.
-func Recognise(s Source) error {
+func Recognise(s source.Source) error {
 	if s.Size <= 0 {
 		return fault.New(fault.EmptyFile, "")
 	}
 	head := make([]byte, min(4096, s.Size))
-	if n, err := s.ReadAt(head, 0); n < len(head) {
-		return fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v", s.Name, err)
+	if err := s.Full(head, 0); err != nil {
+		return err
 	}
 	for _, n := range neighbours {
 		if len(head) >= n.at && bytes.HasPrefix(head[n.at:], []byte(n.magic)) {

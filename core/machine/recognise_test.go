@@ -11,10 +11,11 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/core/source"
 )
 
-func source(data []byte) machine.Source {
-	return machine.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: "file"}
+func file(data []byte) source.Source {
+	return source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: "file"}
 }
 
 // elf makes the first 64 bytes of an ELF file.
@@ -105,7 +106,7 @@ func TestNeighboursAreNamed(t *testing.T) {
 		{"odd order", elf(2, 0, 4, 62), fault.DamagedHeader, "damaged"},
 		{"cut", elf(2, 1, 4, 62)[:19], fault.DamagedHeader, "damaged"},
 	} {
-		err := machine.Recognise(source(c.data))
+		err := machine.Recognise(file(c.data))
 		if !fault.Is(err, c.code) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -114,7 +115,7 @@ func TestNeighboursAreNamed(t *testing.T) {
 		}
 		// A file cut anywhere within its signature is still answered.
 		for n := range min(len(c.data), 64) {
-			if err := machine.Recognise(source(c.data[:n])); err == nil || fault.Is(err, fault.Internal) {
+			if err := machine.Recognise(file(c.data[:n])); err == nil || fault.Is(err, fault.Internal) {
 				t.Errorf("%s, %d bytes: %v", c.name, n, err)
 			}
 		}
@@ -124,14 +125,14 @@ func TestNeighboursAreNamed(t *testing.T) {
 func TestOpenAsksOneAfterAnother(t *testing.T) {
 	var asked []string
 	opener := func(name string, m *machine.Machine, err error) machine.Opener {
-		return func(context.Context, machine.Source, machine.Options) (*machine.Machine, error) {
+		return func(context.Context, source.Source, machine.Options) (*machine.Machine, error) {
 			asked = append(asked, name)
 			return m, err
 		}
 	}
 	no := opener("no", nil, machine.ErrNotMine)
 	want := &machine.Machine{Format: "x"}
-	s := source([]byte("QEVM...."))
+	s := file([]byte("QEVM...."))
 	open := func(list ...machine.Opener) (*machine.Machine, error) {
 		asked = nil
 		return machine.Open(context.Background(), s, machine.Options{}, list...)
@@ -146,7 +147,7 @@ func TestOpenAsksOneAfterAnother(t *testing.T) {
 	if _, err := open(no, no); !fault.Is(err, fault.SavevmImage) || len(asked) != 2 {
 		t.Error(err, asked)
 	}
-	s = source(nil)
+	s = file(nil)
 	if _, err := open(no); !fault.Is(err, fault.EmptyFile) || asked != nil {
 		t.Error(err, asked)
 	}
@@ -159,11 +160,11 @@ func (r torn) ReadAt([]byte, int64) (int, error) { return 0, r.err }
 
 func TestAFileThatCannotBeRead(t *testing.T) {
 	broken := errors.New("disk on fire")
-	for _, e := range []error{broken, io.EOF} {
-		err := machine.Recognise(machine.Source{ReaderAt: torn{e}, Size: 100, Name: "x"})
-		if !fault.Is(err, fault.InputUnreadable) || !errors.Is(err, e) {
-			t.Error(err)
-		}
+	if err := machine.Recognise(source.Source{ReaderAt: torn{broken}, Size: 100, Name: "x"}); !fault.Is(err, fault.InputUnreadable) || !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if err := machine.Recognise(source.Source{ReaderAt: torn{io.EOF}, Size: 100, Name: "x"}); !fault.Is(err, fault.FileChanged) {
+		t.Error(err)
 	}
 }
 
@@ -197,7 +198,7 @@ func FuzzRecognise(f *testing.F) {
 	}
 	f.Add(elf(2, 1, 4, 3))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		err := machine.Recognise(source(data))
+		err := machine.Recognise(file(data))
 		var e *fault.Error
 		if !errors.As(err, &e) || e.Code == fault.Internal || e.Text == "" {
 			t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/rand"
 	"testing"
+
+	"coredrop/core/source"
 )
 
 // slow is Normalize done byte by byte: the first extent listed wins.
@@ -119,7 +121,7 @@ func TestFileReadsThroughTheCache(t *testing.T) {
 	data := make([]byte, 40*BlockSize+77)
 	rand.New(rand.NewSource(2)).Read(data)
 	src := &counting{r: bytes.NewReader(data)}
-	f, err := NewFile(src, int64(len(data)), []Extent{
+	f, err := NewFile(source.Source{ReaderAt: src, Size: int64(len(data))}, []Extent{
 		{Start: 0x10000, Bytes: 10 * BlockSize, Offset: 0x123},
 		{Start: 0x10000 + 10*BlockSize, Bytes: 0x5000, Offset: int64(len(data)) - 0x5000},
 	}, 4*BlockSize)
@@ -154,11 +156,11 @@ func TestFileReadsThroughTheCache(t *testing.T) {
 
 func TestFileRefusesExtentsOutsideAndShortReads(t *testing.T) {
 	for _, e := range []Extent{{0, 11, 0}, {0, 1, 10}, {0, 1, -1}, {0, ^uint64(0), 5}} {
-		if _, err := NewFile(bytes.NewReader(make([]byte, 10)), 10, []Extent{e}, 0); err == nil {
+		if _, err := NewFile(inMemory(make([]byte, 10), nil), []Extent{e}, 0); err == nil {
 			t.Errorf("%v accepted", e)
 		}
 	}
-	f, err := NewFile(bytes.NewReader(make([]byte, 10)), 20, []Extent{{0, 20, 0}}, 0)
+	f, err := NewFile(source.Source{ReaderAt: bytes.NewReader(make([]byte, 10)), Size: 20}, []Extent{{0, 20, 0}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func TestFileRefusesExtentsOutsideAndShortReads(t *testing.T) {
 
 func TestReadPageFillsWithZero(t *testing.T) {
 	data := bytes.Repeat([]byte{0xaa}, 0x3000)
-	f, _ := NewFile(bytes.NewReader(data), 0x3000, []Extent{{0x1080, 0x10, 0}, {0x1100, 0x10, 0x100}, {0x3000, 0x1000, 0x1000}}, 0)
+	f, _ := NewFile(inMemory(data, nil), []Extent{{0x1080, 0x10, 0}, {0x1100, 0x10, 0x100}, {0x3000, 0x1000, 0x1000}}, 0)
 	page, whole, err := ReadPage(f, 0x1fff)
 	if err != nil || whole || page[0x7f] != 0 || page[0x80] != 0xaa || page[0x90] != 0 || page[0x10f] != 0xaa || page[0x110] != 0 {
 		t.Fatal(whole, err)
@@ -184,7 +186,7 @@ func TestReadPageFillsWithZero(t *testing.T) {
 
 func TestOverlayWritesAcrossPagesAndLeavesTheFileAlone(t *testing.T) {
 	data := make([]byte, 0x3000)
-	f, _ := NewFile(bytes.NewReader(data), 0x3000, []Extent{{0x1000, 0x3000, 0}}, 0)
+	f, _ := NewFile(inMemory(data, nil), []Extent{{0x1000, 0x3000, 0}}, 0)
 	o := NewOverlay(f)
 	if err := o.Write(0x1ffe, []byte{1, 2, 3, 4}); err != nil {
 		t.Fatal(err)

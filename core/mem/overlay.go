@@ -1,6 +1,9 @@
 package mem
 
-import "sort"
+import (
+	"context"
+	"sort"
+)
 
 // Overlay is physical memory with whole pages replaced: what is written stays
 // in memory, the memory below is never changed.
@@ -57,6 +60,23 @@ func (o *Overlay) ReadAt(p []byte, pa PA) error {
 		p, pa = p[n:], pa+PA(n)
 	}
 	return nil
+}
+
+// Scan hands over the memory below in order, replaced pages included.
+func (o *Overlay) Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA, p []byte) error) error {
+	return o.below.Scan(ctx, e, buf, func(pa PA, p []byte) error {
+		for page := pa.Page(); page < pa+PA(len(p)); page += PageSize {
+			data, ok := o.pages[page]
+			switch {
+			case !ok:
+			case page < pa:
+				copy(p, data[pa-page:])
+			default:
+				copy(p[page-pa:], data)
+			}
+		}
+		return visit(pa, p)
+	})
 }
 
 // Pages lists the replaced pages in ascending order.

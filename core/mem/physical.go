@@ -2,39 +2,47 @@ package mem
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"sync"
 
-	"coredrop/core/kcsan/watch"
+	"coredrop/core/source"
 )
 
-// Physical is guest physical memory as a core holds it.
+// Physical is guest physical memory as a core holds it. Several goroutines may
+// read it at once.
 type Physical interface {
 	// ReadAt fills p from pa on, or fails: errors.Is(err, ErrHole) when the
 	// core does not hold all of it.
 	ReadAt(p []byte, pa PA) error
 	// Extents lists what the core holds, sorted and disjoint.
 	Extents() []Extent
+	// Scan hands over the memory of e, which lies inside one of the extents, in
+	// ascending order past any cache, in parts of at most len(buf) bytes that
+	// are valid only during the call. An error of visit, or of the context,
+	// ends it and is returned.
+	Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA, p []byte) error) error
 }
 
-// BlockSize is how much of the file one cache miss reads: in a browser the call
-// costs, not the bytes.
-const BlockSize = 64 << 10
+// BlockSize is how much of the file one cache miss reads, where the source does
+// not know better.
+const BlockSize = source.DefaultBlock
 
 // DefaultCache is the cache's budget in bytes where none is given.
 const DefaultCache = 8 << 20
 
-// File is Physical over a source that holds guest memory verbatim. It is not
-// safe for concurrent use.
+// File is Physical over a source that holds guest memory verbatim.
 type File struct {
-	source  io.ReaderAt
-	size    int64
+	source  source.Source
 	extents []Extent
+	block   int64 // bytes of one read
 	budget  int64
-	blocks  map[int64]*list.Element // by number of the block in the file
-	recent  *list.List              // of *block, the latest first
-	held    int64
+
+	mu     sync.Mutex              // of the cache
+	blocks map[int64]*list.Element // by number of the block in the file
+	recent *list.List              // of *block, the latest first
+	held   int64
 }
 
 type block struct {
@@ -43,19 +51,23 @@ type block struct {
 }
 
 // NewFile reads extents (in any order, overlapping or not: Normalize is applied)
-// from a source of size bytes. Every extent must lie inside the source. The
-// cache holds at most budget bytes, DefaultCache when budget is 0 or less.
-func NewFile(source io.ReaderAt, size int64, extents []Extent, budget int64) (*File, error) {
+// from a source. Every extent must lie inside the source. The cache holds at
+// most budget bytes, DefaultCache when budget is 0 or less.
+func NewFile(s source.Source, extents []Extent, budget int64) (*File, error) {
 	for _, e := range extents {
-		if e.Offset < 0 || e.Offset > size || e.Bytes > uint64(size-e.Offset) {
-			return nil, fmt.Errorf("extent %v+%#x at file offset %#x reaches beyond the file's %#x bytes", e.Start, e.Bytes, e.Offset, size)
+		if e.Offset < 0 || e.Offset > s.Size || e.Bytes > uint64(s.Size-e.Offset) {
+			return nil, fmt.Errorf("extent %v+%#x at file offset %#x reaches beyond the file's %#x bytes", e.Start, e.Bytes, e.Offset, s.Size)
 		}
 	}
 	if budget <= 0 {
 		budget = DefaultCache
 	}
-	return &File{source: source, size: size, extents: Normalize(extents), budget: budget,
-		blocks: map[int64]*list.Element{}, recent: list.New()}, nil
+	f := &File{source: s, extents: Normalize(extents), budget: budget, block: BlockSize,
+		blocks: map[int64]*list.Element{}, recent: list.New()}
+	if s.Block > 0 {
+		f.block = int64(s.Block)
+	}
+	return f, nil
 }
 
 // Extents lists what the file holds, sorted and disjoint.
@@ -81,37 +93,51 @@ func (f *File) ReadAt(p []byte, pa PA) error {
 	return nil
 }
 
+// Scan reads the file in order, by the source's stream where it has one.
+func (f *File) Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA, p []byte) error) error {
+	i, ok := Find(f.extents, e.Start)
+	if !ok || e.Bytes > uint64(f.extents[i].End()-e.Start) {
+		return &HoleError{e.Start}
+	}
+	off, pa := f.extents[i].Offset+int64(e.Start-f.extents[i].Start), e.Start
+	return f.source.Scan(off, int64(e.Bytes), buf, func(p []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := pa
+		pa += PA(len(p))
+		return visit(at, p)
+	})
+}
+
 // readFile fills p from the file through the cache.
 func (f *File) readFile(p []byte, off int64) error {
 	for len(p) > 0 {
-		data, err := f.block(off / BlockSize)
+		data, err := f.cached(off / f.block)
 		if err != nil {
 			return err
 		}
-		n := copy(p, data[off%BlockSize:])
+		n := copy(p, data[off%f.block:])
 		p, off = p[n:], off+int64(n)
 	}
 	return nil
 }
 
-// block gives one block of the file, which is shorter only at the file's end.
-func (f *File) block(number int64) ([]byte, error) {
-	watch.ReadWrite(&f.recent) // a hit changes the order, too
+// cached gives one block of the file, which is shorter only at the file's end.
+// What it gives is never changed. The lock is held over the read: two readers
+// that miss the same block must not both read it.
+func (f *File) cached(number int64) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if el, ok := f.blocks[number]; ok {
 		f.recent.MoveToFront(el)
 		return el.Value.(*block).data, nil
 	}
-	start := number * BlockSize
-	data := make([]byte, min(BlockSize, f.size-start))
-	n, err := f.source.ReadAt(data, start)
-	if n < len(data) {
-		// A short read is always an error: the file shrank under us.
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("reading %d bytes at file offset %#x: %w", len(data), start, err)
+	start := number * f.block
+	data := make([]byte, min(f.block, f.source.Size-start))
+	if err := f.source.Full(data, start); err != nil {
+		return nil, err
 	}
-	watch.ReadWrite(&f.held)
 	f.blocks[number] = f.recent.PushFront(&block{number, data})
 	f.held += int64(len(data))
 	for f.held > f.budget && f.recent.Len() > 1 {

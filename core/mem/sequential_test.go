@@ -4,34 +4,25 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand"
 	"testing"
+
+	"coredrop/core/source"
 )
 
-// streamed is a source with a stream of its own, which counts its use.
-type streamed struct {
-	*bytes.Reader
-	streams int
-}
-
-func (s *streamed) Stream(off, n int64, buffer []byte, visit func(p []byte) error) error {
-	s.streams++
-	for n > 0 {
-		p := buffer[:min(int64(len(buffer)), n)]
-		if _, err := s.ReadAt(p, off); err != nil {
-			return err
+// inMemory is a source of bytes; with a counter, it also streams and counts.
+func inMemory(data []byte, streams *int) source.Source {
+	r := bytes.NewReader(data)
+	s := source.Source{ReaderAt: r, Size: r.Size(), Name: "core"}
+	if streams != nil {
+		plain := s
+		s.Stream = func(off, n int64, buf []byte, visit func([]byte) error) error {
+			*streams++
+			return plain.Scan(off, n, buf, visit)
 		}
-		if err := visit(p); err != nil {
-			return err
-		}
-		off, n = off+int64(len(p)), n-int64(len(p))
 	}
-	return nil
+	return s
 }
-
-// plainPhysical hides that a memory is a Scanner.
-type plainPhysical struct{ Physical }
 
 func TestScanPages(t *testing.T) {
 	data := make([]byte, 3<<20)
@@ -43,13 +34,17 @@ func TestScanPages(t *testing.T) {
 		{Start: 0x100000, Bytes: 2<<20 + 0x1000, Offset: 0x9001},
 	}
 	want := [][2]PA{{0x1000, 0x3000}, {0x21000, 0x23000}, {0x100000, 0x100000 + 2<<20 + 0x1000}}
-	stream := &streamed{Reader: bytes.NewReader(data)}
-	for name, source := range map[string]io.ReaderAt{"ReadAt": bytes.NewReader(data), "Stream": stream} {
-		file, err := NewFile(source, int64(len(data)), extents, 0)
+	streams := 0
+	for name, s := range map[string]source.Source{"ReadAt": inMemory(data, nil), "Stream": inMemory(data, &streams)} {
+		file, err := NewFile(s, extents, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range []Physical{file, plainPhysical{file}} {
+		overlay := NewOverlay(file)
+		if err := overlay.Write(0x1ffe, []byte("over")); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []Physical{file, overlay} {
 			var got [][2]PA
 			var last int64
 			err := ScanPages(context.Background(), m, func(pa PA, p []byte, done, total int64) error {
@@ -58,7 +53,7 @@ func TestScanPages(t *testing.T) {
 				}
 				last = done
 				same := make([]byte, len(p))
-				if err := file.ReadAt(same, pa); err != nil || !bytes.Equal(same, p) {
+				if err := m.ReadAt(same, pa); err != nil || !bytes.Equal(same, p) {
 					t.Fatalf("%s: bytes at %v differ (%v)", name, pa, err)
 				}
 				if n := len(got); n > 0 && got[n-1][1] == pa {
@@ -73,14 +68,14 @@ func TestScanPages(t *testing.T) {
 			}
 		}
 	}
-	if stream.streams != 3 {
-		t.Errorf("the source's stream was used %d times, want once for each extent", stream.streams)
+	if streams != 2*3 {
+		t.Errorf("the source's stream was used %d times, want once for each extent and memory", streams)
 	}
 }
 
 func TestScanPagesEnds(t *testing.T) {
 	data := make([]byte, 4<<20)
-	file, err := NewFile(bytes.NewReader(data), int64(len(data)), []Extent{{Bytes: 4 << 20}}, 0)
+	file, err := NewFile(inMemory(data, nil), []Extent{{Bytes: 4 << 20}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +90,7 @@ func TestScanPagesEnds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || calls != 1 {
 		t.Errorf("%d calls after cancelling, %v", calls, err)
 	}
-	if err := file.Scan(Extent{Start: 0, Bytes: 5 << 20}, make([]byte, PageSize), nil); !errors.Is(err, ErrHole) {
+	if err := file.Scan(context.Background(), Extent{Start: 0, Bytes: 5 << 20}, make([]byte, PageSize), nil); !errors.Is(err, ErrHole) {
 		t.Errorf("a range beyond the extent: %v", err)
 	}
 }

@@ -23,8 +23,26 @@ var ErrMalformed = errors.New("malformed")
 // ErrNotPresent, ErrMalformed or mem.ErrHole.
 type Error struct {
 	VA    mem.VA
-	Level string // "PML4E", "PTE", …; "page" when the page itself is missing
+	Level string // for people: "PML4E", "PTE", …; "page" when the page itself is missing
+	Span  uint64 // bytes of the space that the entry would have mapped; 0: not an entry
 	Err   error
+}
+
+// Skip gives how many bytes from va on a failed walk allows to step over: to the
+// end of what the entry at which it ended would have mapped, a page at least.
+func Skip(va mem.VA, err error) uint64 {
+	span := Span(err)
+	return span - uint64(va)&(span-1)
+}
+
+// Span gives how many bytes of the space the entry covers at which a walk ended:
+// a power of two, the page's size where it ended elsewhere.
+func Span(err error) uint64 {
+	var e *Error
+	if errors.As(err, &e) && e.Span > mem.PageSize {
+		return e.Span
+	}
+	return mem.PageSize
 }
 
 func (e *Error) Error() string {
@@ -93,7 +111,7 @@ func (m *Mode) Canonical(va mem.VA) bool {
 // page itself is in the file.
 func (s *Space) Translate(va mem.VA) (pa mem.PA, left uint64, err error) {
 	if !s.Mode.Canonical(va) {
-		return 0, 0, &Error{va, "address", ErrMalformed}
+		return 0, 0, &Error{VA: va, Level: "address", Err: ErrMalformed}
 	}
 	table := s.Root
 	var buf [8]byte
@@ -101,11 +119,11 @@ func (s *Space) Translate(va mem.VA) (pa mem.PA, left uint64, err error) {
 		index := uint64(va) >> l.Shift & (1<<l.Bits - 1)
 		raw := buf[:s.Mode.EntryBytes]
 		if err := s.Phys.ReadAt(raw, table+mem.PA(index*uint64(len(raw)))); err != nil {
-			return 0, 0, &Error{va, l.Name, err}
+			return 0, 0, &Error{va, l.Name, 1 << l.Shift, err}
 		}
 		entry := binary.LittleEndian.Uint64(buf[:])
 		if entry&bitPresent == 0 {
-			return 0, 0, &Error{va, l.Name, ErrNotPresent}
+			return 0, 0, &Error{va, l.Name, 1 << l.Shift, ErrNotPresent}
 		}
 		span := uint64(1) << l.Shift
 		if l.Shift == 12 || l.Large && entry&bitLarge != 0 {
@@ -115,7 +133,7 @@ func (s *Space) Translate(va mem.VA) (pa mem.PA, left uint64, err error) {
 		}
 		table = mem.PA(entry & s.Mode.Address)
 	}
-	return 0, 0, &Error{va, "walk", ErrMalformed}
+	return 0, 0, &Error{VA: va, Level: "walk", Err: ErrMalformed}
 }
 
 // ReadAt fills p from va on, page by page.
@@ -127,11 +145,11 @@ func (s *Space) ReadAt(p []byte, va mem.VA) error {
 		}
 		n := min(uint64(len(p)), left)
 		if err := s.Phys.ReadAt(p[:n], pa); err != nil {
-			return &Error{va, "page", err}
+			return &Error{VA: va, Level: "page", Err: err}
 		}
 		p = p[n:]
 		if len(p) > 0 && va+mem.VA(n) < va {
-			return &Error{va, "address", ErrMalformed}
+			return &Error{VA: va, Level: "address", Err: ErrMalformed}
 		}
 		va += mem.VA(n)
 	}

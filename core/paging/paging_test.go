@@ -2,6 +2,7 @@ package paging_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -27,6 +28,10 @@ func (m memory) ReadAt(p []byte, pa mem.PA) error {
 		p, pa = p[n:], pa+mem.PA(n)
 	}
 	return nil
+}
+
+func (m memory) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
+	return mem.ScanByReads(ctx, m, e, buf, visit)
 }
 
 func (m memory) page(pa mem.PA) []byte {

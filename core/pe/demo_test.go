@@ -8,6 +8,7 @@ import (
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/pe"
+	"coredrop/core/source"
 )
 
 // What the demo's recipe says of its kernel: where it is, through which tables,
@@ -25,7 +26,7 @@ func TestDemoKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	phys, err := mem.NewFile(bytes.NewReader(core), int64(len(core)), []mem.Extent{{Start: demoStart, Bytes: demoBytes, Offset: demoLoad}}, 0)
+	phys, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(core), Size: int64(len(core))}, []mem.Extent{{Start: demoStart, Bytes: demoBytes, Offset: demoLoad}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

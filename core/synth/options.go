@@ -1,8 +1,8 @@
 package synth
 
 import (
-	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 )
 
 // Mode is what a CPU of a synthetic guest does when the core is taken.
@@ -148,7 +148,7 @@ type Built struct {
 }
 
 // Source makes an input file of the core.
-func (b *Built) Source() machine.Source { return Source(b.Core) }
+func (b *Built) Source() source.Source { return Source(b.Core) }
 
 // PDB makes the kernel's PDB.
 func (b *Built) PDB() []byte {

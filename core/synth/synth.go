@@ -8,14 +8,14 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"coredrop/core/machine"
+	"coredrop/core/source"
 )
 
 var le = binary.LittleEndian
 
 // Source makes an input file of bytes.
-func Source(data []byte) machine.Source {
-	return machine.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: "synthetic"}
+func Source(data []byte) source.Source {
+	return source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: "synthetic"}
 }
 
 // noise is a stream of numbers that looks random and is the same everywhere

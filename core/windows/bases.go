@@ -1,7 +1,6 @@
 package windows
 
 import (
-	"errors"
 	"iter"
 
 	"coredrop/core/mem"
@@ -159,7 +158,7 @@ func (f *finder) walkDown(s *paging.Space, start, floor mem.VA, limit int, walke
 			return true
 		}
 		if _, _, err := s.Translate(va); err != nil {
-			below := va &^ (missingSpan(s, err) - 1)
+			below := va &^ (mem.VA(paging.Span(err)) - 1)
 			if below == 0 {
 				return true
 			}
@@ -176,19 +175,6 @@ func (f *finder) walkDown(s *paging.Space, start, floor mem.VA, limit int, walke
 		va -= mem.PageSize
 	}
 	return true
-}
-
-// missingSpan is how much of the space the entry covers at which a walk ended.
-func missingSpan(s *paging.Space, err error) mem.VA {
-	var walk *paging.Error
-	if errors.As(err, &walk) {
-		for _, l := range s.Mode.Levels {
-			if l.Name == walk.Level {
-				return 1 << l.Shift
-			}
-		}
-	}
-	return mem.PageSize
 }
 
 // startsImage reports whether a page begins with the DOS signature.

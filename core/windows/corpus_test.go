@@ -19,6 +19,7 @@ import (
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 	"coredrop/core/windows"
 	"coredrop/server/corpustest"
 )
@@ -81,14 +82,14 @@ type truth struct {
 
 // unpack writes a case's core sparsely to a temporary file and opens it. read
 // counts the bytes read of it.
-func unpack(t *testing.T, dir string) (src machine.Source, read *int64) {
+func unpack(t *testing.T, dir string) (src source.Source, read *int64) {
 	out := corpustest.File(t, filepath.Join(dir, "core.elf.zst"))
 	info, err := out.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &counted{r: out}
-	return machine.Source{ReaderAt: c, Size: info.Size(), Name: filepath.Base(dir)}, &c.bytes
+	return source.Source{ReaderAt: c, Size: info.Size(), Name: filepath.Base(dir)}, &c.bytes
 }
 
 // counted counts the bytes read.

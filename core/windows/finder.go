@@ -24,7 +24,6 @@ const probeBudget = 4 << 20
 type finder struct {
 	ctx context.Context
 	m   *machine.Machine
-	all mem.Physical // the machine's memory as it came, for passes over all of it
 	o   Options
 
 	tried    []string // strategies for the page-table base, for the message
@@ -37,9 +36,8 @@ type finder struct {
 	kernels  []*found // candidates that look like the kernel, in order of discovery
 	seen     map[candidate]bool
 	refused  []string // why images and blocks were passed over
-	warnings []fault.Warning
-	gates    int  // interrupt gates that could be read
-	shared   bool // some root showed a page that is KUSER_SHARED_DATA by its content
+	gates    int      // interrupt gates that could be read
+	shared   bool     // some root showed a page that is KUSER_SHARED_DATA by its content
 	failure  error
 }
 

@@ -18,6 +18,7 @@ import (
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
 
 // The built-in core's facts, from its truth.json.
@@ -58,13 +59,13 @@ func newGuest(t testing.TB) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := machine.Source{ReaderAt: bytes.NewReader(files[0]), Size: int64(len(files[0])), Name: demo.CoreName}
+	src := source.Source{ReaderAt: bytes.NewReader(files[0]), Size: int64(len(files[0])), Name: demo.CoreName}
 	m, err := elfcore.Open(context.Background(), src, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	extents := append([]mem.Extent{{Bytes: lowMemory, Offset: int64(len(files[0]))}}, m.Mem.Extents()...)
-	file, err := mem.NewFile(withZeros{files[0]}, int64(len(files[0]))+lowMemory, extents, 0)
+	file, err := mem.NewFile(source.Source{ReaderAt: withZeros{files[0]}, Size: int64(len(files[0])) + lowMemory}, extents, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,7 @@ import (
 // that says what was tried, or the context's; a Kernel comes along with it,
 // filled so far, where an image that looks like the kernel was found.
 func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error) {
-	w := &watched{Physical: m.Mem}
-	seen := *m
-	seen.Mem = w
-	f := &finder{ctx: ctx, m: &seen, all: m.Mem, o: o, budget: probeBudget, scan: scanBudget,
+	f := &finder{ctx: ctx, m: m, o: o, budget: probeBudget, scan: scanBudget,
 		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
 	strategies := allStrategies
 	if o.Compat {
@@ -28,15 +25,7 @@ func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error)
 		f.notes = fwcfgNotes(m)
 	}
 	f.logRegisters()
-	k, err := f.locate(strategies)
-	if k != nil {
-		k.Machine = m
-		k.Space = paging.New(m.Mem, uint64(k.DTB), k.Space.Mode)
-	}
-	if err != nil && w.err != nil && ctx.Err() == nil {
-		err = fault.Wrap(w.err, fault.InputUnreadable, "the core could not be read: %v", w.err)
-	}
-	return k, err
+	return f.locate(strategies)
 }
 
 // locate searches and fills in what was found.

@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"unicode/utf16"
+
 	"coredrop/core/mem"
 	"coredrop/core/paging"
-	"unicode/utf16"
 )
 
 // kernelHalf reports whether va is an address that the kernel half of the

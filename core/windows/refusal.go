@@ -131,8 +131,7 @@ func linuxNear(s *paging.Space, start mem.VA) (string, bool) {
 	}
 	for va := low; va < high; {
 		if _, _, err := s.Translate(va); err != nil {
-			span := missingSpan(s, err)
-			next := va&^(span-1) + span
+			next := va + mem.VA(paging.Skip(va, err))
 			if next <= va {
 				break
 			}

@@ -2,7 +2,6 @@ package windows
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
@@ -211,36 +210,6 @@ func TestSystemTime(t *testing.T) {
 }
 
 func le32(v uint32) []byte { return le64(uint64(v))[:4] }
-
-// brokenMemory fails to read one page, as a disk does.
-type brokenMemory struct {
-	mem.Physical
-	page mem.PA
-}
-
-var errDisk = errors.New("the disk is broken")
-
-func (b brokenMemory) ReadAt(p []byte, pa mem.PA) error {
-	if pa.Page() == b.page {
-		return errDisk
-	}
-	return b.Physical.ReadAt(p, pa)
-}
-
-// TestBrokenFile: the guest is not blamed for a file that cannot be read.
-func TestBrokenFile(t *testing.T) {
-	g := newGuest(t)
-	g.noSelfMaps()
-	g.erase()
-	g.m.Mem = brokenMemory{g.mem, demoDTB}
-	g.lose()
-	for _, c := range g.m.CPUs {
-		c.X64.CR3 = demoDTB
-	}
-	if e := g.refused(nil, fault.InputUnreadable); !errors.Is(e, errDisk) {
-		t.Error(e)
-	}
-}
 
 // TestPassedOverOnce: two ways that lead to the same image give one reason.
 func TestPassedOverOnce(t *testing.T) {

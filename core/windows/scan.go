@@ -25,7 +25,7 @@ func selfMapRoots(f *finder) iter.Seq[root] {
 		var out []root
 		modes := f.modes()
 		f.logf("no CPU's registers lead to the kernel: reading all of memory for page-table roots")
-		err := mem.ScanPages(f.ctx, f.all, func(pa mem.PA, p []byte, done, total int64) error {
+		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
 			f.o.Report("page tables", done, total)
 			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
 				for _, mode := range modes {
@@ -101,7 +101,7 @@ func kdbgRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		f.logf("no root maps itself: reading all of memory for the debugger block")
 		var blocks []blind
-		err := mem.ScanPages(f.ctx, f.all, func(pa mem.PA, p []byte, done, total int64) error {
+		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
 			f.o.Report("debugger block", done, total)
 			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
 				if blocks = scanBlind((*[mem.PageSize]byte)(p), pa, blocks); len(blocks) >= maxBlind {
@@ -127,7 +127,7 @@ func kdbgRoots(f *finder) iter.Seq[root] {
 		}
 		var out []root
 		modes := f.modes()
-		err = mem.ScanPages(f.ctx, f.all, func(pa mem.PA, p []byte, done, total int64) error {
+		err = mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
 			f.o.Report("page tables", done, total)
 			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
 				for _, mode := range modes {

@@ -9,13 +9,14 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/source"
 )
 
 // dense is memory full of noise: nothing in it is skipped for being zero.
 func dense(b *testing.B, size int64) (mem.Physical, []byte) {
 	data := make([]byte, size)
 	rand.New(rand.NewSource(1)).Read(data)
-	m, err := mem.NewFile(bytes.NewReader(data), size, []mem.Extent{{Bytes: uint64(size)}}, 0)
+	m, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(data), Size: size}, []mem.Extent{{Bytes: uint64(size)}}, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func BenchmarkScanSelfMap(b *testing.B) {
 	m, data := dense(b, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}, all: m}
+		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
 		for range selfMapRoots(f) {
 			b.Fatal("a root in noise")
 		}
@@ -48,7 +49,7 @@ func BenchmarkScanKDBG(b *testing.B) {
 	m, data := dense(b, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}, all: m}
+		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
 		for range kdbgRoots(f) {
 			b.Fatal("a block in noise")
 		}

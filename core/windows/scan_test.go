@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
 
 func TestCancel(t *testing.T) {
@@ -45,6 +45,10 @@ type emptyMemory struct{ bytes uint64 }
 func (m emptyMemory) ReadAt(p []byte, _ mem.PA) error { clear(p); return nil }
 func (m emptyMemory) Extents() []mem.Extent           { return []mem.Extent{{Bytes: m.bytes}} }
 
+func (m emptyMemory) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
+	return mem.ScanByReads(ctx, m, e, buf, visit)
+}
+
 func TestNothingThere(t *testing.T) {
 	m := &machine.Machine{Mem: emptyMemory{512 << 20}, CPUs: []machine.CPU{{X64: reset()}}}
 	_, err := Locate(context.Background(), m, Options{})
@@ -65,6 +69,10 @@ func (m circular) ReadAt(p []byte, pa mem.PA) error {
 		p[i] = []byte{0x63, 0x10, 0, 0, 0, 0, 0, 0}[(int(pa)+i)%8]
 	}
 	return nil
+}
+
+func (m circular) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
+	return mem.ScanByReads(ctx, m, e, buf, visit)
 }
 
 func TestTablesThatLeadToThemselves(t *testing.T) {
@@ -101,7 +109,7 @@ func TestEndlessKernels(t *testing.T) {
 	copy(data[0x5000:], le64(0x6063))
 	copy(data[0x6000:], le64(0x7063))
 	copy(data[0x7800:], []byte{0, 0xf0, 0x10, 0, 0, 0x8e, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	file, err := mem.NewFile(bytes.NewReader(data), int64(len(data)), []mem.Extent{{Bytes: uint64(len(data))}}, 0)
+	file, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data))}, []mem.Extent{{Bytes: uint64(len(data))}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +137,7 @@ func TestEncryptedLooks(t *testing.T) {
 		want bool
 	}{"noise": {noise, true}, "text": {text, false}, "zeros": {make([]byte, 4<<20), false}} {
 		n := int64(len(c.data)) &^ (mem.PageSize - 1)
-		file, err := mem.NewFile(bytes.NewReader(c.data), int64(len(c.data)), []mem.Extent{{Bytes: uint64(n / 2)}, {Start: 1 << 30, Bytes: uint64(n / 2), Offset: n / 2}}, 0)
+		file, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(c.data), Size: int64(len(c.data))}, []mem.Extent{{Bytes: uint64(n / 2)}, {Start: 1 << 30, Bytes: uint64(n / 2), Offset: n / 2}}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,49 +149,5 @@ func TestEncryptedLooks(t *testing.T) {
 		if _, err := Locate(context.Background(), m, Options{}); fault.Is(err, fault.EncryptedGuest) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// streamer is a source with a stream, as a browser's file has one.
-type streamer struct {
-	*bytes.Reader
-	streamed int64
-}
-
-func (s *streamer) Stream(off, n int64, buffer []byte, visit func(p []byte) error) error {
-	for n > 0 {
-		p := buffer[:min(int64(len(buffer)), n)]
-		if _, err := s.ReadAt(p, off); err != nil {
-			return err
-		}
-		if err := visit(p); err != nil {
-			return err
-		}
-		off, n, s.streamed = off+int64(len(p)), n-int64(len(p)), s.streamed+int64(len(p))
-	}
-	return nil
-}
-
-// TestScanStreams: a pass over all of memory reads by the source's stream where
-// it has one, through every layer between.
-func TestScanStreams(t *testing.T) {
-	files, err := demoFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	src := &streamer{Reader: bytes.NewReader(files[0])}
-	m, err := elfcore.Open(context.Background(), machine.Source{ReaderAt: src, Size: src.Size(), Name: "core"}, machine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range m.CPUs {
-		c.X64.CR3, c.X64.GS.Base = 0x3000, 0
-	}
-	k, err := Locate(context.Background(), m, Options{})
-	if err != nil || k.DTBFrom != "self-map scan" || k.HeaderDTB != demoDTB {
-		t.Fatal(err)
-	}
-	if src.streamed != 12<<20 {
-		t.Errorf("%d bytes were streamed, the core holds %d", src.streamed, 12<<20)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/source"
 )
 
 // Where things are in a guest's memory. The image is mapped at linkText plus the
@@ -202,7 +203,7 @@ func (g *Guest) Machine() *machine.Machine {
 	g.table()
 	g.vmcoreinfo()
 	g.pageTables()
-	f, err := mem.NewFile(bytes.NewReader(g.ram), memory, []mem.Extent{{Start: 0, Bytes: memory, Offset: 0}}, 0)
+	f, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(g.ram), Size: memory}, []mem.Extent{{Start: 0, Bytes: memory, Offset: 0}}, 0)
 	if err != nil {
 		panic(err)
 	}
