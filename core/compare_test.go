@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"coredrop/core/dmp/dmptest"
+	"coredrop/core/summary"
 )
 
 // fill is the word that Windows leaves in fields it does not set.
@@ -178,7 +179,7 @@ func compareCPU(t *testing.T, tr *truth, d *dmptest.Dump, i int) {
 	}
 }
 
-func compareSummary(t *testing.T, tr *truth, s *Summary, withPDB bool) {
+func compareSummary(t *testing.T, tr *truth, s *summary.Summary, withPDB bool) {
 	t.Helper()
 	e, w := &tr.Expect, s.Windows
 	if w == nil || w.PDB == nil || w.KDBG == nil {
@@ -207,7 +208,7 @@ func compareSummary(t *testing.T, tr *truth, s *Summary, withPDB bool) {
 	equal("os", s.Guest.OS, "windows")
 	equal("cpus", len(s.CPUs), len(tr.CPUs))
 	for i, c := range s.CPUs {
-		equal("rip", c.RIP, hx(tr.CPUs[i].RIP))
+		equal("rip", c.PC, hx(tr.CPUs[i].RIP))
 		equal("context", c.Context, hx(e.Context[i].VA))
 		if c.Processor == nil || *c.Processor != i {
 			t.Errorf("CPU %d: processor %v", i, c.Processor)
@@ -217,10 +218,10 @@ func compareSummary(t *testing.T, tr *truth, s *Summary, withPDB bool) {
 		t.Fatalf("%d modules, %d processes, %d runs", len(w.Modules), len(w.Processes), len(s.Memory.Runs))
 	}
 	for i, m := range e.Modules {
-		equal("module", w.Modules[i], ModuleInfo{m.Name, hx(m.Base), m.Size})
+		equal("module", w.Modules[i], summary.Module{Name: m.Name, Base: hx(m.Base), Size: int64(m.Size)})
 	}
 	for i, p := range e.Processes {
-		equal("process", w.Processes[i], ProcessInfo{uint64(p.PID), p.Name, hx(p.DTB)})
+		equal("process", w.Processes[i], summary.Process{PID: uint64(p.PID), Name: p.Name, DTB: hx(p.DTB)})
 	}
 	for i, r := range e.UnionRuns {
 		equal("run", s.Memory.Runs[i].Start, hx(r[0]*4096))
@@ -231,7 +232,7 @@ func compareSummary(t *testing.T, tr *truth, s *Summary, withPDB bool) {
 	} else if !alive {
 		equal("bug check", w.BugCheck.Code, hx(e.BugCheck[0]))
 		for i, p := range w.BugCheck.Parameters {
-			equal("parameter", p, hx(e.BugCheck[i+1]))
+			equal("parameter", p.Value, hx(e.BugCheck[i+1]))
 		}
 	}
 }

@@ -1,23 +1,26 @@
-// Package core is the front doors of the converter: Inspect says what a file is
-// and what it holds, Convert describes the crash dump made from it. Browser and
-// command line use them alike. Nothing here opens files, uses a network or asks
-// for the time: input is an io.ReaderAt, symbols come through an interface, and
+// Package core is the front doors of the converter. Open gives a Case: what a
+// file is, what it holds, the crash dump made from it, the race reports in it.
+// Inspect, Convert and Races are a Case for one question. Browser and command
+// line use them alike. Nothing here opens files, uses a network or asks for the
+// time: input is a source.Source, symbols come through an interface, and
 // cancellation is the context's.
 package core
 
 import (
 	"context"
 
+	"coredrop/core/dmp"
 	"coredrop/core/elfcore"
-	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/progress"
+	"coredrop/core/races"
 	"coredrop/core/source"
+	"coredrop/core/summary"
 	"coredrop/core/windows"
 )
 
-// Options of Inspect and Convert. The zero value works: no symbols, the default
-// profile, a full dump (bitmap when its runs do not fit), verified.
+// Options of Open and the one-shots. The zero value works: no symbols, the
+// default profile, a full dump (bitmap when its runs do not fit), verified.
 type Options struct {
 	// Symbols gives PDBs by name and identity; nil: there are none, and no
 	// network is touched.
@@ -37,37 +40,39 @@ type Options struct {
 // openers are the containers that can be read, in the order they are tried.
 var openers = []machine.Opener{elfcore.Open}
 
-// open opens the core and notes in the summary what its container says.
-func open(ctx context.Context, s source.Source, o Options, sum *Summary) (*machine.Machine, error) {
-	m, err := machine.Open(ctx, s, machine.Options{CacheBytes: o.CacheBytes, Sink: o.Sink}, openers...)
-	if m != nil {
-		sum.machine(m)
-	}
-	return m, err
+// Inspect says what a file is and whether it can be converted. It reads headers,
+// notes and a few hundred pages; all of memory, once, only where the CPUs'
+// registers lead nowhere. It touches no network unless Options.Symbols does. The
+// summary is never nil; an error, also in Summary.Error, says why the file
+// cannot be converted.
+func Inspect(ctx context.Context, s source.Source, o Options) (*summary.Summary, error) {
+	c, err := Open(ctx, s, o)
+	return c.Summary(), err
 }
 
-// door runs a job with the summary it fills: a panic becomes a fault, a failing
-// read of the input is never mistaken for a missing page, and whatever went
-// wrong stands in the summary too.
-func door(ctx context.Context, s source.Source, sum *Summary, job func(source.Source) error) (err error) {
-	sum.file(s)
-	s, trouble := source.Watch(s)
-	defer func() {
-		if r := recover(); r != nil {
-			err = fault.New(fault.Internal, "something broke here: %v", r)
-		}
-		switch {
-		case ctx.Err() != nil && (err != nil || trouble.Err() != nil):
-			err = fault.Wrap(context.Cause(ctx), fault.Cancelled, "")
-		case trouble.Err() != nil:
-			err = trouble.Err()
-		}
-		if err != nil {
-			sum.Fail(err)
-		}
-	}()
-	if s.ReaderAt == nil {
-		return fault.New(fault.InputUnreadable, "there is no input")
+// Convert describes the crash dump of a Windows guest's core. The image reads
+// the source whenever its bytes are wanted, so the source must outlive it. The
+// summary is never nil; an error, also in Summary.Error, comes without an image.
+func Convert(ctx context.Context, s source.Source, o Options) (*dmp.Image, *summary.Summary, error) {
+	c, err := Open(ctx, s, o)
+	if err != nil {
+		return nil, c.Summary(), err
 	}
-	return job(s)
+	im, err := c.Convert(ctx, dmp.Options{Compat: o.Compat, Type: o.Type, Sink: o.Sink})
+	return im, c.Summary(), err
+}
+
+// Races recovers the data-race reports that a Linux core or the text of a kernel
+// log holds. The summary is never nil, and has the reports too.
+func Races(ctx context.Context, s source.Source, o Options) (*races.Result, *summary.Summary, error) {
+	c, _ := Open(ctx, s, o) // why it is no dump does not matter here
+	result, err := c.Races(ctx)
+	return result, c.Summary(), err
+}
+
+// LinuxLog gives the log of a Linux core as dmesg prints it.
+func LinuxLog(ctx context.Context, s source.Source, o Options) (string, *summary.Summary, error) {
+	c, _ := Open(ctx, s, o)
+	text, err := c.Log(ctx)
+	return text, c.Summary(), err
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"flag"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"coredrop/core/dmp/dmptest"
+	"coredrop/core/summary"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -45,11 +45,11 @@ func TestDemoSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := json.MarshalIndent(sum, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	if err := sum.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	got = append(got, '\n')
+	got := b.Bytes()
 	path := filepath.Join("testdata", "demo-summary.json")
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -68,7 +68,7 @@ func TestDemoSummary(t *testing.T) {
 // With and without the PDB the dumps differ in one byte: the flag whose address
 // only the PDB knows.
 func TestDemoWithoutSymbols(t *testing.T) {
-	read := func(o Options) ([]byte, *Summary) {
+	read := func(o Options) ([]byte, *summary.Summary) {
 		im, sum, err := Convert(context.Background(), demoSource(t), o)
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"coredrop/core/kcsan"
 	"coredrop/core/races"
 	"coredrop/core/source"
+	"coredrop/core/summary"
 	"coredrop/server/corpustest"
 )
 
@@ -24,7 +25,7 @@ func TestRaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := KCSANInfo{Printed: 44, InFlight: 1}
+	want := summary.KCSAN{Printed: 44, InFlight: 1}
 	if got := *sum.Linux.KCSAN; got.Printed != want.Printed || got.InFlight != want.InFlight || got.Pending != 0 || got.Suppressed != 0 {
 		t.Errorf("counts %+v, want %+v and some residue", got, want)
 	}
@@ -32,7 +33,7 @@ func TestRaces(t *testing.T) {
 		t.Errorf("summary %+v %+v", sum.Guest, sum.Linux)
 	}
 	d := sum.Linux.Detail
-	if d.KCSAN == nil || len(d.KCSAN.Counters) != int(kcsan.NumCounters) || d.KCSAN.Version != "6.1" || len(d.Tasks) == 0 || len(d.CPUs) != 4 || len(d.Commands) != 1 || sum.Guest.UptimeSeconds < 10 || sum.Guest.UptimeSeconds > 11 {
+	if d.KCSAN == nil || len(d.KCSAN.Counters) != int(kcsan.NumCounters) || d.KCSAN.Version != "6.1" || len(d.Tasks) == 0 || len(sum.CPUs) != 4 || len(sum.CPUs[0].Stack) == 0 || sum.CPUs[0].Process == nil || len(d.Commands) != 1 || sum.Guest.UptimeSeconds < 10 || sum.Guest.UptimeSeconds > 11 {
 		t.Errorf("detail %+v", d)
 	}
 

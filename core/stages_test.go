@@ -24,12 +24,12 @@ type synthPDB struct {
 	err  error
 }
 
-func (s synthPDB) PDB(context.Context, pe.CodeView) (*pdb.File, string, error) {
+func (s synthPDB) PDB(context.Context, pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	if s.err != nil {
-		return nil, "", s.err
+		return nil, pdb.Origin{}, s.err
 	}
 	f, err := pdb.Open(bytes.NewReader(s.data), int64(len(s.data)))
-	return f, "synth", err
+	return f, pdb.Origin{Kind: pdb.FromStore, Name: "synth"}, err
 }
 
 // failing is a source whose reads fail from an offset on.

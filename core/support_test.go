@@ -22,20 +22,20 @@ import (
 // is built in.
 type symbolDir struct{ dir string }
 
-func (s symbolDir) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (s symbolDir) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	key := cv.Name + "/" + cv.Key() + "/" + cv.Name
 	data, err := demo.PDB()
 	if key != demo.PDBKey {
 		if s.dir == "" {
-			return nil, "", fault.New(fault.SymbolsNotFound, "")
+			return nil, pdb.Origin{}, fault.New(fault.SymbolsNotFound, "")
 		}
 		data, err = os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(key)))
 	}
 	if err != nil {
-		return nil, "", fault.Wrap(err, fault.SymbolsNotFound, "")
+		return nil, pdb.Origin{}, fault.Wrap(err, fault.SymbolsNotFound, "")
 	}
 	f, err := pdb.Open(bytes.NewReader(data), int64(len(data)))
-	return f, "test", err
+	return f, pdb.Origin{Kind: pdb.FromStore, Name: "test"}, err
 }
 
 // counted counts what is read of a file.

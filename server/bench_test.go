@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coredrop/core/demo"
+	"coredrop/core/words"
 )
 
 // The benchmarks give ratios of one run, since times of different machines, or
@@ -61,7 +62,7 @@ func BenchmarkConvertAgainstCopy(b *testing.B) {
 		}
 		cp, convert := median(copies[1:]), median(conversions[1:])
 		fmt.Printf("convert of a dense core of %s: %.2f s, cp of it: %.2f s, ratio %.2f\n",
-			bytesText(info.Size()), convert.Seconds(), cp.Seconds(), convert.Seconds()/cp.Seconds())
+			words.Bytes(info.Size()), convert.Seconds(), cp.Seconds(), convert.Seconds()/cp.Seconds())
 		b.ReportMetric(convert.Seconds()/cp.Seconds(), "x-cp")
 	}
 }
@@ -168,7 +169,7 @@ func BenchmarkInfoBySize(b *testing.B) {
 		var all []time.Duration
 		for i, size := range sizes {
 			all = append(all, median(times[i]))
-			fmt.Printf("info on a core of %s: %.1f ms\n", bytesText(size), all[i].Seconds()*1000)
+			fmt.Printf("info on a core of %s: %.1f ms\n", words.Bytes(size), all[i].Seconds()*1000)
 		}
 		ratio := slices.Max(all).Seconds() / slices.Min(all).Seconds()
 		fmt.Printf("slowest to fastest: ratio %.2f\n", ratio)

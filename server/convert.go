@@ -12,6 +12,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/source"
+	"coredrop/core/summary"
 	"coredrop/core/windows"
 )
 
@@ -80,7 +81,7 @@ func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr 
 	}
 	t := newTerminal(stderr, o.verbose)
 	j, err := o.prepare(set.Args(), t)
-	var summary *core.Summary
+	var summary *summary.Summary
 	if err != nil {
 		summary = unopened(o.inputName(set.Arg(0)), err)
 	} else {
@@ -167,7 +168,7 @@ func (o *convertFlags) chooseSymbols(j *conversion, t *terminal) windows.Symbols
 }
 
 // run describes the dump and writes it.
-func (j *conversion) run(ctx context.Context) (*core.Summary, error) {
+func (j *conversion) run(ctx context.Context) (*summary.Summary, error) {
 	image, summary, err := core.Convert(ctx, j.source, j.options)
 	if j.resolver != nil {
 		defer j.resolver.close()

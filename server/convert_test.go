@@ -145,11 +145,3 @@ func TestTerminalShowsCountsRateAndTimeLeft(t *testing.T) {
 		t.Errorf("drawn where there is no terminal: %q", out.String())
 	}
 }
-
-func TestBytesText(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 12_584_859: "13 MB", 4_832_382_976: "4.8 GB", 68_719_476_736: "69 GB"} {
-		if got := bytesText(n); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}

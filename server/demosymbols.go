@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"path"
 
 	"coredrop/core/demo"
 	"coredrop/core/fault"
@@ -14,17 +15,17 @@ import (
 type demoSymbols struct{}
 
 // PDB implements windows.Symbols.
-func (demoSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (demoSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	data, err := demo.PDB()
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	f, err := pdb.Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	if !f.Matches(cv.GUID, cv.Age) {
-		return nil, "", fault.New(fault.SymbolsMismatch, "the demo's PDB does not belong to %s", cv.Name)
+		return nil, pdb.Origin{}, fault.New(fault.SymbolsMismatch, "the demo's PDB does not belong to %s", cv.Name)
 	}
-	return f, "built in", nil
+	return f, pdb.Origin{Kind: pdb.FromFile, Name: path.Base(demo.PDBKey)}, nil
 }

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
-	"coredrop/core"
+	"coredrop/core/summary"
+	"coredrop/core/words"
 )
 
 // printJSON prints the summary.
-func printJSON(w io.Writer, s *core.Summary) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(s)
+func printJSON(w io.Writer, s *summary.Summary) error {
+	return s.Write(w)
 }
 
 // lines collects "name: value" lines; what is not known is left out.
@@ -28,13 +25,13 @@ func (l lines) put(name, format string, args ...any) {
 }
 
 // describe prints the summary for people: what goes into a ticket.
-func describe(w io.Writer, s *core.Summary) {
+func describe(w io.Writer, s *summary.Summary) {
 	l := lines{w}
 	format := s.File.Format
 	if format == "" {
 		format = "not a core that can be read"
 	}
-	l.put("file", "%s, %s (%s)", s.File.Name, bytesText(s.File.Size), format)
+	l.put("file", "%s, %s (%s)", s.File.Name, words.Bytes(s.File.Size), words.Of(words.All.Formats, format))
 	describeGuest(l, s)
 	if n := len(s.CPUs); n > 0 {
 		kernel := 0
@@ -46,7 +43,7 @@ func describe(w io.Writer, s *core.Summary) {
 		l.put("cpus", "%d, %d of them in kernel mode", n, kernel)
 	}
 	if s.Memory.Bytes > 0 {
-		l.put("memory", "%s in %s", bytesText(s.Memory.Bytes), count(len(s.Memory.Runs), "run"))
+		l.put("memory", "%s in %s", words.Bytes(s.Memory.Bytes), words.Count(len(s.Memory.Runs), "run"))
 	}
 	if s.Windows != nil {
 		describeWindows(l, s.Windows)
@@ -56,9 +53,9 @@ func describe(w io.Writer, s *core.Summary) {
 		l.put("convertible", "yes")
 	}
 	if d := s.Dump; d != nil {
-		l.put("dump", "%s, %s in %s, %s", d.Type, bytesText(d.Bytes), count(d.Parts, "part"), count(len(d.Patches), "patch"))
+		l.put("dump", "%s, %s in %s, %s", d.Type, words.Bytes(d.Bytes), words.Count(d.Parts, "part"), words.Count(len(d.Patches), "patch"))
 		for _, p := range d.Patches {
-			l.put("  patched", "%s (%s at %s)", p.What, count(int(p.Bytes), "byte"), p.PA)
+			l.put("  patched", "%s (%s at %s)", p.What, words.Count(int(p.Bytes), "byte"), p.PA)
 		}
 		if d.Verified {
 			l.put("verified", "read back as a debugger would")
@@ -66,7 +63,7 @@ func describe(w io.Writer, s *core.Summary) {
 	}
 }
 
-func describeGuest(l lines, s *core.Summary) {
+func describeGuest(l lines, s *summary.Summary) {
 	g := s.Guest
 	if g.OS == "unknown" {
 		return
@@ -83,35 +80,38 @@ func describeGuest(l lines, s *core.Summary) {
 	}
 }
 
-func describeWindows(l lines, w *core.WindowsInfo) {
-	l.put("kernel", "%s, page tables %s (%s)", w.KernelBase, w.DTB, w.DTBFrom)
+func describeWindows(l lines, w *summary.Windows) {
+	l.put("kernel", "%s, page tables %s (%s)", w.KernelBase, w.DTB, words.DTBFrom(w.DTBFrom.Way, w.DTBFrom.CPU))
 	if k := w.KDBG; k != nil {
 		state := "in clear"
 		if k.Encoded {
 			state = "encoded"
 		}
-		l.put("debugger block", "%s, %s, found by %s", k.VA, state, k.FoundBy)
+		l.put("debugger block", "%s, %s, found %s", k.VA, state, words.Of(words.All.FoundBy, k.FoundBy))
 	}
 	if b := w.BugCheck; b != nil {
-		l.put("bug check", "%s (%s)", b.Code, strings.Join(b.Parameters, ", "))
+		var values []string
+		for _, p := range b.Parameters {
+			values = append(values, p.Value)
+		}
+		l.put("bug check", "%s (%s)", b.Code, strings.Join(values, ", "))
 	} else if w.KDBG != nil {
 		l.put("bug check", "none: the guest was alive")
 	}
 	if len(w.Modules)+len(w.Processes) > 0 {
-		l.put("lists", "%s, %s", count(len(w.Modules), "module"), count(len(w.Processes), "process"))
+		l.put("lists", "%s, %s", words.Count(len(w.Modules), "module"), words.Count(len(w.Processes), "process"))
 	}
 }
 
-func describeSymbols(l lines, s *core.Summary) {
+func describeSymbols(l lines, s *summary.Summary) {
 	if s.Symbols.Key == "" {
 		return
 	}
-	text := map[string]string{
-		"none-needed": "not needed",
-		"needed":      "needed: coredrop get -o STORE fetches the PDB",
-		"found":       "from " + s.Symbols.From,
-		"missing":     "asked for, not to be had",
-	}[s.Symbols.Status]
+	from := ""
+	if o := s.Symbols.From; o != nil {
+		from = words.Of(words.All.From, o.Kind, "name", o.Name)
+	}
+	text := words.Of(words.All.Symbols, s.Symbols.Status, "from", from)
 	l.put("symbols", "%s", strings.Join(filled(s.Symbols.Key, text), ", "))
 }
 
@@ -124,15 +124,4 @@ func filled(list ...string) []string {
 		}
 	}
 	return out
-}
-
-// count words a number of things.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	if strings.HasSuffix(noun, "s") || strings.HasSuffix(noun, "ch") {
-		return fmt.Sprintf("%d %ses", n, noun)
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

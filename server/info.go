@@ -9,6 +9,7 @@ import (
 
 	"coredrop/core"
 	"coredrop/core/fault"
+	"coredrop/core/summary"
 )
 
 const infoUsage = `usage: coredrop info [flags] CORE
@@ -56,7 +57,7 @@ func runInfo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 
 // printInfo prints what was found. A file that is recognised is a success, and
 // why it cannot be converted is a part of the answer.
-func printInfo(s *core.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+func printInfo(s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
 	if asJSON {
 		if err := printJSON(stdout, s); err != nil {
 			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
@@ -80,8 +81,8 @@ func printInfo(s *core.Summary, err error, asJSON bool, stdout, stderr io.Writer
 }
 
 // unopened is the summary of a job that could not begin.
-func unopened(path string, err error) *core.Summary {
-	s := core.NewSummary()
+func unopened(path string, err error) *summary.Summary {
+	s := summary.New()
 	s.File.Name = filepath.Base(path)
 	s.Fail(err)
 	return s

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
+	"coredrop/core"
 	"coredrop/core/fault"
-	"coredrop/core/kcsan"
+	"coredrop/core/races"
+	"coredrop/core/summary"
 )
 
 const kcsanUsage = `usage: coredrop kcsan [flags] CORE|LOG
@@ -32,37 +27,60 @@ output of dmesg, of a console or of the journal, with or without time stamps;
 // runKCSAN is the subcommand kcsan.
 func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("kcsan", flag.ContinueOnError)
-	asJSON := set.Bool("json", false, "print one JSON object instead of text")
+	asJSON := set.Bool("json", false, "print the summary as JSON")
 	asLog := set.Bool("log", false, "print the kernel log of a core instead of its reports")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
-	set.SetOutput(io.Discard) // what flag prints has neither prefix nor hint
-	switch err := set.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, kcsanUsage)
-		set.SetOutput(stdout)
-		set.PrintDefaults()
-		return exitDone
-	case err != nil:
-		return usageError(stderr, "kcsan", "%v", err)
-	case set.NArg() != 1:
+	if code, done := parse(set, args, kcsanUsage, stdout, stderr); done {
+		return code
+	}
+	if set.NArg() != 1 {
 		return usageError(stderr, "kcsan", "kcsan takes one core or log, not %d", set.NArg())
 	}
-	if name := set.Arg(0); name != "-" && isCore(name) {
-		return kcsanFromCore(ctx, name, *asJSON, *asLog, newTerminal(stderr, *verbose), stdout, stderr)
+	t := newTerminal(stderr, *verbose)
+	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
+	name := set.Arg(0)
+	if name == "-" {
+		if *asLog {
+			return usageError(stderr, "kcsan", "-log prints the kernel log of a core, which cannot come from a pipe")
+		}
+		result, sum, err := core.RacesOfLog(ctx, name, stdin, options)
+		return printRaces(result, sum, err, *asJSON, stdout, stderr)
 	}
+	in, err := openInput(name)
+	if err != nil {
+		return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
+	}
+	defer in.close()
+	c, _ := core.Open(ctx, in.source(), options) // why no dump can be made does not matter here
+	if *asLog {
+		return printLog(ctx, c, in, t, stdout, stderr)
+	}
+	result, err := c.Races(ctx)
+	t.clear()
+	sum := c.Summary()
+	if err == nil {
+		if err = in.unchanged(); err != nil {
+			sum.Fail(err)
+		}
+	}
+	return printRaces(result, sum, err, *asJSON, stdout, stderr)
+}
 
-	result, err := kcsanFromLog(ctx, set.Arg(0), stdin)
-	if *asJSON {
-		if err != nil {
-			f := fault.As(err)
-			result.Error = &kcsanError{f.Code, f.Text, f.Remedy()}
+// printLog prints the log of a core.
+func printLog(ctx context.Context, c *core.Case, in *input, t *terminal, stdout, stderr io.Writer) int {
+	if c.IsLog() {
+		return usageError(stderr, "kcsan", "-log prints the kernel log of a core: %s is a log already", in.info.Name())
+	}
+	log, err := c.Log(ctx)
+	t.clear()
+	if err == nil {
+		err = in.unchanged()
+	}
+	warn(stderr, c.Summary().Warnings)
+	if err == nil {
+		if _, werr := io.WriteString(stdout, printable(log)); werr != nil {
+			err = fault.Wrap(werr, fault.OutputFailed, "could not write the log: %v", werr)
 		}
-		if werr := writeKCSANJSON(stdout, result); err == nil && werr != nil {
-			err = werr
-		}
-	} else if err == nil {
-		err = writeKCSANText(stdout, result)
-		warn(stderr, result.Warnings)
 	}
 	if err != nil {
 		return fail(stderr, err)
@@ -70,228 +88,57 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	return exitDone
 }
 
-// kcsanResult is what the subcommand prints, whatever it came from: the
-// documented JSON object, in which text output finds the same things.
-type kcsanResult struct {
-	Schema int       `json:"schema"`
-	File   kcsanFile `json:"file"`
-	Guest  struct {
-		OS string `json:"os"`
-	} `json:"guest"`
-	Linux     *kcsanLinux     `json:"linux,omitempty"`
-	Reports   []kcsanReport   `json:"reports"`
-	Fragments []kcsanFragment `json:"fragments"`
-	Warnings  []fault.Warning `json:"warnings"`
-	Error     *kcsanError     `json:"error,omitempty"`
-}
-
-type kcsanFile struct {
-	Name   string `json:"name"`
-	Size   int64  `json:"size"`
-	Format string `json:"format"`
-}
-
-type kcsanLinux struct {
-	Release string `json:"release"` // of the last report's kernel
-	KCSAN   struct {
-		Printed int `json:"printed"` // reports, the repeated ones included
-	} `json:"kcsan"`
-}
-
-// kcsanReport is one distinct text.
-type kcsanReport struct {
-	State        string   `json:"state"`
-	Title        string   `json:"title"`
-	Text         string   `json:"text"`
-	Count        int      `json:"count"`
-	FirstSeconds *float64 `json:"first_seconds"` // null: the log has no time stamps
-	Sources      []string `json:"sources"`
-	Unknown      []string `json:"unknown"`
-	caller       string
-}
-
-// kcsanFragment is what is not a whole report.
-type kcsanFragment struct {
-	Title  string `json:"title"`
-	Text   string `json:"text"`
-	Count  int    `json:"count"`
-	Reason string `json:"reason"`
-}
-
-type kcsanError struct {
-	Code   fault.Code `json:"code"`
-	Text   string     `json:"text"`
-	Remedy []string   `json:"remedy"`
-}
-
-// kcsanFromLog reads a log and says what is in it. The result is as far as it
-// was known when an error came.
-func kcsanFromLog(ctx context.Context, name string, stdin io.Reader) (*kcsanResult, error) {
-	result := &kcsanResult{Schema: 1, Reports: []kcsanReport{}, Fragments: []kcsanFragment{}, Warnings: []fault.Warning{}}
-	result.File = kcsanFile{Name: name, Format: "log"}
-	result.Guest.OS = "unknown"
-	in := stdin
-	if name != "-" {
-		result.File.Name = filepath.Base(name)
-		f, err := os.Open(name)
-		if err != nil {
-			return result, kcsanInputError(name, err)
+// printRaces prints the summary as JSON, or the reports as text.
+func printRaces(r *races.Result, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		if werr := printJSON(stdout, s); err == nil && werr != nil {
+			err = fault.Wrap(werr, fault.OutputFailed, "could not print the summary: %v", werr)
 		}
-		defer f.Close() // only read: nothing can be lost
-		in = f
+	} else if err == nil {
+		err = writeRaces(stdout, s, r)
 	}
-	counted := &kcsanCounter{r: in}
-	r := bufio.NewReaderSize(counted, 4096)
-	// A text has no NUL byte; a core has one in its first sixteen.
-	if head, _ := r.Peek(16); bytes.IndexByte(head, 0) >= 0 {
-		return result, fault.New(fault.UnknownFormat, "%s is not the text of a kernel log", result.File.Name)
+	warn(stderr, s.Warnings)
+	if err != nil {
+		return fail(stderr, err)
 	}
-	found, err := kcsan.ReadLog(ctx, r)
-	result.File.Size = counted.n
-	result.add(found)
-	if err != nil && ctx.Err() == nil {
-		err = kcsanInputError(name, err)
-	}
-	return result, err
+	return exitDone
 }
 
-// kcsanInputError puts the operating system's reason in words.
-func kcsanInputError(name string, err error) error {
-	reason := err
-	if p := (*fs.PathError)(nil); errors.As(err, &p) {
-		reason = p.Err
-	}
-	code := fault.InputUnreadable
-	if errors.Is(err, fs.ErrPermission) {
-		code = fault.NoPermission
-	}
-	return fault.Wrap(err, code, "could not read %s: %v", name, reason)
-}
-
-// kcsanCounter counts what is read: the size of a pipe is known afterwards.
-type kcsanCounter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *kcsanCounter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// add enters what a log held, grouped by title.
-func (r *kcsanResult) add(found []kcsan.Found) {
-	for _, g := range kcsan.GroupByTitle(kcsan.Distinct(found)) {
-		for _, e := range g.Entries {
-			if e.Report == nil {
-				r.Fragments = append(r.Fragments, kcsanFragment{Title: e.Title, Text: e.Text(), Count: e.Count, Reason: e.Reason})
-				continue
-			}
-			entry := kcsanReport{State: "printed", Title: g.Title, Text: e.Text(), Count: e.Count,
-				Sources: []string{"log"}, Unknown: []string{}, caller: e.Caller}
-			if e.Timed {
-				seconds := float64(e.Time) / 1e9
-				entry.FirstSeconds = &seconds
-			}
-			r.Reports = append(r.Reports, entry)
-			if r.Linux == nil {
-				r.Linux = &kcsanLinux{}
-				r.Guest.OS = "linux"
-			}
-			r.Linux.Release = e.Report.Footer.Release
-			r.Linux.KCSAN.Printed += e.Count
+// writeRaces prints the guest in one line and its reports.
+func writeRaces(w io.Writer, s *summary.Summary, r *races.Result) error {
+	var text bytes.Buffer
+	switch {
+	case s.Linux == nil:
+		fmt.Fprintf(&text, "# no race reports in %s\n", oneLine(s.File.Name))
+	default:
+		fmt.Fprintf(&text, "# %s: Linux %s", oneLine(s.File.Name), oneLine(s.Linux.Release))
+		if k := s.Linux.KCSAN; k != nil {
+			fmt.Fprintf(&text, "; reports: %d printed, %d in flight, %d pending, %d suppressed, %d residue",
+				k.Printed, k.InFlight, k.Pending, k.Suppressed, k.Residue)
 		}
+		fmt.Fprint(&text, "\n")
 	}
-	if n := len(r.Fragments); n > 0 {
-		r.Warnings = append(r.Warnings, fault.Warn(fault.LogDamaged,
-			"%s not whole; what is left of it is shown with the reason", kcsanPlural(n, "report is", "reports are")))
+	if len(r.Reports)+len(r.Fragments) > 0 {
+		fmt.Fprint(&text, "\n")
 	}
-}
-
-// kcsanPlural is a number with its noun.
-func kcsanPlural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
+	err := r.WriteText(&text)
+	if err == nil {
+		_, err = io.WriteString(w, printable(text.String()))
 	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-// writeKCSANJSON prints the object.
-func writeKCSANJSON(w io.Writer, r *kcsanResult) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(r); err != nil {
-		return fault.Wrap(err, fault.OutputFailed, "could not write the result: %v", err)
+	if err != nil {
+		return fault.Wrap(err, fault.OutputFailed, "could not write the reports: %v", err)
 	}
 	return nil
 }
 
-// writeKCSANText prints every report in the kernel's own form, below a line that
-// no parser takes for a part of one. Titles, texts and reasons come cleaned of
-// control characters.
-func writeKCSANText(w io.Writer, r *kcsanResult) error {
-	b := bufio.NewWriter(w)
-	if len(r.Reports)+len(r.Fragments) == 0 {
-		fmt.Fprintf(b, "# no race reports in %s\n", oneLine(r.File.Name))
-	}
-	for i, e := range r.Reports {
-		if i > 0 {
-			fmt.Fprintln(b)
+// printable keeps a guest's text from moving the terminal's cursor or colours:
+// control characters but for line ends and tabs become question marks.
+func printable(s string) string {
+	out := []rune(s)
+	for i, c := range out {
+		if c < 0x20 && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 {
+			out[i] = '?'
 		}
-		if i == 0 || r.Reports[i-1].Title != e.Title {
-			fmt.Fprintf(b, "# %s\n", e.heading(r.Reports[i:]))
-		}
-		fmt.Fprintf(b, "# %s\n%s", e.origin(), e.Text)
 	}
-	for i, f := range r.Fragments {
-		if i > 0 || len(r.Reports) > 0 {
-			fmt.Fprintln(b)
-		}
-		times := ""
-		if f.Count > 1 {
-			times = fmt.Sprintf(", %d times", f.Count)
-		}
-		fmt.Fprintf(b, "# not a whole report%s: %s\n%s", times, f.Reason, f.Text)
-	}
-	if err := b.Flush(); err != nil {
-		return fault.Wrap(err, fault.OutputFailed, "could not write the result: %v", err)
-	}
-	return nil
-}
-
-// heading sums up the reports with the title of the first.
-func (e *kcsanReport) heading(list []kcsanReport) string {
-	texts, count := 0, 0
-	for _, o := range list {
-		if o.Title != e.Title {
-			break
-		}
-		texts++
-		count += o.Count
-	}
-	if texts == count {
-		return fmt.Sprintf("%s: %s", e.Title, kcsanPlural(count, "report", "reports"))
-	}
-	return fmt.Sprintf("%s: %s, %s", e.Title, kcsanPlural(count, "report", "reports"), kcsanPlural(texts, "text", "different texts"))
-}
-
-// origin says where a report comes from: "printed 3 times, first at 12.345678 s
-// by T42".
-func (e *kcsanReport) origin() string {
-	var b strings.Builder
-	b.WriteString(e.State)
-	first := ""
-	if e.Count > 1 {
-		fmt.Fprintf(&b, " %d times,", e.Count)
-		first = " first"
-	}
-	if e.FirstSeconds != nil {
-		fmt.Fprintf(&b, "%s at %.6f s", first, *e.FirstSeconds)
-	}
-	if e.caller != "" {
-		fmt.Fprintf(&b, " by %s", e.caller)
-	}
-	return strings.TrimSuffix(b.String(), ",")
+	return string(out)
 }

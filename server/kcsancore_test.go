@@ -7,15 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/core"
 	"coredrop/core/demo"
 	"coredrop/core/kcsan"
+	"coredrop/core/summary"
 )
 
 // TestKCSANCore runs the subcommand on real cores: the text is a log with exactly
 // the reports that the JSON has, and -log is the kernel's log.
 func TestKCSANCore(t *testing.T) {
-	for name, want := range map[string]core.KCSANInfo{
+	for name, want := range map[string]summary.KCSAN{
 		"a-panic":                  {Printed: 1},
 		"a-inflight-pending":       {Pending: 1},
 		"b-inflight-filtered-la57": {Suppressed: 1},
@@ -23,7 +23,7 @@ func TestKCSANCore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := unpack(t, "kcsan/"+name+"/core.elf.zst")
 			code, out, errs := kcsanRun(t, "", "-json", file)
-			var sum core.Summary
+			var sum summary.Summary
 			if err := json.Unmarshal([]byte(out), &sum); err != nil || code != exitDone {
 				t.Fatalf("exit %d, %v, %s", code, err, errs)
 			}

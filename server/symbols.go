@@ -60,11 +60,19 @@ func newResolver(text string, sink progress.Sink) *resolver {
 			if dir == "" { // srv**URL: the default store
 				dir = defaultStore()
 			}
-			link.Places = append(link.Places, symstore.Place{Name: dir, Store: place(dir)})
+			link.Places = append(link.Places, symstore.Place{Name: dir, Store: place(dir), Kind: kindOf(dir)})
 		}
 		r.chain.Links = append(r.chain.Links, link)
 	}
 	return r
+}
+
+// kindOf tells a PDB given by its path from a symbol store.
+func kindOf(path string) pdb.OriginKind {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return pdb.FromFile
+	}
+	return pdb.FromStore
 }
 
 // userAgent says honestly who asks.
@@ -81,24 +89,24 @@ func (r *resolver) Fetch(ctx context.Context, url string, k symstore.Key) (io.Re
 }
 
 // find gives the verified file of a key and where it was found.
-func (r *resolver) find(ctx context.Context, k symstore.Key) (symstore.File, string, error) {
+func (r *resolver) find(ctx context.Context, k symstore.Key) (symstore.File, pdb.Origin, error) {
 	return r.chain.Find(ctx, k)
 }
 
 // PDB gives the PDB of a CodeView record.
-func (r *resolver) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (r *resolver) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	key, err := symstore.PDBKey(cv.Name, cv.GUID, cv.Age)
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	f, from, err := r.find(ctx, key)
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	p, err := pdb.Open(f, f.Size())
 	if err != nil {
 		f.Close()
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	r.open = append(r.open, f)
 	return p, from, nil

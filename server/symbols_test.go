@@ -68,7 +68,7 @@ func TestFetchedPDBIsKeptAndNotFetchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if from != url || *asked != 1 {
+	if from.Name != url || *asked != 1 {
 		t.Errorf("from %s after %d requests", from, *asked)
 	}
 	f, from, err = r.find(t.Context(), demoKey(t))
@@ -76,7 +76,7 @@ func TestFetchedPDBIsKeptAndNotFetchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if from != near || *asked != 1 {
+	if from.Name != near || *asked != 1 {
 		t.Errorf("the second time from %s after %d requests", from, *asked)
 	}
 	if len(r.allWarnings()) > 0 {
@@ -99,7 +99,7 @@ func TestStoreOfAnotherIsCopiedToTheLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if from != far || *asked != 0 {
+	if from.Name != far || *asked != 0 {
 		t.Errorf("from %s after %d requests", from, *asked)
 	}
 	if _, err := os.Stat(filepath.Join(near, demo.PDBKey)); err != nil {
@@ -119,7 +119,7 @@ func TestUnwritableStoreDoesNotKeepThePDBFromBeingUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if from != url {
+	if from.Name != url {
 		t.Errorf("from %s", from)
 	}
 	if w := r.allWarnings(); len(w) != 1 || w[0].Code != fault.SymbolsUnreadable {
@@ -166,7 +166,7 @@ func TestLaterElementHelpsWhereAnEarlierOneIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if from != url {
+	if from.Name != url {
 		t.Errorf("from %s", from)
 	}
 }

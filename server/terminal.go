@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coredrop/core/progress"
+	"coredrop/core/words"
 )
 
 // terminal shows the counts of a job as one line that is drawn over itself.
@@ -68,16 +69,16 @@ func (t *terminal) progress(stage string, done, total int64) {
 // text is "writing  42%  2.0 of 4.8 GB  510 MB/s  5 s left".
 func (t *terminal) text(done, total int64, took time.Duration) string {
 	if total <= 0 {
-		return fmt.Sprintf("%s  %s", t.stage, bytesText(done))
+		return fmt.Sprintf("%s  %s", t.stage, words.Bytes(done))
 	}
-	s := fmt.Sprintf("%s %3d%%  %s of %s", t.stage, percent(done, total), bytesText(done), bytesText(total))
+	s := fmt.Sprintf("%s %3d%%  %s of %s", t.stage, percent(done, total), words.Bytes(done), words.Bytes(total))
 	// A rate from a moment is noise.
 	if took < time.Second || done <= 0 {
 		return s
 	}
 	rate := float64(done) / took.Seconds()
 	left := time.Duration(float64(total-done) / rate * float64(time.Second))
-	return fmt.Sprintf("%s  %s/s  %s left", s, bytesText(int64(rate)), left.Round(time.Second))
+	return fmt.Sprintf("%s  %s/s  %s left", s, words.Bytes(int64(rate)), left.Round(time.Second))
 }
 
 // percent rounds down and stays within 0 and 100: 100 means done.
@@ -97,21 +98,4 @@ func (t *terminal) clear() {
 		fmt.Fprint(t.w, "\r\x1b[K")
 		t.drawn = false
 	}
-}
-
-// bytesText gives a size in decimal units, as disks and file managers do.
-func bytesText(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	f, unit := float64(n), ""
-	for _, unit = range []string{"kB", "MB", "GB", "TB", "PB"} {
-		if f /= 1000; f < 1000 {
-			break
-		}
-	}
-	if f < 10 {
-		return fmt.Sprintf("%.1f %s", f, unit)
-	}
-	return fmt.Sprintf("%.0f %s", f, unit)
 }

@@ -3,14 +3,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"strings"
 	"syscall/js"
 
 	"github.com/norunners/vert"
 
-	"coredrop/core"
+	"coredrop/core/dmp"
 	"coredrop/core/fault"
+	"coredrop/core/summary"
 )
 
 // options are what the page chooses. They are flat and of plain types: vert
@@ -20,15 +21,15 @@ type options struct {
 	Type   string `js:"type"`
 }
 
-// summary is what the page gets: JSON as the command line prints it, and what
+// answer is what the page gets: JSON as the command line prints it, and what
 // decides about the next step. 64-bit numbers are inside the JSON, as hex
 // strings: vert would round them.
-type summary struct {
-	JSON  string        `js:"json"`
-	Error *summaryError `js:"error"`
+type answer struct {
+	JSON  string       `js:"json"`
+	Error *answerError `js:"error"`
 }
 
-type summaryError struct {
+type answerError struct {
 	Code   string   `js:"code"`
 	Text   string   `js:"text"`
 	Remedy []string `js:"remedy"`
@@ -36,7 +37,7 @@ type summaryError struct {
 
 // optionsIn reads the page's choice into a fresh struct: vert wipes what an
 // object does not name.
-func optionsIn(v js.Value) (o core.Options, err error) {
+func optionsIn(v js.Value) (o dmp.Options, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fault.New(fault.BadOption, "the options are not understood: %v", r)
@@ -46,19 +47,19 @@ func optionsIn(v js.Value) (o core.Options, err error) {
 	if err := (vert.Value{Value: v}).AssignTo(&in); err != nil {
 		return o, fault.Wrap(err, fault.BadOption, "the options are not understood: %v", err)
 	}
-	return core.Options{Compat: in.Compat, Type: in.Type}, nil
+	return dmp.Options{Compat: in.Compat, Type: in.Type}, nil
 }
 
 // summaryOut hands a summary over, with the error that ended it, if one did.
-func summaryOut(s *core.Summary, failure error) (js.Value, error) {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
+func summaryOut(s *summary.Summary, failure error) (js.Value, error) {
+	var text strings.Builder
+	if err := s.Write(&text); err != nil {
 		return js.Undefined(), fmt.Errorf("writing the summary: %w", err)
 	}
-	out := summary{JSON: string(text)}
+	out := answer{JSON: text.String()}
 	if failure != nil {
 		f := fault.As(failure)
-		out.Error = &summaryError{string(f.Code), f.Text, f.Remedy()}
+		out.Error = &answerError{string(f.Code), f.Text, f.Remedy()}
 	}
 	return vert.ValueOf(out).Value, nil
 }

@@ -7,9 +7,9 @@ import (
 	"crypto/sha256"
 	"strconv"
 
-	"coredrop/core"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
+	"coredrop/core/summary"
 )
 
 const (
@@ -89,7 +89,7 @@ func fileEnds(size int64) []int64 {
 }
 
 // runStarts are the first pages of the runs, evenly chosen where there are many.
-func runStarts(sum *core.Summary) []int64 {
+func runStarts(sum *summary.Summary) []int64 {
 	step := 1 + len(sum.Memory.Runs)/(maxSentinels/2)
 	var list []int64
 	for i := 0; i < len(sum.Memory.Runs); i += step {
@@ -102,7 +102,7 @@ func runStarts(sum *core.Summary) []int64 {
 
 // patchedPages are the originals of the pages the dump has changed: the pages
 // that a wrong dump would come from first.
-func patchedPages(im *dmp.Image, sum *core.Summary) []int64 {
+func patchedPages(im *dmp.Image, sum *summary.Summary) []int64 {
 	var list []int64
 	for _, p := range im.Patches {
 		page := uint64(p.PA) &^ (sentinelBytes - 1)

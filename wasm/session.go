@@ -13,11 +13,10 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/progress"
 	"coredrop/core/source"
-	"coredrop/core/windows"
 )
 
-// session is the one core that is open, and what is known of it. The page opens
-// one at a time; whatever runs holds busy.
+// session is the one file that is open, and the case that is made of it. The
+// page opens one at a time; whatever runs holds busy.
 type session struct {
 	mu        sync.Mutex
 	cancelJob context.CancelFunc // nil: nothing runs
@@ -26,8 +25,8 @@ type session struct {
 	source    source.Source
 	sink      progress.Sink
 	symbols   *symbols
-	provider  windows.Symbols // symbols where they concern this core, else nil
-	summary   *core.Summary
+	opened    *core.Case // nil: not looked into yet
+	judged    int        // the state of symbols that the case was judged with
 	image     *dmp.Image
 	sentinels sentinels
 }
@@ -88,7 +87,7 @@ func (s *session) open(args []js.Value) (any, error) {
 			OnLine: func(line string) { onLine.Invoke(line) },
 		}
 		s.symbols = s.symbols.next(s.sink)
-		s.provider, s.summary, s.image, s.sentinels = nil, nil, nil, sentinels{}
+		s.opened, s.judged, s.image, s.sentinels = nil, 0, nil, sentinels{}
 		if err := s.sentinels.take(s.file, fileEnds(s.file.size)); err != nil {
 			return nil, err
 		}
@@ -112,6 +111,40 @@ func (s *session) give(args []js.Value) (any, error) {
 	})
 }
 
+// look gives the case, opened once. Symbols are used without asking the network:
+// only when the kernel's PDB is here, or another was given for it. So a PDB that
+// nobody has asked for is no warning.
+func (s *session) look(ctx context.Context) (*core.Case, error) {
+	var err error
+	if s.opened == nil {
+		c, failure := core.Open(ctx, s.source, core.Options{Sink: s.sink})
+		if ctx.Err() != nil {
+			return nil, failure
+		}
+		s.opened, err = c, failure
+	} else {
+		err = s.opened.Cannot()
+	}
+	key := s.opened.Summary().Symbols.Key
+	if key == "" {
+		return s.opened, err
+	}
+	s.symbols.open(ctx)
+	if s.judged != s.symbols.state && s.symbols.concerns(ctx, key) {
+		err = s.opened.Use(ctx, s.symbols)
+	}
+	if ctx.Err() == nil {
+		s.judged = s.symbols.state
+	}
+	return s.opened, err
+}
+
+// report logs what a job cost and gives the summary as it is by now.
+func (s *session) report(what string, began time.Time, err error) (any, error) {
+	s.sink.Logf("%s in %d ms, %d reads, %d bytes", what, time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
+	return summaryOut(s.opened.Summary(), err)
+}
+
 // inspect gives the summary without asking the network: PDBs that were given or
 // are in the browser's cache are used.
 func (s *session) inspect([]js.Value) (any, error) {
@@ -121,36 +154,15 @@ func (s *session) inspect([]js.Value) (any, error) {
 		}
 		s.image = nil
 		began := time.Now()
-		sum, err := s.look(ctx)
-		if sum == nil || ctx.Err() != nil {
+		c, err := s.look(ctx)
+		if c == nil || ctx.Err() != nil {
 			return nil, err
 		}
-		s.sink.Logf("inspected in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
-		s.summary = sum
-		if err := s.sentinels.take(s.file, runStarts(sum)); err != nil {
+		if err := s.sentinels.take(s.file, runStarts(c.Summary())); err != nil {
 			return nil, err
 		}
-		return summaryOut(sum, err)
+		return s.report("inspected", began, err)
 	})
-}
-
-// look inspects without symbols first, which says what PDB the kernel has; only
-// when that PDB is here, or another was given for it, it looks again with it.
-// So a PDB that nobody has asked for is no warning.
-func (s *session) look(ctx context.Context) (*core.Summary, error) {
-	o := core.Options{Sink: s.sink}
-	sum, err := core.Inspect(ctx, s.source, o)
-	s.provider = nil
-	if sum == nil || sum.Symbols.Key == "" || ctx.Err() != nil {
-		return sum, err
-	}
-	s.symbols.open(ctx)
-	if !s.symbols.concerns(ctx, sum.Symbols.Key) {
-		return sum, err
-	}
-	s.provider = s.symbols
-	o.Symbols = s.provider
-	return core.Inspect(ctx, s.source, o)
 }
 
 // fetchSymbols asks the page's own server for the PDB that inspect named; the
@@ -158,10 +170,10 @@ func (s *session) look(ctx context.Context) (*core.Summary, error) {
 // user agreed.
 func (s *session) fetchSymbols(args []js.Value) (any, error) {
 	return s.job(func(ctx context.Context) (any, error) {
-		if s.summary == nil {
+		if s.opened == nil {
 			return nil, fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
 		}
-		return nil, s.symbols.fetch(ctx, args[0].String(), s.summary.Symbols.Key)
+		return nil, s.symbols.fetch(ctx, args[0].String(), s.opened.Summary().Symbols.Key)
 	})
 }
 
@@ -175,19 +187,21 @@ func (s *session) convert(args []js.Value) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Symbols, o.Sink = s.provider, s.sink
 		s.image = nil
 		began := time.Now()
-		image, sum, err := core.Convert(ctx, s.source, o)
+		c, err := s.look(ctx)
+		if c == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		image, err := c.Convert(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		s.sink.Logf("described in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
-		if err := s.sentinels.take(s.file, patchedPages(image, sum)); err != nil {
+		if err := s.sentinels.take(s.file, patchedPages(image, c.Summary())); err != nil {
 			return nil, err
 		}
-		s.image, s.summary = image, sum
-		return summaryOut(sum, nil)
+		s.image = image
+		return s.report("described", began, nil)
 	})
 }
 
@@ -199,16 +213,18 @@ func (s *session) races([]js.Value) (any, error) {
 			return nil, err
 		}
 		began := time.Now()
-		_, sum, err := core.Races(ctx, s.source, core.Options{Sink: s.sink})
-		if sum == nil || ctx.Err() != nil {
+		c, err := s.look(ctx) // why it is no dump does not matter here
+		if c == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		_, err = c.Races(ctx)
+		if ctx.Err() != nil {
 			return nil, err
 		}
 		if err := s.sentinels.check(ctx, s.file); err != nil {
 			return nil, err
 		}
-		s.sink.Logf("searched in %d ms, %d reads, %d bytes", time.Since(began).Milliseconds(), s.file.reads, s.file.bytes)
-		s.summary = sum
-		return summaryOut(sum, err)
+		return s.report("searched", began, err)
 	})
 }
 
@@ -218,7 +234,11 @@ func (s *session) linuxLog([]js.Value) (any, error) {
 		if err := s.needFile(); err != nil {
 			return nil, err
 		}
-		text, _, err := core.LinuxLog(ctx, s.source, core.Options{Sink: s.sink})
+		c, err := s.look(ctx)
+		if c == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		text, err := c.Log(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -5,8 +5,9 @@ package main
 import (
 	"context"
 
-	"coredrop/core/symstore"
 	"github.com/hack-pad/hackpadfs/indexeddb"
+
+	"coredrop/core/symstore"
 )
 
 // storeBlock is the size of the pieces a PDB is kept in: the browser's database

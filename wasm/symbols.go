@@ -23,6 +23,7 @@ type symbols struct {
 	store  symstore.Store // nil: not opened yet, or the browser keeps none
 	failed bool           // the browser keeps none
 	given  []givenPDB
+	state  int // counts what came, so that a case is judged with it once
 	sink   progress.Sink
 }
 
@@ -30,7 +31,7 @@ type symbols struct {
 type givenPDB struct {
 	earlier bool // given for a core that was open before: no word if it does not fit
 	name    string
-	from    string
+	from    pdb.Origin
 	file    *blobReader
 	pdb     *pdb.File
 }
@@ -38,7 +39,7 @@ type givenPDB struct {
 // next is the same symbols for another core.
 func (s *symbols) next(sink progress.Sink) *symbols {
 	if s == nil {
-		s = &symbols{}
+		s = &symbols{state: 1}
 	}
 	s.sink = sink
 	for i := range s.given {
@@ -59,6 +60,7 @@ func (s *symbols) open(ctx context.Context) {
 		return
 	}
 	s.store = store
+	s.state++
 }
 
 // give takes a PDB; it fails with the PDB's own code where it is none.
@@ -68,7 +70,8 @@ func (s *symbols) give(r *blobReader, name string) error {
 		return err
 	}
 	s.sink.Logf("symbols: %s is a PDB, %s", name, identity(f))
-	s.given = append(s.given, givenPDB{name: name, from: "the file " + name, file: r, pdb: f})
+	s.state++
+	s.given = append(s.given, givenPDB{name: name, from: pdb.Origin{Kind: pdb.FromFile, Name: name}, file: r, pdb: f})
 	return nil
 }
 
@@ -101,10 +104,10 @@ func (s *symbols) concerns(ctx context.Context, name string) bool {
 }
 
 // PDB gives the PDB of a CodeView record and where it is from.
-func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	key, err := symstore.PDBKey(cv.Name, cv.GUID, cv.Age)
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	for _, g := range s.given {
 		if g.pdb.Matches(cv.GUID, cv.Age) {
@@ -115,7 +118,7 @@ func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, string, e
 	if s.store != nil {
 		f, err := s.cached(ctx, key)
 		if err == nil {
-			return f, "this browser's cache", nil
+			return f, pdb.Origin{Kind: pdb.FromCache}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.sink.Logf("symbols: the browser's cache: %v", err)
@@ -123,9 +126,9 @@ func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, string, e
 	}
 	if n := len(s.given); n > 0 && !s.given[n-1].earlier {
 		g := s.given[n-1]
-		return nil, "", fault.New(fault.SymbolsMismatch, "the PDB %s belongs to another build: it is %s, the kernel asks for %s", g.name, identity(g.pdb), key.ID)
+		return nil, pdb.Origin{}, fault.New(fault.SymbolsMismatch, "the PDB %s belongs to another build: it is %s, the kernel asks for %s", g.name, identity(g.pdb), key.ID)
 	}
-	return nil, "", fault.New(fault.SymbolsOffline, "the kernel's PDB %s is not here", key)
+	return nil, pdb.Origin{}, fault.New(fault.SymbolsOffline, "the kernel's PDB %s is not here", key)
 }
 
 // cached opens a PDB of the browser's cache, verified.
@@ -182,6 +185,7 @@ func (s *symbols) fetch(ctx context.Context, base, name string) error {
 	if err != nil {
 		return err
 	}
-	s.given = append(s.given, givenPDB{name: key.Name, from: "this server", file: r, pdb: f})
+	s.state++
+	s.given = append(s.given, givenPDB{name: key.Name, from: pdb.Origin{Kind: pdb.FromServer, Name: base}, file: r, pdb: f})
 	return nil
 }

@@ -4,6 +4,7 @@ import { Progress } from './progress.js';
 import { listen, isKernelLog, isPDB, isPasted } from './input.js';
 import { copyText, copyLine } from './copy.js';
 import { facts, headline, dumpText, commandLine, windbgLines } from './view.js';
+import { of } from './words.js';
 import { dumpBlob, saveByPicker } from './download.js';
 import { dumpName, size } from './format.js';
 import { showRaces, hideRaces, racesText } from './races.js';
@@ -196,7 +197,7 @@ async function inspectWith(given) {
 async function inspect() {
   let answer = await ask('inspect');
   if (answer.error && answer.error.code === 'is-linux') answer = await ask('races');
-  if (answer.error && answer.error.code === 'unknown-format') answer = await readAsLog() || answer;
+  if (answer.error && answer.error.code === 'is-log') answer = await readAsLog() || answer;
   json = answer.json;
   summary = JSON.parse(json);
   if (summary.error) {
@@ -215,7 +216,7 @@ async function inspect() {
 async function readAsLog() {
   const answer = await ask('races');
   const { file, reports, warnings } = JSON.parse(answer.json);
-  return file.format === 'log' && !answer.error && (reports || warnings.length || isPasted(core) || await isKernelLog(core)) ? answer : null;
+  return file.format === 'log' && !answer.error && (reports.length || warnings.length || isPasted(core) || await isKernelLog(core)) ? answer : null;
 }
 
 async function readLog() {
@@ -240,7 +241,7 @@ function show() {
   const why = obstacle(), found = symbols.status === 'found';
   $('convert').disabled = Boolean(why);
   $('verdict').textContent = !windows ? '' : why ? `It cannot be converted yet: ${why}.`
-    : found ? `It can be converted. The kernel’s PDB is here (${symbols.from}).` : 'It can be converted.';
+    : found ? `It can be converted. The kernel’s PDB is here (${of('from', symbols.from.kind, symbols.from)}).` : 'It can be converted.';
   $('symbols').hidden = !windows || !symbols.key || found;
   if (symbols.key) {
     $('symbols-url').textContent = `${symbolsBase}/${symbols.key}`;

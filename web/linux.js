@@ -18,7 +18,7 @@ export function showLinux(summary, readLog, say) {
   const detail = summary.linux && summary.linux.detail;
   if (!detail) return;
   $('linux').hidden = false;
-  $('linux-tables').replaceChildren(...tables(detail).map(([title, caption, columns, rows]) => {
+  $('linux-tables').replaceChildren(...tables(detail, summary.cpus || []).map(([title, caption, columns, rows]) => {
     const box = document.createElement('details'), head = document.createElement('summary'), frame = document.createElement('div');
     head.textContent = `${title} (${rows.length})`;
     frame.className = 'wide';
@@ -42,7 +42,7 @@ export function showLinux(summary, readLog, say) {
 }
 
 // tables lists [title, caption, columns, rows].
-function tables(detail) {
+function tables(detail, cpus) {
   const text = (name) => ({ name }), number = (name) => ({ name, number: true });
   const list = [], k = detail.kcsan;
   if (k) {
@@ -56,14 +56,20 @@ function tables(detail) {
   }
   list.push(
     ['Tasks', detail.tasks_whole ? 'Processes' : 'Processes; the list is broken, and what both its ends lead to is shown', [number('PID'), text('Command')],
-      detail.tasks.map((t) => [{ text: String(t.pid), key: t.pid }, t.comm])],
+      detail.tasks.map((t) => [{ text: String(t.pid), key: t.pid }, t.name])],
     ['CPUs', 'What each CPU was doing', [number('CPU'), text('Task'), text('Stack, innermost first')],
-      detail.cpus.map((c) => [c.index, c.task ? `${c.task.comm} (${c.task.pid})` : '', c.stack.join('\n')])],
+      cpus.map((c) => [c.index, c.process ? `${c.process.name} (${c.process.pid})` : '', c.stack.map(place).join('\n')])],
   );
   if (detail.modules.length) {
     list.push(['Modules', 'Loaded modules', [text('Module'), text('Base'), number('Bytes')], detail.modules.map((m) => [m.name, m.base, m.size])]);
   }
   return list;
+}
+
+// place writes a frame as the kernel does: name, offset, size, module.
+function place(f) {
+  const hex = (n) => `0x${n.toString(16)}`;
+  return f.symbol ? `${f.symbol}+${hex(f.offset)}/${hex(f.size)}${f.module ? ` [${f.module}]` : ''}` : f.address;
 }
 
 function configuration(k) {

@@ -2,7 +2,7 @@
 import { size, duration } from './format.js';
 
 // Stages that count bytes; all others count items.
-const BYTES = /^(fetching|preparing|saving|computing|search memory|page tables|debugger block)/;
+const BYTES = /^(fetching|preparing|saving|computing|searching memory)/;
 
 // Counts are drawn at most ten times a second, but a stage's first and last
 // always are.

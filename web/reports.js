@@ -2,24 +2,7 @@
 // JSON.
 
 // label says where a report comes from, in the words of `coredrop kcsan`.
-export function label(report) {
-  const sources = report.sources || [], unknown = report.unknown || [];
-  const at = typeof report.first_seconds === 'number' ? ` at ${report.first_seconds.toFixed(6)} s` : '';
-  let text = `${report.state.replaceAll('-', ' ')}: rebuilt from ${list(sources)}`;
-  if (report.state === 'residue') {
-    text = `residue: left in ${list(sources)}`;
-  } else if (report.state === 'printed') {
-    text = `printed${report.count > 1 ? ` ${report.count} times${at && ', first'}` : ''}${at}`;
-    if (sources.length > 1) text += `; also in ${list(sources.slice(1))}`;
-  }
-  if (report.rule) text += `; not printed because: ${report.rule}`;
-  if (unknown.length) text += `; not known: ${unknown.join(', ')}`;
-  return text;
-}
-
-function list(words) {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
-}
+export function label(report) { return report.label; }
 
 // quoted marks the lines of what is no whole report, so that no tool takes it
 // for one.
@@ -31,7 +14,21 @@ function quoted(report) {
 // asText gives reports as the kernel prints them, each below a line that no
 // parser of such reports takes for a part of one.
 export function asText(reports) {
-  return reports.map((r) => `# ${label(r)}\n${quoted(r)}`).join('\n');
+  return reports.map((r, i) => `${heading(reports, i)}# ${label(r)}\n${quoted(r)}`).join('\n');
+}
+
+// heading sums up the reports of one state and title that differ, before the
+// first of them.
+function heading(reports, i) {
+  const same = (a, b) => a && a.state === b.state && a.title === b.title;
+  if (same(reports[i - 1], reports[i])) return '';
+  let texts = 0, count = 0;
+  for (let j = i; j < reports.length && same(reports[i], reports[j]); j++) {
+    texts++;
+    count += reports[j].count;
+  }
+  if (texts === 1) return '';
+  return `# ${reports[i].title}: ${count} reports${texts === count ? '' : `, ${texts} different texts`}\n`;
 }
 
 // asMarkdown gives reports for an issue or a mail: title, label, and the text in

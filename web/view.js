@@ -1,31 +1,14 @@
 // What the summary says, as terms and values. Nothing of a file reaches the
 // page as HTML: everything is text.
 import { size, duration, quote, fileWord, dumpName } from './format.js';
-
-// Words for what the summary has as codes.
-const FORMATS = { elf: 'ELF core', log: 'kernel log' };
-const FOUND = {
-  pdb: 'with the PDB', plain: 'by its tag in memory',
-  'known-plaintext': 'by values that it must hold', fwcfg: 'by the guest’s own note in the core',
-};
-const ROOTS = [
-  [/^cpu(\d+) cr3$/, 'CPU $1’s CR3'],
-  [/^cpu(\d+) system task cr3$/, 'CPU $1’s CR3 (system task)'],
-  [/^\[cpu(\d+) KERNEL_GS_BASE\+7000\]$/, 'memory at CPU $1’s kernel GS base + 0x7000'],
-  [/^cpu(\d+) cr3\^1000$/, 'the page beside CPU $1’s CR3'],
-  [/^kpcr scan cpu(\d+)$/, 'CPU $1’s control region'],
-  [/^low stub$/, 'the start-up stub in low memory'],
-  [/^fwcfg note$/, 'the guest’s own note in the core'],
-  [/^self-map scan$/, 'a search for page tables that map themselves'],
-  [/^kdbg scan$/, 'a search for page tables that map the kernel'],
-];
+import { of } from './words.js';
 
 // facts lists [term, value] of a summary (the object `coredrop info -json` prints).
 export function facts(s) {
   const list = [], add = (term, value) => { if (value || value === 0) list.push([term, String(value)]); };
   const guest = s.guest || {}, windows = s.windows, linux = s.linux;
   add('File', `${s.file.name}, ${size(s.file.size)}`);
-  add('Format', FORMATS[s.file.format] || s.file.format);
+  add('Format', of('formats', s.file.format));
   add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
   add('Stopped at', (guest.system_time || '').replace(/^([\d-]+)T([\d:]+)(\.\d+)?Z$/, '$1 $2 UTC'));
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
@@ -36,10 +19,10 @@ export function facts(s) {
     add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}` : ''}`);
   }
   if (windows) {
-    add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).join(', ')})` : 'none: the guest was alive');
+    add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).map((p) => p.value).join(', ')})` : 'none: the guest was alive');
     add('Kernel base', windows.kernel_base);
-    add('Page tables', [windows.dtb, windows.dtb_from && `from ${ROOTS.reduce((text, [code, words]) => text.replace(code, words), windows.dtb_from)}`].filter(Boolean).join(', '));
-    if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found ${FOUND[windows.kdbg.found_by] || `by ${windows.kdbg.found_by}`}`);
+    add('Page tables', [windows.dtb, windows.dtb_from && `from ${of('dtb_from', windows.dtb_from.way, windows.dtb_from)}`].filter(Boolean).join(', '));
+    if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found ${of('found_by', windows.kdbg.found_by)}`);
     if (windows.pdb) add('PDB', `${windows.pdb.name} ${windows.pdb.guid} age ${windows.pdb.age}`);
     if (windows.modules) add('Modules', windows.modules.length);
     if (windows.processes) add('Processes', windows.processes.length);
@@ -111,8 +94,9 @@ export function commandLine(s, options) {
 function symbolPath(s, options) {
   const { status, from } = s.symbols || {};
   if (status !== 'found') return !options.compat && s.convert && s.convert.possible ? 'none' : '';
-  const [, file] = /^the file (.+)$/s.exec(from) || [];
-  const place = file || (from === 'this server' ? new URL('symbols', document.baseURI).href : '');
+  const { kind, name } = from || {};
+  const file = kind === 'file' ? name : '';
+  const place = file || (kind === 'server' ? new URL('symbols', document.baseURI).href : '');
   // A path is split at these, and a blank at its end is lost.
   if (!place || /[;*]|\s$/.test(place)) return '';
   // It asks servers by https only.

@@ -66,7 +66,9 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	m.CPUs, m.Guest = n.cpus(), n.guest
 	m.Warnings = append(m.Warnings, segments.warnings(s.Size)...)
 	m.Warnings = append(m.Warnings, n.warnings...)
-	if len(n.states) == 0 {
+	if len(n.states) > 0 {
+		m.Writer = "QEMU"
+	} else {
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
 	if len(m.Blocks) == 0 {

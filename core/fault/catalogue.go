@@ -23,6 +23,7 @@ const (
 	NotWindows      Code = "not-windows"
 	IsLinux         Code = "is-linux"
 	IsWindows       Code = "is-windows"
+	IsLog           Code = "is-log"
 	EncryptedGuest  Code = "encrypted-guest"
 )
 
@@ -123,6 +124,7 @@ var catalogue = map[Code]Entry{
 	NotWindows:      {"no Windows kernel was found in this core", []string{"if this is a Windows guest, take the core with the VM paused", "if it is a Linux guest: coredrop kcsan, crash or drgn read it"}},
 	IsLinux:         {"this is a Linux guest", []string{"coredrop kcsan CORE shows its race reports; crash VMLINUX CORE or drgn -c CORE debug it"}},
 	IsWindows:       {"this is a Windows guest", []string{"coredrop convert CORE OUT.dmp makes the crash dump"}},
+	IsLog:           {"this is text, perhaps a kernel log", []string{"coredrop kcsan LOG shows the race reports in it; no crash dump can be made of a text"}},
 	EncryptedGuest:  {"guest memory seems encrypted (SEV or TDX)", []string{"the host cannot read it; take the dump inside the guest"}},
 
 	InputUnreadable: {"the core could not be read", nil},

@@ -23,6 +23,10 @@ const (
 // largest configurations have about 100 MiB.
 const maxImage = 256 << 20
 
+// bannerReach is how far behind the beginning of the image's read-only data the
+// banner is looked for first: at 0x1a0 to 0x61000 in the kernels measured.
+const bannerReach = 1 << 20
+
 // span is a mapped range of virtual addresses.
 type span struct{ start, end uint64 }
 
@@ -50,6 +54,36 @@ func mapped(s *paging.Space, from, to, limit uint64) []span {
 		}
 		a += left
 		limit -= left
+	}
+	return out
+}
+
+// dataStart is where the image's read-only data begins: behind its code, where
+// the pages cease to be executable. Both are aligned to 2 MiB (ALIGN_RODATA,
+// arch/x86/kernel/vmlinux.lds.S). Without the no-execute bit it is the image's
+// own beginning.
+func dataStart(s *paging.Space, spans []span) uint64 {
+	const large = 2 << 20
+	for _, p := range spans {
+		for a := p.start; a < p.end; a += large - a%large {
+			if entry, err := s.Leaf(mem.VA(a)); err == nil && entry&paging.NoExecute != 0 {
+				return a
+			}
+		}
+	}
+	if len(spans) == 0 {
+		return 0
+	}
+	return spans[0].start
+}
+
+// within is what of the spans lies in the limit bytes from start on.
+func within(spans []span, start, limit uint64) []span {
+	var out []span
+	for _, p := range spans {
+		if p := (span{max(p.start, start), min(p.end, start+limit)}); p.start < p.end {
+			out = append(out, p)
+		}
 	}
 	return out
 }

@@ -84,7 +84,7 @@ func TestKallsymsForms(t *testing.T) {
 // levels, and says so when there is none.
 func TestWays(t *testing.T) {
 	for _, c := range []linuxtest.Config{
-		{Note: true, Keys: true, DataSymbols: true}, {DataSymbols: true}, {DataSymbols: true, LA57: true}, {}, {NoInfo: true}, {NoInfo: true, DataSymbols: true, LA57: true},
+		{Note: true, Keys: true, DataSymbols: true}, {DataSymbols: true}, {DataSymbols: true, LA57: true}, {}, {NoInfo: true}, {NoInfo: true, DataSymbols: true, LA57: true}, {NoNX: true},
 	} {
 		c.Release = "5.9.1"
 		g := smallGuest(c)
@@ -96,8 +96,8 @@ func TestWays(t *testing.T) {
 		if k.Release != "5.9.1" || k.Version != "#1 SMP today" || !strings.HasPrefix(k.Banner, "Linux version 5.9.1 ") {
 			t.Errorf("%+v: %q %q %q", c, k.Release, k.Version, k.Banner)
 		}
-		if !Is(k.Machine) {
-			t.Errorf("%+v: Is says no", c)
+		if s := NewSearch(k.Machine, Options{}); s.Quick() == c.NoNX || !c.NoNX && s.Release() != "5.9.1" || !s.Image() {
+			t.Errorf("%+v: told by what costs little: %q", c, s.Release())
 		}
 		from := "memory"
 		if c.Note {

@@ -46,6 +46,8 @@ type Machine struct {
 	Blocks []mem.Extent // memory as the container lists it: its order, overlaps kept
 	Guest  []Note       // notes that the guest itself supplied (vmcoreinfo device)
 
+	// Writer is the tool that wrote the core, "QEMU", as far as it says; "" unknown.
+	Writer     string
 	Headers    int   // program headers the container announces; 0 where it has none
 	MissingEnd int64 // bytes of memory announced behind the end of the file
 

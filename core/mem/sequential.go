@@ -1,6 +1,13 @@
 package mem
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// ErrEnough is what the visitor of ScanPages answers when it wants no more: the
+// pass ends there without an error.
+var ErrEnough = errors.New("enough")
 
 // ScanChunk is how much of the memory a sequential pass hands over at a time:
 // large enough for the call not to cost, small enough for a browser's pooled
@@ -28,8 +35,8 @@ func ScanByReads(ctx context.Context, m Physical, e Extent, buf []byte, visit fu
 // ScanPages reads all whole page frames of a memory in ascending order and hands
 // them over in parts of whole pages, at most ScanChunk bytes each; a part is
 // valid only during the call. done and total count bytes. Frames that are there
-// only in part are left out. An error of visit, or of the context, ends the pass
-// and is returned.
+// only in part are left out. An error of visit other than ErrEnough, or of the
+// context, ends the pass and is returned.
 func ScanPages(ctx context.Context, m Physical, visit func(pa PA, p []byte, done, total int64) error) error {
 	var total, done int64
 	extents := m.Extents()
@@ -59,6 +66,9 @@ func ScanPages(ctx context.Context, m Physical, visit func(pa PA, p []byte, done
 			done += int64(len(p))
 			return err
 		})
+		if err == ErrEnough {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -79,6 +79,9 @@ const (
 	addressBits = 0x000ffffffffff000 // bits 51:12
 )
 
+// NoExecute is the bit of an x86-64 entry that keeps a page from being executed.
+const NoExecute = 1 << 63
+
 // X64 is 4-level paging, X64L5 5-level paging (CR4.LA57).
 var (
 	X64 = &Mode{Name: "x86-64", RootMask: addressBits, Address: addressBits, VABits: 48, EntryBytes: 8, Levels: []Level{
@@ -110,8 +113,19 @@ func (m *Mode) Canonical(va mem.VA) bool {
 // bytes from va on are mapped by the same page. It does not ask whether the
 // page itself is in the file.
 func (s *Space) Translate(va mem.VA) (pa mem.PA, left uint64, err error) {
+	pa, left, _, err = s.walk(va)
+	return pa, left, err
+}
+
+// Leaf gives the entry that maps va, with its flags.
+func (s *Space) Leaf(va mem.VA) (entry uint64, err error) {
+	_, _, entry, err = s.walk(va)
+	return entry, err
+}
+
+func (s *Space) walk(va mem.VA) (pa mem.PA, left, entry uint64, err error) {
 	if !s.Mode.Canonical(va) {
-		return 0, 0, &Error{VA: va, Level: "address", Err: ErrMalformed}
+		return 0, 0, 0, &Error{VA: va, Level: "address", Err: ErrMalformed}
 	}
 	table := s.Root
 	var buf [8]byte
@@ -119,21 +133,21 @@ func (s *Space) Translate(va mem.VA) (pa mem.PA, left uint64, err error) {
 		index := uint64(va) >> l.Shift & (1<<l.Bits - 1)
 		raw := buf[:s.Mode.EntryBytes]
 		if err := s.Phys.ReadAt(raw, table+mem.PA(index*uint64(len(raw)))); err != nil {
-			return 0, 0, &Error{va, l.Name, 1 << l.Shift, err}
+			return 0, 0, 0, &Error{va, l.Name, 1 << l.Shift, err}
 		}
-		entry := binary.LittleEndian.Uint64(buf[:])
+		entry = binary.LittleEndian.Uint64(buf[:])
 		if entry&bitPresent == 0 {
-			return 0, 0, &Error{va, l.Name, 1 << l.Shift, ErrNotPresent}
+			return 0, 0, 0, &Error{va, l.Name, 1 << l.Shift, ErrNotPresent}
 		}
 		span := uint64(1) << l.Shift
 		if l.Shift == 12 || l.Large && entry&bitLarge != 0 {
 			offset := uint64(va) & (span - 1)
 			// The address bits below the page size (PAT in large entries) are not part of it.
-			return mem.PA(entry&s.Mode.Address&^(span-1) | offset), span - offset, nil
+			return mem.PA(entry&s.Mode.Address&^(span-1) | offset), span - offset, entry, nil
 		}
 		table = mem.PA(entry & s.Mode.Address)
 	}
-	return 0, 0, &Error{VA: va, Level: "walk", Err: ErrMalformed}
+	return 0, 0, 0, &Error{VA: va, Level: "walk", Err: ErrMalformed}
 }
 
 // ReadAt fills p from va on, page by page.

@@ -51,7 +51,7 @@ func TestDamaged(t *testing.T) {
 		d := damaged{m.Mem, map[mem.PA]byte{}}
 		// Page tables, vmcoreinfo, heap, text, read-only data and data.
 		for _, area := range []struct{ start, bytes uint64 }{
-			{0x180000, 0x400}, {0x200000, 0x8000}, {0x1000000, 0x800}, {0x1100000, 0x2000}, {0x1200000, 0xc000},
+			{0x180000, 0x400}, {0x200000, 0x8000}, {0x1000000, 0x800}, {0x1200000, 0x2000}, {0x1300000, 0xc000},
 		} {
 			for range 1 + r.IntN(200) {
 				d.bytes[mem.PA(area.start+r.Uint64N(area.bytes))] = byte(1 + r.IntN(255))

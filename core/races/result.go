@@ -35,6 +35,8 @@ type Report struct {
 
 	Time  uint64 // of the first in the log, nanoseconds since boot
 	Timed bool   // Time is known
+	// Caller is who printed the first in the log, "T42" or "C1", "" unknown.
+	Caller string
 
 	Sources []string // "log", "cpu 1", "other_infos[46]", "report_times[3]"
 	Rule    string   // why a suppressed one is
@@ -145,18 +147,25 @@ func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, e
 // warnFragments says that there are pieces.
 func (r *Result) warnFragments() {
 	if n := len(r.Fragments); n > 0 {
-		r.warn(fault.LogDamaged, "the log holds %d more in part: the rest was overwritten, or not written yet", n)
+		noun := "reports are"
+		if n == 1 {
+			noun = "report is"
+		}
+		r.warn(fault.LogDamaged, "%d %s not whole; what is left is shown with the reason", n, noun)
 	}
 }
 
-// addPrinted takes over the whole reports of a log and counts the pieces.
+// addPrinted takes over the reports of a log and their pieces, the most frequent
+// title first.
 func (r *Result) addPrinted(found []kcsan.Found) {
-	for _, e := range kcsan.Distinct(found) {
-		if e.Report == nil {
-			r.Fragments = append(r.Fragments, e)
-			continue
+	for _, g := range kcsan.GroupByTitle(kcsan.Distinct(found)) {
+		for _, e := range g.Entries {
+			if e.Report == nil {
+				r.Fragments = append(r.Fragments, e)
+				continue
+			}
+			r.Reports = append(r.Reports, Report{State: Printed, Title: g.Title, Text: e.Text(), Count: e.Count,
+				Time: e.Time, Timed: e.Timed, Caller: e.Caller, Sources: []string{"log"}, Model: e.Report})
 		}
-		r.Reports = append(r.Reports, Report{State: Printed, Title: e.Report.Title(), Text: e.Text(), Count: e.Count,
-			Time: e.Time, Timed: e.Timed, Sources: []string{"log"}, Model: e.Report})
 	}
 }

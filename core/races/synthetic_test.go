@@ -263,7 +263,7 @@ func TestNoKCSAN(t *testing.T) {
 	m := newRaceGuest(guestOptions{version: kcsan.V6_1}).Machine()
 	// The image's read-only data, where the table is.
 	d := damaged{m.Mem, map[mem.PA]byte{}}
-	for pa := mem.PA(0x1100000); pa < 0x1104000; pa++ {
+	for pa := mem.PA(0x1200000); pa < 0x1204000; pa++ {
 		d.bytes[pa] = 0x55
 	}
 	m.Mem = d

@@ -10,14 +10,18 @@ import (
 )
 
 // WriteText writes every report in the kernel's own form, below one line that no
-// parser of reports takes for a part of one. What is only residue, and pieces of
-// reports, are written behind the same mark, since they are no reports.
+// parser of reports takes for a part of one. Reports of one title that differ
+// are headed by their number. What is only residue, and pieces of reports, are
+// written behind the same mark, since they are no reports.
 func (r *Result) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for i := range r.Reports {
 		rep := &r.Reports[i]
 		if i > 0 {
 			b.WriteByte('\n')
+		}
+		if i == 0 || !rep.with(&r.Reports[i-1]) {
+			b.WriteString(heading(r.Reports[i:]))
 		}
 		fmt.Fprintf(b, "# %s\n", rep.Label())
 		if rep.State != Residue && rep.Model != nil {
@@ -34,7 +38,11 @@ func (r *Result) WriteText(w io.Writer) error {
 		if i > 0 || len(r.Reports) > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(b, "# not a whole report: %s\n", f.Reason)
+		times := ""
+		if f.Count > 1 {
+			times = fmt.Sprintf(", %d times", f.Count)
+		}
+		fmt.Fprintf(b, "# not a whole report%s: %s\n", times, f.Reason)
 		if f.Title != "" {
 			fmt.Fprintf(b, "#   %s\n", f.Title)
 		}
@@ -47,6 +55,28 @@ func (r *Result) WriteText(w io.Writer) error {
 		}
 	}
 	return b.Flush()
+}
+
+// with reports whether two reports are shown under one heading.
+func (rep *Report) with(o *Report) bool { return rep.State == o.State && rep.Title == o.Title }
+
+// heading sums up the reports with the title of the first; "" for one text only.
+func heading(list []Report) string {
+	texts, count := 0, 0
+	for i := range list {
+		if !list[i].with(&list[0]) {
+			break
+		}
+		texts++
+		count += list[i].Count
+	}
+	switch {
+	case texts == 1:
+		return ""
+	case texts == count:
+		return fmt.Sprintf("# %s: %d reports\n", list[0].Title, count)
+	}
+	return fmt.Sprintf("# %s: %d reports, %d different texts\n", list[0].Title, count, texts)
 }
 
 // Label says in one line what a report's state is, from what it comes, which
@@ -64,6 +94,9 @@ func (rep *Report) Label() string {
 		}
 		if rep.Timed {
 			fmt.Fprintf(&b, "%s at %.6f s", first, float64(rep.Time)/1e9)
+			if rep.Caller != "" {
+				fmt.Fprintf(&b, " by %s", rep.Caller)
+			}
 		}
 		if len(rep.Sources) > 1 {
 			fmt.Fprintf(&b, "; also in %s", enumerate(rep.Sources[1:]))

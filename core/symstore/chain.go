@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"coredrop/core/fault"
+	"coredrop/core/pdb"
 	"coredrop/core/progress"
 )
 
@@ -19,10 +20,19 @@ type Fetcher interface {
 	Fetch(ctx context.Context, url string, k Key) (io.ReadCloser, int64, error)
 }
 
-// Place is a store with the name to show for it.
+// Place is a store with the name to show for it. Kind says what it is; "" is a
+// symbol store.
 type Place struct {
 	Name  string
 	Store Store
+	Kind  pdb.OriginKind
+}
+
+func (p Place) origin() pdb.Origin {
+	if p.Kind == "" {
+		return pdb.Origin{Kind: pdb.FromStore, Name: p.Name}
+	}
+	return pdb.Origin{Kind: p.Kind, Name: p.Name}
 }
 
 // Link is an element of a symbol path with its stores opened.
@@ -51,7 +61,7 @@ type Chain struct {
 // something else under the key is passed over; its error is the one returned
 // when nobody has the file. Otherwise the code is symbols-not-found, or
 // symbols-offline when a server could not be asked.
-func (c *Chain) Find(ctx context.Context, k Key) (File, string, error) {
+func (c *Chain) Find(ctx context.Context, k Key) (File, pdb.Origin, error) {
 	s := search{c: c, ctx: ctx, k: k}
 	for _, l := range c.Links {
 		f, from, err := s.link(l)
@@ -59,7 +69,7 @@ func (c *Chain) Find(ctx context.Context, k Key) (File, string, error) {
 			return f, from, err
 		}
 	}
-	return nil, "", s.failure()
+	return nil, pdb.Origin{}, s.failure()
 }
 
 // Fetch is Find for one server, when the stores are known not to have the file:
@@ -116,30 +126,30 @@ func (s *search) failure() error {
 }
 
 // link searches one element; all nil: it does not have the file.
-func (s *search) link(l Link) (File, string, error) {
+func (s *search) link(l Link) (File, pdb.Origin, error) {
 	for i, p := range l.Places {
 		s.asked = append(s.asked, p.Name)
 		f, err := get(s.ctx, p.Store, s.k)
 		if err == nil {
 			s.c.Logf("symbols: found in %s", p.Name)
 			s.copy(l.Places[:i], f)
-			return f, p.Name, nil
+			return f, p.origin(), nil
 		}
 		if err := s.passed(p.Name, err); err != nil {
-			return nil, "", err
+			return nil, pdb.Origin{}, err
 		}
 	}
 	if l.URL == "" || s.c.Fetcher == nil {
-		return nil, "", nil
+		return nil, pdb.Origin{}, nil
 	}
 	url := strings.TrimRight(l.URL, "/") + "/" + s.k.String()
 	s.asked = append(s.asked, url)
 	f, err := s.fetch(l)
 	if err == nil {
 		s.c.Logf("symbols: fetched %d bytes from %s", f.Size(), l.URL)
-		return f, l.URL, nil
+		return f, pdb.Origin{Kind: pdb.FromServer, Name: l.URL}, nil
 	}
-	return nil, "", s.passed(url, err)
+	return nil, pdb.Origin{}, s.passed(url, err)
 }
 
 // get opens and verifies.

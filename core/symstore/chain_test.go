@@ -82,7 +82,7 @@ func TestChainOrderAndCopies(t *testing.T) {
 	c := symstore.Chain{Fetcher: net, Sink: progress.Sink{OnLine: func(s string) { lines = append(lines, s) }},
 		Links: []symstore.Link{{Places: p[:1]}, {Places: p[1:4], URL: one}, {Places: p[4:]}}}
 	f, from, err := c.Find(context.Background(), k)
-	if err != nil || from != "place2" {
+	if err != nil || from.Name != "place2" {
 		t.Fatalf("%q, %v", from, err)
 	}
 	f.Close()
@@ -113,7 +113,7 @@ func TestChainFetches(t *testing.T) {
 			c := symstore.Chain{Fetcher: net, Links: []symstore.Link{{URL: one}, {Places: p, URL: two}},
 				Sink: progress.Sink{OnProgress: func(_ string, d, n int64) { done, total = d, n }}}
 			f, from, err := c.Find(context.Background(), k)
-			if err != nil || from != two {
+			if err != nil || from.Name != two {
 				t.Fatalf("%q, %v", from, err)
 			}
 			if err := symstore.Verify(f, k); err != nil {
@@ -132,7 +132,7 @@ func TestChainFetches(t *testing.T) {
 				t.Errorf("progress %d of %d", done, total)
 			}
 			if stores > 0 {
-				if _, from, err := c.Find(context.Background(), k); err != nil || from != "place0" || len(net.asked) != 3 {
+				if _, from, err := c.Find(context.Background(), k); err != nil || from.Name != "place0" || len(net.asked) != 3 {
 					t.Errorf("the second time from %q, %v", from, err)
 				}
 			}
@@ -180,7 +180,7 @@ func TestChainRefuses(t *testing.T) {
 				}
 				net.content[two] = gives(right, -1)
 				f, from, err := chain.Find(context.Background(), k)
-				if err != nil || from != two {
+				if err != nil || from.Name != two {
 					t.Fatalf("the search did not go on: %q, %v", from, err)
 				}
 				f.Close()
@@ -194,7 +194,7 @@ func TestChainRefuses(t *testing.T) {
 				t.Errorf("in a store: %v", err)
 			}
 			chain.Links = append(chain.Links, symstore.Link{Places: []symstore.Place{place(t, "right", k, right)}})
-			if _, from, err := chain.Find(context.Background(), k); err != nil || from != "right" {
+			if _, from, err := chain.Find(context.Background(), k); err != nil || from.Name != "right" {
 				t.Errorf("the search did not go on: %q, %v", from, err)
 			}
 		})
@@ -304,7 +304,7 @@ func TestChainFullStore(t *testing.T) {
 			c := symstore.Chain{Fetcher: &servers{content: map[string]func() (io.ReadCloser, int64, error){one: gives(data, -1)}},
 				Links: []symstore.Link{{Places: []symstore.Place{{Name: "full", Store: full}, second}, URL: one}}}
 			f, from, err := c.Find(context.Background(), k)
-			if err != nil || from != one || !has(t, second, k) {
+			if err != nil || from.Name != one || !has(t, second, k) {
 				t.Fatalf("%q, %v", from, err)
 			}
 			f.Close()

@@ -16,10 +16,10 @@ import (
 // symbols gives the guest's own PDB.
 type symbols struct{ *synth.Built }
 
-func (s symbols) PDB(context.Context, pe.CodeView) (*pdb.File, string, error) {
+func (s symbols) PDB(context.Context, pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	data := s.Built.PDB()
 	f, err := pdb.Open(bytes.NewReader(data), int64(len(data)))
-	return f, "synth", err
+	return f, pdb.Origin{Kind: pdb.FromStore, Name: "synth"}, err
 }
 
 // TestGuestsAreFound holds what the builder says against what the reader finds.

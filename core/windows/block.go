@@ -109,7 +109,22 @@ type judged struct {
 // then anywhere, and by the guest's note. Every candidate is validated; the one
 // with the fewest contradictions is taken, of equals the first. all lists the
 // addresses of every block that passed.
-func (f *finder) blockInMemory(s *paging.Space, img *pe.Image) (best *judged, all []mem.VA) {
+func (f *finder) blockInMemory(c *found) (best *judged, all []mem.VA) {
+	if c.memory == nil {
+		best, all = f.searchBlock(c.space, c.image)
+		c.memory = &inMemory{best, all}
+	}
+	return c.memory.best, c.memory.all
+}
+
+// inMemory is what the search in memory found: the best block, and the addresses
+// of all that passed.
+type inMemory struct {
+	best *judged
+	all  []mem.VA
+}
+
+func (f *finder) searchBlock(s *paging.Space, img *pe.Image) (best *judged, all []mem.VA) {
 	consider := func(k KDBG) {
 		c, refused, reason := validate(s, img.Base, img.SizeOfImage, k)
 		if refused || c > maxContradictions {

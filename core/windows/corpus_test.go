@@ -111,20 +111,20 @@ type storeOf struct {
 	asked int
 }
 
-func (s *storeOf) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (s *storeOf) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	s.asked++
 	name := filepath.Join(s.dir, cv.Name, cv.Key(), cv.Name)
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, "", fault.Wrap(err, fault.SymbolsNotFound, "no symbol store has %s", cv.Key())
+		return nil, pdb.Origin{}, fault.Wrap(err, fault.SymbolsNotFound, "no symbol store has %s", cv.Key())
 	}
 	s.t.Cleanup(func() { f.Close() })
 	info, err := f.Stat()
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	file, err := pdb.Open(f, info.Size())
-	return file, name, err
+	return file, pdb.Origin{Kind: pdb.FromStore, Name: name}, err
 }
 
 func TestCorpus(t *testing.T) {
@@ -218,7 +218,7 @@ func compareTruth(t *testing.T, k *windows.Kernel, w *truth, o windows.Options) 
 	equal("size of image", k.Image.SizeOfImage, e.SizeOfImage)
 	equal("dtb", k.DTB, mem.PA(e.DTB))
 	equal("header dtb", k.HeaderDTB, mem.PA(e.DTB))
-	equal("dtb from", k.DTBFrom, e.DTBFrom)
+	equal("dtb from", k.DTBFrom.String(), e.DTBFrom)
 	equal("pdb", k.PDB.Name+" "+k.PDB.Key(), e.PDB.Name+" "+e.PDB.Key)
 	equal("kdbg", k.KDBG.VA, mem.VA(e.Symbols["KdDebuggerDataBlock"]))
 	equal("kdbg size", k.KDBG.Size, e.KDBG.Size)
@@ -241,7 +241,7 @@ func compareTruth(t *testing.T, k *windows.Kernel, w *truth, o windows.Options) 
 		equal("encoded flag", k.EncodedFlag, mem.VA(0))
 	} else {
 		equal("encoded flag", k.EncodedFlag, mem.VA(e.Symbols["KdpDataBlockEncoded"]))
-		if !strings.Contains(k.SymbolsFrom, from) {
+		if !strings.Contains(k.SymbolsFrom.Name, from) {
 			t.Errorf("symbols from %q", k.SymbolsFrom)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/pdb"
 	"coredrop/core/pe"
 )
 
@@ -31,7 +32,7 @@ const kernelSection = "POOLCODE"
 type symbols struct {
 	asked bool
 	rvas  map[string]uint32 // nil: there is no PDB
-	from  string
+	from  pdb.Origin
 	err   error
 }
 
@@ -176,7 +177,7 @@ func (f *finder) findBlock(c *found) {
 		}
 		return
 	}
-	inMemory, all := f.blockInMemory(c.space, c.image)
+	inMemory, all := f.blockInMemory(c)
 	if c.symbols.rvas != nil {
 		k, flag, err := f.blockByPDB(c.space, c.image, c.symbols)
 		var refused bool

@@ -27,6 +27,8 @@ type finder struct {
 	o   Options
 
 	tried    []string // strategies for the page-table base, for the message
+	known    map[rootKey]bool
+	later    []root   // the shared page did not resolve through them
 	resolved int      // roots through which the shared page resolves
 	budget   int      // page probes left
 	scan     uint64   // bytes of images left to search
@@ -45,17 +47,14 @@ type finder struct {
 type root struct {
 	value    uint64
 	mode     *paging.Mode
-	from     string
+	from     Root
 	upstream bool // one of upstream's own three
 }
 
 // strategy is one way to page-table bases. All candidates pass the same test:
 // the shared page resolves, and the kernel is found through them.
 type strategy struct {
-	name string
-	// scan says that it reads all of memory: not worth it where a root that
-	// works is known already.
-	scan       bool
+	name       string
 	candidates func(f *finder) iter.Seq[root]
 }
 
@@ -71,6 +70,7 @@ type found struct {
 	space          *paging.Space
 	image          *pe.Image
 	symbols        symbols
+	memory         *inMemory // what the search in memory says of the block; nil: not asked
 	block          KDBG
 	flag           mem.VA // KdpDataBlockEncoded
 	contradictions int
@@ -84,61 +84,68 @@ func (c *found) complete() bool { return c.err == nil && c.contradictions == 0 }
 
 func (f *finder) logf(format string, args ...any) { f.o.Logf(format, args...) }
 
-// search runs the strategies until one leads to a kernel that nothing
-// contradicts; else the best of what was found is taken.
-func (f *finder) search(strategies []strategy) (*found, error) {
-	type rootKey struct {
-		pa   mem.PA
-		mode *paging.Mode
-	}
-	known := map[rootKey]bool{}
-	var later []root // the shared page did not resolve: perhaps it is not in the core
+// rootKey tells address spaces apart.
+type rootKey struct {
+	pa   mem.PA
+	mode *paging.Mode
+}
+
+// quick runs the strategies that read no more than a few pages until one leads
+// to a kernel that nothing contradicts; else the best of what was found is
+// taken. nil: a pass over all of memory may still lead to one, where nothing
+// that looks like a kernel was found.
+func (f *finder) quick(strategies []strategy) (*found, error) {
 	for _, s := range strategies {
-		if s.scan && len(f.kernels) > 0 {
-			break
-		}
 		f.tried = append(f.tried, s.name)
 		for r := range s.candidates(f) {
-			if err := f.ctx.Err(); err != nil {
-				return nil, err
-			}
-			space := paging.New(f.m.Mem, r.value, r.mode)
-			k := rootKey{space.Root, r.mode}
-			if known[k] {
-				continue
-			}
-			known[k] = true
-			if !space.Resolves(sharedData) {
-				f.logf("page-table base %#x (%s): the shared page does not resolve", uint64(space.Root), r.from)
-				if !s.scan {
-					later = append(later, r)
-				}
-				continue
-			}
-			f.resolved++
-			f.logf("page-table base %#x (%s, %s): the shared page resolves", uint64(space.Root), r.from, r.mode.Name)
-			f.noteShared(space)
-			if c := f.through(space, r, true); c != nil {
-				return c, nil
-			}
-			if f.failure != nil {
-				return nil, f.failure
+			if c, err := f.try(r, true); c != nil || err != nil {
+				return c, err
 			}
 		}
 		if c := f.best(); c != nil {
 			return c, nil
 		}
 	}
-	for _, r := range later {
+	return nil, f.ctx.Err()
+}
+
+// try looks for the kernel through a root, once. keep says that a root through
+// which the shared page does not resolve is worth a look at the end: perhaps the
+// page is not in the core.
+func (f *finder) try(r root, keep bool) (*found, error) {
+	if err := f.ctx.Err(); err != nil {
+		return nil, err
+	}
+	space := paging.New(f.m.Mem, r.value, r.mode)
+	k := rootKey{space.Root, r.mode}
+	if f.known[k] {
+		return nil, nil
+	}
+	f.known[k] = true
+	if !space.Resolves(sharedData) {
+		f.logf("page-table base %#x (%s): the shared page does not resolve", uint64(space.Root), r.from)
+		if keep {
+			f.later = append(f.later, r)
+		}
+		return nil, nil
+	}
+	f.resolved++
+	f.logf("page-table base %#x (%s, %s): the shared page resolves", uint64(space.Root), r.from, r.mode.Name)
+	f.noteShared(space)
+	c := f.through(space, r, true)
+	return c, f.failure
+}
+
+// last looks through the roots that were kept for the end, while nothing that
+// looks like a kernel was seen.
+func (f *finder) last() (*found, error) {
+	for _, r := range f.later {
 		if len(f.kernels) > 0 || f.ctx.Err() != nil {
 			break
 		}
-		space := paging.New(f.m.Mem, r.value, r.mode)
-		if c := f.through(space, r, false); c != nil {
-			return c, nil
-		}
-		if f.failure != nil {
-			return nil, f.failure
+		c := f.through(paging.New(f.m.Mem, r.value, r.mode), r, false)
+		if c != nil || f.failure != nil {
+			return c, f.failure
 		}
 	}
 	if err := f.ctx.Err(); err != nil {

@@ -89,16 +89,16 @@ func (z withZeros) ReadAt(p []byte, off int64) (int, error) {
 // demoSymbols gives the built-in PDB, whatever is asked for when any is set.
 type demoSymbols struct{ any bool }
 
-func (d demoSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (d demoSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	if !d.any && !strings.Contains(demo.PDBKey, cv.Key()) {
-		return nil, "", fault.New(fault.SymbolsNotFound, "")
+		return nil, pdb.Origin{}, fault.New(fault.SymbolsNotFound, "")
 	}
 	files, err := demoFiles()
 	if err != nil {
-		return nil, "", err
+		return nil, pdb.Origin{}, err
 	}
 	f, err := pdb.Open(bytes.NewReader(files[1]), int64(len(files[1])))
-	return f, "demo", err
+	return f, pdb.Origin{Kind: pdb.FromStore, Name: "demo"}, err
 }
 
 // locate runs the search.
@@ -117,7 +117,7 @@ func (g *guest) found(s Symbols, dtb mem.PA, from string) *Kernel {
 	if err != nil {
 		g.t.Fatalf("%v %q\n%s", err, fault.As(err).Remedy(), strings.Join(g.lines, "\n"))
 	}
-	if k.Image.Base != demoBase || k.DTB != dtb || k.DTBFrom != from {
+	if k.Image.Base != demoBase || k.DTB != dtb || k.DTBFrom.String() != from {
 		g.t.Fatalf("kernel %v through %#x from %q, want %v through %#x from %q\n%s", k.Image.Base, uint64(k.DTB), k.DTBFrom, demoBase, uint64(dtb), from, strings.Join(g.lines, "\n"))
 	}
 	if len(k.Modules) == 0 || len(k.Processes) == 0 || len(k.Processors) != 2 {

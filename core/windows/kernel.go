@@ -13,10 +13,9 @@ import (
 )
 
 // Symbols gives the PDB that an image's CodeView record names, and where it
-// came from (for the summary). The error is a *fault.Error with one of the
-// symbols codes.
+// came from. The error is a *fault.Error with one of the symbols codes.
 type Symbols interface {
-	PDB(ctx context.Context, cv pe.CodeView) (f *pdb.File, from string, err error)
+	PDB(ctx context.Context, cv pe.CodeView) (f *pdb.File, from pdb.Origin, err error)
 }
 
 // Options of Locate.
@@ -44,7 +43,7 @@ type Kernel struct {
 	Machine *machine.Machine
 	Space   *paging.Space // the address space of DTB
 	DTB     mem.PA        // page-table base the kernel was found through
-	DTBFrom string        // the strategy that gave it: "cpu0 cr3", …
+	DTBFrom Root          // the way to it
 	// HeaderDTB is the page-table base for the dump's header: DTB, or System's
 	// where DTB came from a strategy that upstream does not have.
 	HeaderDTB mem.PA
@@ -52,9 +51,9 @@ type Kernel struct {
 	Image *pe.Image
 	PDB   *pe.CodeView // the image's record; nil: it has none that is usable
 
-	SymbolsStatus string // one of the constants above
-	SymbolsFrom   string // where the PDB came from
-	SymbolsError  error  // why there is no PDB
+	SymbolsStatus string     // one of the constants above
+	SymbolsFrom   pdb.Origin // where the PDB came from
+	SymbolsError  error      // why there is no PDB
 
 	KDBG        KDBG
 	EncodedFlag mem.VA // KdpDataBlockEncoded; 0: not known

@@ -1,44 +1,13 @@
 package windows
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
-	"coredrop/core/pe"
 )
-
-// Locate finds the Windows kernel of a machine. The error is a *fault.Error
-// that says what was tried, or the context's; a Kernel comes along with it,
-// filled so far, where an image that looks like the kernel was found.
-func Locate(ctx context.Context, m *machine.Machine, o Options) (*Kernel, error) {
-	f := &finder{ctx: ctx, m: m, o: o, budget: probeBudget, scan: scanBudget,
-		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
-	strategies := allStrategies
-	if o.Compat {
-		strategies = compatStrategies
-	} else {
-		f.notes = fwcfgNotes(m)
-	}
-	f.logRegisters()
-	return f.locate(strategies)
-}
-
-// locate searches and fills in what was found.
-func (f *finder) locate(strategies []strategy) (*Kernel, error) {
-	c, err := f.search(strategies)
-	if err != nil {
-		return nil, err
-	}
-	if c == nil {
-		return f.partial(), f.refusal()
-	}
-	return f.fill(c)
-}
 
 // logRegisters says what the search starts from.
 func (f *finder) logRegisters() {

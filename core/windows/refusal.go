@@ -1,7 +1,6 @@
 package windows
 
 import (
-	"bytes"
 	"strings"
 
 	"coredrop/core/fault"
@@ -25,13 +24,6 @@ func (f *finder) refusal() error {
 			err = fault.Wrap(c.reason, fault.KDBGMissing, "no kernel debugger block found: what looks like one is contradicted by the memory it points to: %v", c.reason)
 		}
 		return f.explain(fault.As(err), c)
-	}
-	if release, ok := f.linux(); ok {
-		text := "this is a Linux guest"
-		if release != "" {
-			text = "this looks like Linux " + release
-		}
-		return fault.New(fault.IsLinux, "%s", text)
 	}
 	states := 0
 	for range f.states() {
@@ -80,89 +72,6 @@ func (f *finder) walks() bool {
 		}
 	}
 	return false
-}
-
-// Signs of Linux.
-const (
-	linuxText       mem.VA = 0xffffffff80000000 // where x86-64 kernels are mapped
-	linuxReach             = 32 << 20           // the banner lies this near the handlers
-	linuxReleaseMax        = 64
-)
-
-var (
-	linuxRelease = []byte("OSRELEASE=")
-	linuxBanner  = []byte("Linux version ")
-)
-
-// linux looks for the signs of a Linux guest: its VMCOREINFO note, or the
-// banner near where its interrupt handlers are.
-func (f *finder) linux() (release string, ok bool) {
-	for _, n := range f.m.Guest {
-		if i := bytes.Index(n.Desc, linuxRelease); i >= 0 {
-			return word(n.Desc[i+len(linuxRelease):]), true
-		}
-	}
-	for i, x := range f.states() {
-		if x.CR0&machine.CR0Paging == 0 {
-			continue
-		}
-		s := paging.New(f.m.Mem, x.CR3, f.modeOf(x))
-		start, ok := f.gate(s, i, 0)
-		if !ok {
-			start = mem.VA(x.RIP)
-		}
-		if start < linuxText {
-			continue
-		}
-		if release, ok := linuxNear(s, start); ok {
-			return release, true
-		}
-	}
-	return "", false
-}
-
-// linuxNear looks for the banner around an address of the kernel's text.
-func linuxNear(s *paging.Space, start mem.VA) (string, bool) {
-	buffer := make([]byte, scanWindow+len(linuxBanner)+linuxReleaseMax)
-	low := max(linuxText, (start - linuxReach).Page())
-	high := low + 3*linuxReach
-	if high < low {
-		high = ^mem.VA(0) - mem.VA(len(buffer))
-	}
-	for va := low; va < high; {
-		if _, _, err := s.Translate(va); err != nil {
-			next := va + mem.VA(paging.Skip(va, err))
-			if next <= va {
-				break
-			}
-			va = next
-			continue
-		}
-		if readBest(s, buffer, va) > 0 {
-			for p := buffer; ; {
-				i := bytes.Index(p, linuxBanner)
-				if i < 0 {
-					break
-				}
-				p = p[i+len(linuxBanner):]
-				// The kernel's own banner goes on with a number, its format string does not.
-				if len(p) > 0 && p[0] >= '0' && p[0] <= '9' {
-					return word(p), true
-				}
-			}
-		}
-		va += scanWindow
-	}
-	return "", false
-}
-
-// word gives the printable text up to the next space or line end.
-func word(p []byte) string {
-	p = p[:min(len(p), linuxReleaseMax)]
-	if i := bytes.IndexAny(p, " \n\x00"); i >= 0 {
-		p = p[:i]
-	}
-	return printable(p)
 }
 
 // Encryption: pages of an encrypted guest look random, and an ordinary guest

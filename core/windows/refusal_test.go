@@ -67,25 +67,6 @@ func TestRefusals(t *testing.T) {
 				*cpu.X64 = machine.X64State{RIP: cpu.X64.RIP, RSP: cpu.X64.RSP, CS: cpu.X64.CS}
 			}
 		}, fault.NoQEMUNotes, "tried"},
-		"linux note": {func(g *guest) {
-			g.noSelfMaps()
-			g.lose()
-			g.erase()
-			g.m.Guest = []machine.Note{{Name: "VMCOREINFO", Desc: []byte("OSRELEASE=6.1.0-43-amd64\nPAGESIZE=4096\n")}}
-		}, fault.IsLinux, "6.1.0-43-amd64"},
-		"linux banner": {func(g *guest) {
-			root := g.page()
-			text, data := g.page(), g.page()
-			g.mapPage(root, paging.X64, 0xffffffff81000000, text)
-			g.mapPage(root, paging.X64, 0xffffffff82000000, data)
-			g.write(data+0x100, []byte("Linux version %s\x00...Linux version 6.12.74+deb13 (gcc)\n\x00"))
-			g.noSelfMaps()
-			g.lose()
-			g.erase()
-			for _, cpu := range g.m.CPUs {
-				cpu.X64.CR3, cpu.X64.RIP, cpu.X64.CS.Selector = uint64(root), 0xffffffff81000010, 0x10
-			}
-		}, fault.IsLinux, "6.12.74+deb13"},
 	} {
 		g := newGuest(t)
 		c.change(g)
@@ -112,7 +93,7 @@ func TestWithoutNotesByScan(t *testing.T) {
 	}
 	g.selfMap(demoDTB)
 	k, err := g.locate(nil)
-	if err != nil || k.DTBFrom != "self-map scan" || k.HeaderDTB != demoDTB {
+	if err != nil || k.DTBFrom.String() != "self-map scan" || k.HeaderDTB != demoDTB {
 		t.Fatal(err)
 	}
 	if !warned(k, fault.ProcessorsPositional) || k.Processors[0].CPU != 0 || k.Processors[1].CPU != 1 {
@@ -123,7 +104,9 @@ func TestWithoutNotesByScan(t *testing.T) {
 // failing is a symbol source that has nothing.
 type failing struct{ err error }
 
-func (f failing) PDB(context.Context, pe.CodeView) (*pdb.File, string, error) { return nil, "", f.err }
+func (f failing) PDB(context.Context, pe.CodeView) (*pdb.File, pdb.Origin, error) {
+	return nil, pdb.Origin{}, f.err
+}
 
 func TestSymbolsMissing(t *testing.T) {
 	offline := fault.New(fault.SymbolsOffline, "the network is off")
@@ -172,7 +155,7 @@ func TestUnreadable(t *testing.T) {
 	g := newGuest(t)
 	g.unmapShared()
 	k, err := g.locate(nil)
-	if err != nil || k.Image.Base != demoBase || k.DTBFrom != "cpu0 cr3" || !warned(k, fault.KUSDUnreadable) || k.Shared.Readable {
+	if err != nil || k.Image.Base != demoBase || k.DTBFrom.String() != "cpu0 cr3" || !warned(k, fault.KUSDUnreadable) || k.Shared.Readable {
 		t.Fatalf("%v", err)
 	}
 	g = newGuest(t)

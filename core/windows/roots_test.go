@@ -49,7 +49,7 @@ func (g *guest) forgetRoots() {
 // refusedAnyway demands that nothing but a scan of all memory leads on.
 func (g *guest) refusedAnyway() {
 	g.t.Helper()
-	if k, err := g.locate(nil); err == nil && k.DTBFrom != "self-map scan" {
+	if k, err := g.locate(nil); err == nil && k.DTBFrom.String() != "self-map scan" {
 		g.t.Fatalf("found by %s already", k.DTBFrom)
 	}
 }
@@ -238,7 +238,7 @@ func TestKDBGScan(t *testing.T) {
 		g.noSelfMaps()
 		g.lose()
 		k, err := g.locate(nil)
-		if err != nil || k.Image.Base != demoBase || k.DTBFrom != "kdbg scan" || k.HeaderDTB != demoDTB {
+		if err != nil || k.Image.Base != demoBase || k.DTBFrom.String() != "kdbg scan" || k.HeaderDTB != demoDTB {
 			t.Fatalf("encoded %v: %v\n%s", encoded, err, strings.Join(g.lines, "\n"))
 		}
 	}
@@ -273,7 +273,7 @@ func TestCompatTakesUpstreamsRoots(t *testing.T) {
 		return g.locateWith(Options{Symbols: demoSymbols{}, Compat: true})
 	}
 	g := newGuest(t)
-	if k, err := compat(g); err != nil || k.DTBFrom != "cpu0 cr3" {
+	if k, err := compat(g); err != nil || k.DTBFrom.String() != "cpu0 cr3" {
 		t.Fatal(err)
 	}
 	user := g.userRoot()
@@ -289,7 +289,7 @@ func TestCompatTakesUpstreamsRoots(t *testing.T) {
 	g.enterUser(g.userRoot())
 	g.forgetRoots()
 	g.put64(g.m.CPUs[0].X64.KPCR()+0x7000, demoDTB)
-	if k, err := compat(g); err != nil || k.DTBFrom != "[cpu0 KERNEL_GS_BASE+7000]" {
+	if k, err := compat(g); err != nil || k.DTBFrom.String() != "[cpu0 KERNEL_GS_BASE+7000]" {
 		t.Error(err)
 	}
 	g.m.CPUs[1].X64.HasKernelGSBase = false

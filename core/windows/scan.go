@@ -2,9 +2,6 @@ package windows
 
 import (
 	"encoding/binary"
-	"errors"
-	"iter"
-	"slices"
 
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -13,51 +10,89 @@ import (
 // Bounds of what a pass over all of memory may collect.
 const (
 	maxSelfMaps = 1 << 14
+	maxTops     = 1 << 16
 	maxBlind    = 256
 )
 
-// selfMapRoots reads all of memory for roots that map themselves: pages with
-// exactly one entry in the kernel half that leads to the page itself, present,
-// writable and not for user mode. The entry for the shared page is looked at
-// first: one word a page rejects nearly everything.
-func selfMapRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		var out []root
-		modes := f.modes()
-		f.logf("no CPU's registers lead to the kernel: reading all of memory for page-table roots")
-		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
-			f.o.Report("page tables", done, total)
-			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
-				for _, mode := range modes {
-					if len(out) < maxSelfMaps && f.mapsItself(p[:mem.PageSize], pa, mode) {
-						out = append(out, root{uint64(pa), mode, "self-map scan", false})
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			f.scanFailed(err)
-			return
-		}
-		f.logf("%d pages map themselves", len(out))
-		likeliestFirst(out, modes)
-		for _, r := range out {
-			if !yield(r) {
-				return
-			}
-		}
-	}
+// pass is one reading of all memory for a guest whose registers lead nowhere. It
+// looks for page-table roots that map themselves, each of which is tried at
+// once, and keeps what the last resort needs, so that no second reading is
+// necessary: debugger blocks, which say where the kernel image begins, and pages
+// that can be a root.
+type pass struct {
+	f        *finder
+	modes    []*paging.Mode
+	unlikely []root  // self-mapping roots of the less likely modes
+	selfMaps int     // pages that map themselves
+	blocks   []blind // debugger blocks
+	tops     []root  // pages that can be a root that maps an image
 }
 
-// scanFailed keeps the reason why a pass over memory ended: a cancelled search
-// fails, an unreadable stretch only ends the strategy.
-func (f *finder) scanFailed(err error) {
-	if ctx := f.ctx.Err(); ctx != nil {
-		f.failure = ctx
-		return
+func newPass(f *finder) *pass {
+	f.tried = append(f.tried, "self-map scan", "kdbg scan")
+	return &pass{f: f, modes: f.modes()}
+}
+
+// visit takes whole page frames; it gives a kernel that nothing contradicts.
+func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
+	for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
+		page := (*[mem.PageSize]byte)(p)
+		if len(w.blocks) < maxBlind {
+			w.blocks = scanBlind(page, pa, w.blocks)
+		}
+		for i, mode := range w.modes {
+			if len(w.tops) < maxTops && w.f.mapsImages(page, mode) {
+				w.tops = append(w.tops, root{uint64(pa), mode, Root{WayKDBG, -1}, false})
+			}
+			if w.selfMaps >= maxSelfMaps || !w.f.mapsItself(page[:], pa, mode) {
+				continue
+			}
+			w.selfMaps++
+			r := root{uint64(pa), mode, Root{WaySelfMap, -1}, false}
+			if i > 0 {
+				w.unlikely = append(w.unlikely, r)
+				continue
+			}
+			if c, err := w.f.try(r, false); c != nil || err != nil {
+				return c, err
+			}
+		}
 	}
-	f.refuse("reading all of memory: %v", err)
+	return nil, nil
+}
+
+// finish tries what the pass kept for the end: roots of the less likely modes,
+// then roots that map an image where a debugger block says that the kernel is.
+func (w *pass) finish() (*found, error) {
+	f := w.f
+	f.logf("%d pages map themselves", w.selfMaps)
+	for _, r := range w.unlikely {
+		if c, err := f.try(r, false); c != nil || err != nil {
+			return c, err
+		}
+	}
+	if len(f.kernels) > 0 {
+		return f.best(), nil
+	}
+	bases := map[mem.VA]bool{}
+	for _, b := range w.blocks {
+		f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.pa), b.base)
+		if !bases[b.base] && len(f.hints) < maxStarts {
+			f.hints = append(f.hints, b.base)
+		}
+		bases[b.base] = true
+	}
+	for _, mode := range w.modes { // the likeliest first, in order of address
+		for _, r := range w.tops {
+			if r.mode != mode || !f.mapsOne(r, bases) {
+				continue
+			}
+			if c, err := f.try(r, false); c != nil || err != nil {
+				return c, err
+			}
+		}
+	}
+	return f.best(), nil
 }
 
 // The bits of a self reference that count: the address, present, writable, and
@@ -92,80 +127,36 @@ type blind struct {
 	base mem.VA
 }
 
-var errEnough = errors.New("enough")
-
-// kdbgRoots is the last resort where no root maps itself: debugger blocks in
-// all of memory, plain or encoded with equal links, say where the kernel image
-// begins; then pages are roots that map an image there.
-func kdbgRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		f.logf("no root maps itself: reading all of memory for the debugger block")
-		var blocks []blind
-		err := mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
-			f.o.Report("debugger block", done, total)
-			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
-				if blocks = scanBlind((*[mem.PageSize]byte)(p), pa, blocks); len(blocks) >= maxBlind {
-					return errEnough
-				}
-			}
-			return nil
-		})
-		if err != nil && err != errEnough {
-			f.scanFailed(err)
-			return
-		}
-		bases := map[mem.VA]bool{}
-		for _, b := range blocks {
-			f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.pa), b.base)
-			if !bases[b.base] && len(f.hints) < maxStarts {
-				f.hints = append(f.hints, b.base)
-			}
-			bases[b.base] = true
-		}
-		if len(bases) == 0 {
-			return
-		}
-		var out []root
-		modes := f.modes()
-		err = mem.ScanPages(f.ctx, f.m.Mem, func(pa mem.PA, p []byte, done, total int64) error {
-			f.o.Report("page tables", done, total)
-			for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
-				for _, mode := range modes {
-					if len(out) < maxSelfMaps && f.mapsOne(p[:mem.PageSize], pa, mode, bases) {
-						out = append(out, root{uint64(pa), mode, "kdbg scan", false})
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			f.scanFailed(err)
-			return
-		}
-		likeliestFirst(out, modes)
-		for _, r := range out {
-			if !yield(r) {
-				return
-			}
+// mapsImages reports whether a page can be a root that maps the region of system
+// images: an entry for it leads to a page that the core holds, and no entry that
+// is present is one that a root cannot have (a large page, or an address beyond
+// any memory). Most pages fail at the first word looked at.
+func (f *finder) mapsImages(p *[mem.PageSize]byte, mode *paging.Mode) bool {
+	top := mode.Levels[0]
+	first := int(uint64(imageRegion) >> top.Shift & (1<<top.Bits - 1))
+	last := int(uint64(imageTop-1) >> top.Shift & (1<<top.Bits - 1))
+	maps := false
+	for i := first; i <= last; i++ {
+		maps = maps || f.leads(u64(p[:], 8*i), mode)
+	}
+	if !maps {
+		return false
+	}
+	const large, widest = 1 << 7, 1 << 46 // Windows' own bound of physical addresses is 64 TiB
+	for i := 0; i < mem.PageSize; i += 8 {
+		if e := u64(p[:], i); e&1 == 1 && (e&large != 0 || e&mode.Address >= widest) {
+			return false
 		}
 	}
+	return true
 }
 
-// likeliestFirst orders roots by their mode's place among modes; roots of one
-// mode stay in order of address.
-func likeliestFirst(roots []root, modes []*paging.Mode) {
-	slices.SortStableFunc(roots, func(a, b root) int {
-		return slices.Index(modes, a.mode) - slices.Index(modes, b.mode)
-	})
-}
-
-// mapsOne reports whether a page is a root through which one of the bases is
-// the beginning of an image.
-func (f *finder) mapsOne(p []byte, pa mem.PA, mode *paging.Mode, bases map[mem.VA]bool) bool {
-	top := mode.Levels[0]
+// mapsOne reports whether one of the bases is the beginning of an image through
+// a root.
+func (f *finder) mapsOne(r root, bases map[mem.VA]bool) bool {
+	s := paging.New(f.m.Mem, r.value, r.mode)
 	for base := range bases {
-		index := int(uint64(base) >> top.Shift & (1<<top.Bits - 1))
-		if f.leads(u64(p, 8*index), mode) && startsImage(paging.New(f.m.Mem, uint64(pa), mode), base) {
+		if startsImage(s, base) {
 			return true
 		}
 	}

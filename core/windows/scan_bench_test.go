@@ -34,24 +34,13 @@ func BenchmarkScanRead(b *testing.B) {
 	}
 }
 
-func BenchmarkScanSelfMap(b *testing.B) {
+// BenchmarkPass reads memory in which there is nothing: the worst case.
+func BenchmarkPass(b *testing.B) {
 	m, data := dense(b, 64<<20)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
-		for range selfMapRoots(f) {
-			b.Fatal("a root in noise")
-		}
-	}
-}
-
-func BenchmarkScanKDBG(b *testing.B) {
-	m, data := dense(b, 64<<20)
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		f := &finder{ctx: context.Background(), m: &machine.Machine{Mem: m}}
-		for range kdbgRoots(f) {
-			b.Fatal("a block in noise")
+		if _, err := Locate(context.Background(), &machine.Machine{Mem: m}, Options{}); err == nil {
+			b.Fatal("a kernel in noise")
 		}
 	}
 }

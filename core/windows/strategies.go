@@ -1,7 +1,6 @@
 package windows
 
 import (
-	"fmt"
 	"iter"
 
 	"coredrop/core/machine"
@@ -10,21 +9,20 @@ import (
 )
 
 // compatStrategies are upstream's own choice, which is one root at most.
-var compatStrategies = []strategy{{"upstream's three", false, compatRoot}}
+var compatStrategies = []strategy{{"upstream's three", compatRoot}}
 
-// allStrategies are in order of cost. Upstream's come first, so that the
-// page-table base is the same where upstream has one.
-var allStrategies = []strategy{
-	{"cpu0 cr3", false, cpu0Root},
-	{"system task cr3", false, systemTaskRoot},
-	{"KERNEL_GS_BASE+7000", false, kernelGSRoot},
-	{"every cpu's cr3", false, cpuRoots},
-	{"KVA-shadow siblings", false, siblingRoots},
-	{"kpcr scan", false, kpcrRoots},
-	{"fwcfg note", false, fwcfgRoots},
-	{"low stub", false, lowStubRoots},
-	{"self-map scan", true, selfMapRoots},
-	{"kdbg scan", true, kdbgRoots},
+// quickStrategies are in order of cost. Upstream's come first, so that the
+// page-table base is the same where upstream has one. What they do not find, a
+// pass over all of memory may.
+var quickStrategies = []strategy{
+	{"cpu0 cr3", cpu0Root},
+	{"system task cr3", systemTaskRoot},
+	{"KERNEL_GS_BASE+7000", kernelGSRoot},
+	{"every cpu's cr3", cpuRoots},
+	{"KVA-shadow siblings", siblingRoots},
+	{"kpcr scan", kpcrRoots},
+	{"fwcfg note", fwcfgRoots},
+	{"low stub", lowStubRoots},
 }
 
 // modeOf gives the paging mode of a CPU by its control registers.
@@ -106,13 +104,13 @@ func cpu0Root(f *finder) iter.Seq[root] {
 	if x == nil {
 		return one(root{}, false)
 	}
-	return one(root{x.CR3, f.modeOf(x), "cpu0 cr3", true}, true)
+	return one(root{x.CR3, f.modeOf(x), Root{WayCR3, 0}, true}, true)
 }
 
 func systemTaskRoot(f *finder) iter.Seq[root] {
 	for i, x := range f.states() {
 		if x.GSInKernel() {
-			return one(root{x.CR3, f.modeOf(x), fmt.Sprintf("cpu%d system task cr3", i), true}, true)
+			return one(root{x.CR3, f.modeOf(x), Root{WaySystem, i}, true}, true)
 		}
 	}
 	return one(root{}, false)
@@ -130,14 +128,14 @@ func kernelGSRoot(f *finder) iter.Seq[root] {
 	}
 	mode := f.modeOf(x)
 	v, err := paging.New(f.m.Mem, x.CR3, mode).Uint64(mem.VA(x.KernelGSBase) + pcrKernelDTB)
-	return one(root{v, mode, "[cpu0 KERNEL_GS_BASE+7000]", true}, err == nil)
+	return one(root{v, mode, Root{WayKernelGS, 0}, true}, err == nil)
 }
 
 // cpuRoots is the CR3 of every CPU that has paging on.
 func cpuRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), fmt.Sprintf("cpu%d cr3", i), false}) {
+			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), Root{WayCR3, i}, false}) {
 				return
 			}
 		}
@@ -149,7 +147,7 @@ func cpuRoots(f *finder) iter.Seq[root] {
 func siblingRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), fmt.Sprintf("cpu%d cr3^1000", i), false}) {
+			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), Root{WaySibling, i}, false}) {
 				return
 			}
 		}
@@ -181,7 +179,7 @@ func kpcrRoots(f *finder) iter.Seq[root] {
 					continue
 				}
 				tried[base] = true
-				if f.plausible(mem.PA(base), mode) && !yield(root{v, mode, fmt.Sprintf("kpcr scan cpu%d", i), false}) {
+				if f.plausible(mem.PA(base), mode) && !yield(root{v, mode, Root{WayKPCR, i}, false}) {
 					return
 				}
 			}
@@ -233,7 +231,7 @@ func lowStubRoots(f *finder) iter.Seq[root] {
 			}
 			f.hints = append(f.hints, mem.VA(entry))
 			for _, mode := range f.modes() {
-				if !yield(root{value, mode, "low stub", false}) {
+				if !yield(root{value, mode, Root{WayLowStub, -1}, false}) {
 					return
 				}
 			}

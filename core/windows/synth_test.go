@@ -24,12 +24,12 @@ type builtSymbols struct {
 
 func symbolsOf(b *synth.Built) builtSymbols { return builtSymbols{b, b.PDB()} }
 
-func (s builtSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, string, error) {
+func (s builtSymbols) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
 	if cv.GUID != s.b.GUID || cv.Age != s.b.Age {
-		return nil, "", fault.New(fault.SymbolsNotFound, "no symbol store has %s", cv.Key())
+		return nil, pdb.Origin{}, fault.New(fault.SymbolsNotFound, "no symbol store has %s", cv.Key())
 	}
 	f, err := pdb.Open(bytes.NewReader(s.pdb), int64(len(s.pdb)))
-	return f, "synth", err
+	return f, pdb.Origin{Kind: pdb.FromStore, Name: "synth"}, err
 }
 
 // open opens a synthetic core.
@@ -158,7 +158,7 @@ func TestSynthetic(t *testing.T) {
 					t.Fatalf("symbols %v: %v %q", s != nil, err, fault.As(err).Remedy())
 				}
 				wantBuilt(t, k, b)
-				if k.DTBFrom != c.from || k.DTB != c.dtb(b)&^0xfff {
+				if k.DTBFrom.String() != c.from || k.DTB != c.dtb(b)&^0xfff {
 					t.Errorf("page-table base %#x from %q, want %#x from %q", uint64(k.DTB), k.DTBFrom, uint64(c.dtb(b)), c.from)
 				}
 				codes := map[fault.Code]bool{}

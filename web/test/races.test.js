@@ -109,8 +109,8 @@ for (const kind of kinds) {
         for (const r of cli.reports) assert.ok(markdown.includes('```text\n' + r.text.trimEnd() + '\n```\n'));
 
         const detail = cli.linux.detail;
-        assert.deepEqual(await table(view, 'Tasks'), detail.tasks.map((t) => [String(t.pid), t.comm]));
-        assert.deepEqual((await table(view, 'CPUs')).map((row) => row[2]), detail.cpus.map((c) => c.stack.join('\n')));
+        assert.deepEqual(await table(view, 'Tasks'), detail.tasks.map((t) => [String(t.pid), t.name]));
+        assert.deepEqual((await table(view, 'CPUs')).map((row) => row[2]), cli.cpus.map((c) => c.stack.map((f) => f.symbol ? `${f.symbol}+0x${f.offset.toString(16)}/0x${f.size.toString(16)}${f.module ? ` [${f.module}]` : ''}` : f.address).join('\n')));
         assert.deepEqual((await table(view, 'Counters')).map(([n, v]) => [n, v.replaceAll(',', '')]), detail.kcsan.counters.map((c) => [c.name, String(c.value)]));
         const armed = (await table(view, 'Watchpoints')).filter((row) => row[1] === 'armed');
         assert.deepEqual(armed.map((row) => [row[0], row[2]]), detail.kcsan.watchpoints.filter((w) => w.state === 'armed').map((w) => [String(w.index), w.address]));
@@ -177,7 +177,7 @@ for (const kind of kinds) {
       assert.equal(reports.length, 2);
       assert.deepEqual(reports.map((r) => r.count).sort(), [1, 2]);
       const shown = JSON.parse(await view.text('#json')).reports;
-      const plain = (list) => list.map((r) => JSON.stringify([r.title, r.text, r.state, r.count, r.first_seconds])).sort();
+      const plain = (list) => list.map((r) => JSON.stringify([r.title, r.text, r.state, r.count, r.times])).sort();
       assert.deepEqual(plain(shown), plain(reports));
       assert.match(await view.text('#status'), /^Kernel log: console\.log\. 2 different race reports: 3 printed\.$/);
       assert.equal(await view.isVisible('#linux'), false);

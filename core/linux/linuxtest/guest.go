@@ -29,8 +29,8 @@ const (
 	memory     = physImage + imageBytes
 
 	textBytes  = 0x100000
-	rodataFrom = textBytes
-	dataFrom   = 0x200000
+	rodataFrom = 0x200000 // on a boundary of large pages, as the kernel's linker script has it
+	dataFrom   = 0x300000
 )
 
 // Config says what the guest is.
@@ -45,6 +45,7 @@ type Config struct {
 	Keys        bool // vmcoreinfo has the kallsyms keys
 	DataSymbols bool // KALLSYMS_ALL
 	LA57        bool
+	NoNX        bool // the tables have no no-execute bits
 }
 
 // Guest is a guest under construction.
@@ -273,8 +274,13 @@ func (g *Guest) pageTables() {
 		t = table(t, int(va>>30&511))
 		le.PutUint64(g.ram[t+8*(va>>21&511):], pa|0x83)
 	}
+	const noExecute = 1 << 63
 	for off := uint64(0); off < imageBytes; off += 2 << 20 {
-		large(linkText+g.Slide+off, physImage+off)
+		pa := physImage + off
+		if off >= rodataFrom && !g.NoNX {
+			pa |= noExecute
+		}
+		large(linkText+g.Slide+off, pa)
 	}
 	for pa := uint64(0); pa < memory; pa += 2 << 20 {
 		large(directMap+pa, pa)

@@ -1,4 +1,4 @@
-package core
+package summary
 
 import (
 	"fmt"
@@ -9,8 +9,18 @@ import (
 	"coredrop/core/races"
 )
 
-// LinuxDetail is what was found of a Linux guest beyond its identity; set by
-// Races only.
+// Linux is what was found of a Linux kernel.
+type Linux struct {
+	Release     string       `json:"release"`
+	Banner      string       `json:"banner"`
+	KASLROffset string       `json:"kaslr_offset"`
+	PhysBase    string       `json:"phys_base"`
+	Panic       string       `json:"panic"` // why it stopped, "" where it did not panic or that is not known
+	KCSAN       *KCSAN       `json:"kcsan,omitempty"`
+	Detail      *LinuxDetail `json:"detail,omitempty"` // null: the kernel was not looked into
+}
+
+// LinuxDetail is what was found of a Linux guest beyond its identity.
 type LinuxDetail struct {
 	VMCoreInfo  string `json:"vmcoreinfo"`   // where it was found: "note", "memory", "" nowhere
 	BuildID     string `json:"build_id"`     // in hexadecimal, "" unknown
@@ -18,36 +28,14 @@ type LinuxDetail struct {
 	SymbolsFrom string `json:"symbols_from"` // "keys" of vmcoreinfo, "scan" of memory, "" none
 	LogRecords  int    `json:"log_records"`
 
-	Modules    []LinuxModule `json:"modules"`
-	Tasks      []LinuxTask   `json:"tasks"`
-	TasksWhole bool          `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
-	CPUs       []LinuxCPU    `json:"cpus"`
+	Modules    []Module  `json:"modules"`
+	Tasks      []Process `json:"tasks"`
+	TasksWhole bool      `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
 
 	// Commands work on this core: crash, and drgn where it can.
 	Commands []string `json:"commands"`
 
 	KCSAN *KCSANDetail `json:"kcsan"` // null: built without it
-}
-
-// LinuxModule is a loaded module.
-type LinuxModule struct {
-	Name string `json:"name"`
-	Base string `json:"base"`
-	Size int64  `json:"size"`
-}
-
-// LinuxTask is a process's main thread.
-type LinuxTask struct {
-	PID  int    `json:"pid"`
-	Comm string `json:"comm"`
-}
-
-// LinuxCPU is what a CPU was doing: its task, null where that is not known, and
-// its stack, the innermost function first.
-type LinuxCPU struct {
-	Index int        `json:"index"`
-	Task  *LinuxTask `json:"task"`
-	Stack []string   `json:"stack"`
 }
 
 // KCSANDetail is the sanitizer's own data: where it was found and what it holds.
@@ -80,44 +68,54 @@ type KCSANWatchpoint struct {
 }
 
 // linux notes what was found of a Linux kernel.
-func (s *Summary) linux(k *linux.Kernel) {
+func (s *Summary) linux(k *linux.Kernel, state *linux.State) {
 	s.warn(k.Warnings...)
 	s.Guest.OS, s.Guest.Version = "linux", k.Release
 	if major, minor := k.MinorRelease(); major != 0 {
 		s.Guest.Product = fmt.Sprintf("Linux %d.%d", major, minor)
 	}
 	d := &LinuxDetail{VMCoreInfo: k.InfoFrom, BuildID: k.Info.BuildID(), Symbols: k.Symbols.Len(), SymbolsFrom: k.SymbolsFrom,
-		Modules: []LinuxModule{}, Tasks: []LinuxTask{}, CPUs: []LinuxCPU{}}
-	s.Linux = &LinuxInfo{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Detail: d}
+		Modules: []Module{}, Tasks: []Process{}, Commands: debuggers(k, s.File.Name)}
+	s.Linux = &Linux{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Detail: d}
 	for _, m := range k.Modules {
-		d.Modules = append(d.Modules, LinuxModule{m.Name, hex64(m.Base), int64(m.Size)})
+		d.Modules = append(d.Modules, Module{m.Name, hex64(m.Base), int64(m.Size)})
 	}
-	tasks, whole, err := k.Tasks()
-	if err == nil {
-		d.TasksWhole = whole
-		for _, t := range tasks {
-			d.Tasks = append(d.Tasks, LinuxTask{t.PID, t.Comm})
+	for _, m := range k.Marks() {
+		s.Memory.Marks = append(s.Memory.Marks, Mark{m.What, hex64(uint64(m.PA)), m.Bytes})
+	}
+	if state == nil {
+		return
+	}
+	d.TasksWhole = state.Whole
+	for _, t := range state.Tasks {
+		d.Tasks = append(d.Tasks, Process{PID: uint64(t.PID), Name: t.Comm})
+	}
+	for i, c := range state.CPUs {
+		if i >= len(s.CPUs) {
+			break
+		}
+		number := i
+		s.CPUs[i].Processor = &number
+		if c.Known {
+			s.CPUs[i].Process = &Process{PID: uint64(c.Task.PID), Name: c.Task.Comm}
+		}
+		for _, p := range c.Stack {
+			s.CPUs[i].Stack = append(s.CPUs[i].Stack, linuxFrame(p))
 		}
 	}
-	for i := range k.Machine.CPUs {
-		c := LinuxCPU{Index: i, Stack: []string{}}
-		if t, ok := k.Current(i); ok {
-			c.Task = &LinuxTask{t.PID, t.Comm}
-		}
-		for _, f := range k.Unwind(i) {
-			c.Stack = append(c.Stack, kcsan.NewFrame(resolver(k), f.Addr).String())
-		}
-		d.CPUs = append(d.CPUs, c)
-	}
-	d.Commands = debuggers(k, s.File.Name)
 }
 
-// resolver gives the guest's symbols to package kcsan.
-func resolver(k *linux.Kernel) kcsan.Symbolizer {
-	return kcsan.SymbolizerFunc(func(a uint64) (kcsan.Symbol, bool) {
-		sym, module, ok := k.Resolve(a)
-		return kcsan.Symbol{Name: sym.Name, Offset: a - sym.Addr, Size: sym.Size, Module: module}, ok
-	})
+// linuxFrame words a place of a CPU's stack.
+func linuxFrame(p linux.Place) Frame {
+	f := Frame{Address: hex64(p.Addr), Kind: "return"}
+	if p.Exact {
+		f.Kind = "live"
+	}
+	if p.Symbol.Name != "" {
+		f.Symbol, f.Module, f.From = p.Symbol.Name, p.Module, "kallsyms"
+		f.Offset, f.Size = p.Addr-p.Symbol.Addr, p.Symbol.Size
+	}
+	return f
 }
 
 // manyBlocks tells a core taken with paging=true, which lists memory by virtual
@@ -134,39 +132,6 @@ func debuggers(k *linux.Kernel, core string) []string {
 		out = append(out, "drgn -s vmlinux-"+k.Release+" -c "+quoted)
 	}
 	return out
-}
-
-// races notes what was recovered.
-func (s *Summary) races(r *races.Result) {
-	s.warn(r.Warnings...)
-	s.Reports = []ReportInfo{}
-	for i := range r.Reports {
-		rep := &r.Reports[i]
-		info := ReportInfo{State: rep.State, Title: rep.Title, Text: rep.Text, Count: rep.Count,
-			Sources: rep.Sources, Rule: rep.Rule, Unknown: rep.Unknown}
-		if rep.Timed {
-			seconds := float64(rep.Time) / 1e9
-			info.FirstSeconds = &seconds
-		}
-		s.Reports = append(s.Reports, info)
-	}
-	counts := &KCSANInfo{
-		Printed: r.Count(races.Printed), InFlight: r.Count(races.InFlight), Pending: r.Count(races.Pending),
-		Suppressed: r.Count(races.Suppressed), Residue: r.Count(races.Residue),
-	}
-	if s.Linux == nil { // a log: what its reports say of the kernel
-		for i := range r.Reports {
-			s.Guest.OS, s.Guest.Version = "linux", r.Reports[i].Model.Footer.Release
-			s.Linux = &LinuxInfo{Release: s.Guest.Version, KCSAN: counts}
-		}
-		return
-	}
-	s.Linux.KCSAN = counts
-	s.Linux.Detail.LogRecords = r.Records
-	s.Guest.UptimeSeconds = float64(r.LastTime) / 1e9
-	if r.State != nil {
-		s.Linux.Detail.KCSAN = kcsanDetail(r.State)
-	}
 }
 
 func kcsanDetail(st *races.State) *KCSANDetail {

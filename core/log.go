@@ -1,0 +1,83 @@
+package core
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+
+	"coredrop/core/fault"
+	"coredrop/core/kcsan"
+	"coredrop/core/races"
+	"coredrop/core/source"
+	"coredrop/core/summary"
+)
+
+// formatLog is the format of a file that is the text of a log.
+const formatLog = "log"
+
+// textHead is how much of a file is looked at to tell whether it is text.
+const textHead = 512
+
+// isText tells the text of a log from a core, which has a NUL byte among its first
+// ones, and from what else is not text.
+func isText(s source.Source) bool {
+	head := make([]byte, min(s.Size, textHead))
+	return s.Full(head, 0) == nil && len(head) > 0 && plainText(head)
+}
+
+func plainText(head []byte) bool {
+	for _, c := range head {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != 0x1b || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// IsLog reports whether the file is text, perhaps of a kernel log.
+func (c *Case) IsLog() bool { return c.facts.Format == formatLog }
+
+// readLog takes the reports out of the text of a log.
+func (c *Case) readLog(ctx context.Context) error {
+	var err error
+	c.facts.Format = formatLog
+	c.facts.Races, err = logRaces(ctx, io.NewSectionReader(c.source, 0, c.source.Size))
+	return err
+}
+
+func logRaces(ctx context.Context, r io.Reader) (*races.Result, error) {
+	found, err := kcsan.ReadLog(ctx, r)
+	return races.FromFound(found), err
+}
+
+// RacesOfLog reads the text of a log that cannot be read at random, a pipe's: the
+// same result and summary as a Case of the same text.
+func RacesOfLog(ctx context.Context, name string, r io.Reader, o Options) (*races.Result, *summary.Summary, error) {
+	counted := &counter{r: r}
+	in := bufio.NewReaderSize(counted, textHead)
+	var result *races.Result
+	head, err := in.Peek(textHead)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		err = fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v", name, err)
+	case !plainText(head):
+		err = fault.New(fault.UnknownFormat, "%s is not the text of a kernel log; a core has to be a file, as it is read at random", name)
+	default:
+		result, err = logRaces(ctx, in)
+	}
+	s := summary.Of(summary.Facts{File: source.Source{Name: name, Size: counted.n}, Format: formatLog, Races: result, Err: err})
+	return result, s, err
+}
+
+// counter counts what is read: the size of a pipe is known afterwards.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,183 @@
+package summary
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"coredrop/core/dmp"
+	"coredrop/core/fault"
+	"coredrop/core/linux"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/races"
+	"coredrop/core/source"
+	"coredrop/core/windows"
+)
+
+// Facts are what was found of a file, as far as the search came: whatever is not
+// known is its zero value.
+type Facts struct {
+	File    source.Source
+	Format  string           // of a file that is no machine; "" where Machine says it
+	Machine *machine.Machine // nil: no core
+	OS      string           // "windows", "linux"; "" unknown
+
+	Windows *windows.Kernel // perhaps filled in part
+	Marks   []windows.Mark
+	Sizes   []dmp.Size // of the dumps that can be made
+	Cannot  error      // why no dump can be made; nil: it can, where Windows is set
+
+	LinuxRelease string // known without the kernel
+	Linux        *linux.Kernel
+	State        *linux.State
+	Races        *races.Result
+
+	Image    *dmp.Image
+	Verified bool
+
+	Warnings []fault.Warning // of the jobs themselves
+	Err      error           // what ended the last job
+}
+
+// maxListed bounds the runs that a summary lists; Bytes counts them all.
+const maxListed = 1 << 16
+
+func hex64(v uint64) string { return fmt.Sprintf("%#x", v) }
+
+// Of makes the summary of what was found.
+func Of(f Facts) *Summary {
+	s := New()
+	s.File = File{Name: f.File.Name, Size: f.File.Size, Format: f.Format}
+	if f.OS != "" {
+		s.Guest.OS = f.OS
+	}
+	if f.Machine != nil {
+		s.machine(f.Machine, f.File.Size)
+	}
+	if f.Windows != nil {
+		s.windows(f.Windows, f.Marks)
+	}
+	if f.OS == "linux" {
+		s.Guest.Version = f.LinuxRelease
+		s.Linux = &Linux{Release: f.LinuxRelease}
+	}
+	if f.Linux != nil {
+		s.linux(f.Linux, f.State)
+	}
+	if f.Races != nil {
+		s.races(f.Races)
+	}
+	if f.Cannot != nil {
+		s.Convert.Needs = []fault.Code{fault.As(f.Cannot).Code}
+	} else if f.Windows != nil {
+		s.Convert.Possible = true
+		for _, z := range f.Sizes {
+			s.Convert.Types = append(s.Convert.Types, DumpSize{z.Type, z.Bytes})
+		}
+	}
+	if f.Image != nil {
+		s.image(f.Image, f.Verified)
+	}
+	s.warn(f.Warnings...)
+	s.Fail(f.Err)
+	return s
+}
+
+// warn adds warnings, each once.
+func (s *Summary) warn(list ...fault.Warning) {
+	for _, w := range list {
+		if !slices.Contains(s.Warnings, w) {
+			s.Warnings = append(s.Warnings, w)
+		}
+	}
+}
+
+// machine notes what the container says.
+func (s *Summary) machine(m *machine.Machine, size int64) {
+	s.File.Format, s.File.Writer = m.Format, m.Writer
+	s.Guest.Arch = string(m.Arch)
+	s.Memory.MissingBytes = m.MissingEnd
+	s.warn(m.Warnings...)
+	if m.Mem != nil {
+		s.memory(m.Mem.Extents())
+	}
+	if m.Headers > 0 && size > 0 {
+		percent := math.Round(1e5*float64(named(m.Blocks))/float64(size)) / 1e3
+		s.File.NamesPercent = &percent
+	}
+	for i, c := range m.CPUs {
+		info := CPU{Index: i, Mode: "unknown", RegistersFrom: "none", Registers: []Register{}, Stack: []Frame{}, LiveStack: []Frame{}}
+		if x := c.X64; x != nil {
+			info.x64(x)
+		}
+		s.CPUs = append(s.CPUs, info)
+	}
+}
+
+// x64 fills in the registers of an x86-64 CPU.
+func (c *CPU) x64(x *machine.X64State) {
+	c.Mode, c.RegistersFrom = "user", "live"
+	if x.Kernel() {
+		c.Mode = "kernel"
+	}
+	c.PC, c.SP, c.KPCR = hex64(x.RIP), hex64(x.RSP), hex64(uint64(x.KPCR()))
+	list := []struct {
+		name  string
+		value uint64
+	}{
+		{"rax", x.RAX}, {"rbx", x.RBX}, {"rcx", x.RCX}, {"rdx", x.RDX}, {"rsi", x.RSI}, {"rdi", x.RDI}, {"rsp", x.RSP}, {"rbp", x.RBP},
+		{"r8", x.R8}, {"r9", x.R9}, {"r10", x.R10}, {"r11", x.R11}, {"r12", x.R12}, {"r13", x.R13}, {"r14", x.R14}, {"r15", x.R15},
+		{"rip", x.RIP}, {"rflags", x.RFLAGS},
+		{"cs", uint64(x.CS.Selector)}, {"ss", uint64(x.SS.Selector)}, {"ds", uint64(x.DS.Selector)},
+		{"es", uint64(x.ES.Selector)}, {"fs", uint64(x.FS.Selector)}, {"gs", uint64(x.GS.Selector)},
+		{"cr0", x.CR0}, {"cr2", x.CR2}, {"cr3", x.CR3}, {"cr4", x.CR4},
+		{"gdtr", x.GDT.Base}, {"idtr", x.IDT.Base}, {"fs_base", x.FS.Base}, {"gs_base", x.GS.Base}, {"kernel_gs_base", x.KernelGSBase},
+	}
+	if x.System {
+		c.Root = hex64(x.CR3)
+	} else {
+		list = list[:24] // the general ones and the selectors are all there is
+	}
+	if x.System && !x.HasKernelGSBase {
+		list = list[:len(list)-1]
+	}
+	for _, r := range list {
+		c.Registers = append(c.Registers, Register{r.name, hex64(r.value)})
+	}
+}
+
+// named is how many bytes of the file the extents name, each once.
+func named(blocks []mem.Extent) int64 {
+	list := slices.Clone(blocks)
+	slices.SortFunc(list, func(a, b mem.Extent) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
+	var total, end int64
+	for _, b := range list {
+		from, to := max(b.Offset, end), b.Offset+int64(b.Bytes)
+		if to > from {
+			total, end = total+to-from, to
+		}
+	}
+	return total
+}
+
+func (s *Summary) memory(extents []mem.Extent) {
+	runs, _ := mem.Runs(extents)
+	for i, r := range runs {
+		bytes := int64(min(r.Pages, math.MaxInt64/mem.PageSize) * mem.PageSize)
+		s.Memory.Bytes += min(bytes, math.MaxInt64-s.Memory.Bytes)
+		if i >= maxListed {
+			continue
+		}
+		info := Run{Start: hex64(uint64(r.Start)), Bytes: bytes}
+		if j, _ := mem.Find(extents, r.Start); j < len(extents) && extents[j].Offset >= 0 {
+			e := extents[j]
+			off := e.Offset
+			if e.Start < r.Start {
+				off += int64(r.Start - e.Start)
+			}
+			info.FileOffset = &off
+		}
+		s.Memory.Runs = append(s.Memory.Runs, info)
+	}
+}

@@ -1,0 +1,151 @@
+package summary
+
+import (
+	"fmt"
+	"time"
+
+	"coredrop/core/pdb"
+	"coredrop/core/windows"
+)
+
+// symbolServer is where Microsoft publishes the kernel's PDBs.
+const symbolServer = "https://msdl.microsoft.com/download/symbols/"
+
+// Windows is what was found of a Windows kernel.
+type Windows struct {
+	KernelBase string    `json:"kernel_base"`
+	DTB        string    `json:"dtb"`
+	DTBFrom    DTBFrom   `json:"dtb_from"`
+	PDB        *PDB      `json:"pdb"`
+	KDBG       *KDBG     `json:"kdbg"`
+	BugCheck   *BugCheck `json:"bugcheck"` // null: the guest was alive
+	Modules    []Module  `json:"modules"`
+	Processes  []Process `json:"processes"`
+}
+
+// DTBFrom says how the page-table base was found: a way, and the CPU at which it
+// begins, null where it begins at none.
+type DTBFrom struct {
+	Way string `json:"way"`
+	CPU *int   `json:"cpu"`
+}
+
+// PDB is the identity of the kernel's PDB, from its CodeView record.
+type PDB struct {
+	Name string `json:"name"`
+	GUID string `json:"guid"`
+	Age  uint32 `json:"age"`
+	Key  string `json:"key"`
+}
+
+// KDBG is the kernel's debugger block.
+type KDBG struct {
+	VA      string `json:"va"`
+	Size    uint32 `json:"size"`
+	Encoded bool   `json:"encoded"`
+	FoundBy string `json:"found_by"` // pdb, plain, known-plaintext, fwcfg
+}
+
+// BugCheck is a stop code with its four parameters.
+type BugCheck struct {
+	Code       string      `json:"code"`
+	Name       string      `json:"name"` // "" unknown
+	Parameters []Parameter `json:"parameters"`
+}
+
+// Parameter is a parameter of a bug check: its meaning, "" where the code gives
+// it none, and for an address the place it points to.
+type Parameter struct {
+	Value   string `json:"value"`
+	Meaning string `json:"meaning"`
+	At      string `json:"at"`
+}
+
+// windows notes what was found of Windows; k may be filled in part only.
+func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
+	s.warn(k.Warnings...)
+	s.Symbols.Status = k.SymbolsStatus
+	if k.SymbolsFrom != (pdb.Origin{}) {
+		s.Symbols.From = &Origin{string(k.SymbolsFrom.Kind), k.SymbolsFrom.Name}
+	}
+	if k.Image == nil {
+		return
+	}
+	s.Guest.OS = "windows"
+	w := &Windows{
+		KernelBase: hex64(uint64(k.Image.Base)), DTB: hex64(uint64(k.DTB)), DTBFrom: DTBFrom{Way: string(k.DTBFrom.Way)},
+		Modules: []Module{}, Processes: []Process{},
+	}
+	if k.DTBFrom.Way.OfCPU() {
+		cpu := k.DTBFrom.CPU
+		w.DTBFrom.CPU = &cpu
+	}
+	s.Windows = w
+	if p := k.PDB; p != nil {
+		key := p.Name + "/" + p.Key() + "/" + p.Name
+		w.PDB = &PDB{Name: p.Name, GUID: guidString(p.GUID), Age: p.Age, Key: key}
+		s.Symbols.Key, s.Symbols.URL = key, symbolServer+key
+	}
+	if b := k.KDBG; b.VA != 0 {
+		w.KDBG = &KDBG{VA: hex64(uint64(b.VA)), Size: b.Size, Encoded: b.Encoded, FoundBy: b.FoundBy}
+	}
+	if b := k.BugCheck; b != nil {
+		w.BugCheck = &BugCheck{Code: hex64(uint64(b.Code))}
+		for _, p := range b.Parameters {
+			w.BugCheck.Parameters = append(w.BugCheck.Parameters, Parameter{Value: hex64(p)})
+		}
+	}
+	for _, m := range k.Modules {
+		w.Modules = append(w.Modules, Module{m.Name, hex64(uint64(m.Base)), int64(m.Size)})
+	}
+	for _, p := range k.Processes {
+		w.Processes = append(w.Processes, Process{p.PID, p.Name, hex64(uint64(p.DTB))})
+	}
+	for _, p := range k.Processors {
+		if p.CPU >= 0 && p.CPU < len(s.CPUs) {
+			number := p.Number
+			s.CPUs[p.CPU].Processor = &number
+			if p.KPCR != 0 {
+				s.CPUs[p.CPU].KPCR = hex64(uint64(p.KPCR))
+			}
+		}
+	}
+	for _, m := range marks {
+		s.Memory.Marks = append(s.Memory.Marks, Mark{m.What, hex64(uint64(m.PA)), m.Bytes})
+	}
+	s.windowsGuest(k)
+}
+
+func (s *Summary) windowsGuest(k *windows.Kernel) {
+	g := &s.Guest
+	g.Build = k.Shared.Build
+	if k.Version.Minor != 0 {
+		g.Build = uint32(k.Version.Minor)
+	}
+	g.Version = versionName(g.Build, k.Shared.ProductType)
+	g.Product = productName(k.Shared.ProductType)
+	if !k.Shared.Readable {
+		return
+	}
+	g.SystemTime = systemTime(k.Shared.SystemTime)
+	g.UptimeSeconds = float64(k.Shared.InterruptTime) / ticksPerSecond
+}
+
+const ticksPerSecond = 10_000_000 // of 100 ns
+
+// unixEpoch is 1970 in seconds since 1601, where FILETIME begins.
+const unixEpoch = 11_644_473_600
+
+// systemTime words a FILETIME; "" for none.
+func systemTime(t uint64) string {
+	if t == 0 {
+		return ""
+	}
+	return time.Unix(int64(t/ticksPerSecond)-unixEpoch, int64(t%ticksPerSecond)*100).UTC().Format("2006-01-02T15:04:05.0000000Z")
+}
+
+// guidString words a GUID in the registry's form, without braces.
+func guidString(g [16]byte) string {
+	return fmt.Sprintf("%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X",
+		g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15])
+}

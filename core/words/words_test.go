@@ -1,0 +1,83 @@
+package words
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"coredrop/core/windows"
+)
+
+var update = flag.Bool("update", false, "rewrite web/words.js")
+
+// TestPageHasTheSameWords holds the page's module to the table.
+func TestPageHasTheSameWords(t *testing.T) {
+	if runtime.GOOS == "js" {
+		t.Skip("reads the source tree")
+	}
+	var b bytes.Buffer
+	b.WriteString("// Generated from core/words by go test ./core/words -update. What people read\n// for the fixed words of the summary; braces are filled in by of().\nexport const words = ")
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(All); err != nil {
+		t.Fatal(err)
+	}
+	b.Truncate(b.Len() - 1)
+	b.WriteString(";\n\n// of gives the words of a value, the value itself where it has none.\nexport function of(table, value, names = {}) {\n" +
+		"  const text = words[table][value];\n  if (text === undefined) return value;\n" +
+		"  return text.replace(/\\{(\\w+)\\}/g, (all, name) => name in names ? String(names[name]) : all);\n}\n")
+	path := filepath.Join("..", "..", "web", "words.js")
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, b.Bytes()) {
+		t.Errorf("web/words.js is not what the table says (%v): go test ./core/words -update", err)
+	}
+}
+
+// TestEveryWayHasWords: a new way to page tables needs words.
+func TestEveryWayHasWords(t *testing.T) {
+	for _, w := range windows.Ways() {
+		cpu := 3
+		text := DTBFrom(string(w), &cpu)
+		if text == string(w) || strings.Contains(text, "{") || strings.Contains(text, "3") != w.OfCPU() {
+			t.Errorf("%s: %q", w, text)
+		}
+	}
+	if len(All.DTBFrom) != len(windows.Ways()) {
+		t.Errorf("%d ways have words, there are %d", len(All.DTBFrom), len(windows.Ways()))
+	}
+	for _, by := range []string{windows.FoundByPDB, windows.FoundByPlain, windows.FoundByKnownPlaintext, windows.FoundByFwCfg} {
+		if All.FoundBy[by] == "" {
+			t.Errorf("%q has no words", by)
+		}
+	}
+	for _, status := range []string{windows.SymbolsNoneNeeded, windows.SymbolsNeeded, windows.SymbolsFound, windows.SymbolsMissing} {
+		if All.Symbols[status] == "" {
+			t.Errorf("%q has no words", status)
+		}
+	}
+	if Of(All.Formats, "new") != "new" {
+		t.Error("an unknown value is not itself")
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 12_600_000: "13 MB", 4_831_838_208: "4.8 GB", 1 << 62: "4612 PB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+	if Count(1, "process") != "1 process" || Count(2, "process") != "2 processes" || Count(0, "run") != "0 runs" {
+		t.Error("plurals")
+	}
+}
