@@ -16,23 +16,6 @@ import (
 	"coredrop/core/synth"
 )
 
-// TestInspectReadsLittle: inspecting costs a few hundred pages, not the file.
-func TestInspectReadsLittle(t *testing.T) {
-	s := demoSource(t)
-	c := &counted{ReaderAt: s.ReaderAt}
-	s.ReaderAt = c
-	sum, err := Inspect(context.Background(), s, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !sum.Convert.Possible || sum.Dump != nil || sum.Windows.KernelBase != "0xfffff80312a00000" {
-		t.Errorf("%+v", sum)
-	}
-	if c.bytes > 2<<20 {
-		t.Errorf("%d bytes read", c.bytes)
-	}
-}
-
 // TestInspectTouchesNoNetwork: without Options.Symbols there is nothing that
 // could be asked; with it, the PDB is asked for by name and identity.
 func TestInspectSaysWhatWouldBeAsked(t *testing.T) {

@@ -38,6 +38,7 @@ type finder struct {
 	kernels  []*found // candidates that look like the kernel, in order of discovery
 	seen     map[candidate]bool
 	refused  []string // why images and blocks were passed over
+	samples  *sampler // of the pass over all memory; nil: there was none
 	gates    int      // interrupt gates that could be read
 	shared   bool     // some root showed a page that is KUSER_SHARED_DATA by its content
 	failure  error

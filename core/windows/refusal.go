@@ -32,7 +32,7 @@ func (f *finder) refusal() error {
 	switch {
 	case states == 0:
 		return f.explain(fault.New(fault.NoQEMUNotes, "the core holds no QEMU CPU notes, so the page tables are not known"), nil)
-	case f.resolved == 0 && looksEncrypted(f.m.Mem):
+	case f.resolved == 0 && f.samples.encrypted():
 		return f.explain(fault.New(fault.EncryptedGuest, ""), nil)
 	case f.resolved == 0 && f.walks():
 		return f.explain(fault.New(fault.NotWindows, "no Windows kernel was found in this core: the page tables work, but nothing maps Windows' shared page"), nil)
@@ -83,30 +83,36 @@ const (
 	randomMost       = 48  // no value occurs this often among them (16 on average)
 )
 
-// looksEncrypted samples the memory evenly. It is a guess and worded as one.
-func looksEncrypted(m mem.Physical) bool {
+// sampler looks at pages on an even grid over all of memory. What it says is a
+// guess and worded as one.
+type sampler struct {
+	step                   uint64 // pages from one sample to the next
+	index, sampled, random uint64
+}
+
+func newSampler(m mem.Physical) *sampler {
 	var pages uint64
 	for _, e := range m.Extents() {
 		pages += e.Bytes / mem.PageSize
 	}
-	step := max(1, pages/encryptedSamples)
-	var page [mem.PageSize]byte
-	var sampled, random, index uint64
-	for _, e := range m.Extents() {
-		n := e.Bytes / mem.PageSize
-		// The first sample of this extent on the even grid over all of them.
-		for i := (step - index%step) % step; i < n; i += step {
-			if m.ReadAt(page[:], e.Start+mem.PA(i*mem.PageSize)) != nil || page == [mem.PageSize]byte{} {
-				continue
-			}
-			sampled++
-			if looksRandom(page[:]) {
-				random++
-			}
-		}
-		index += n
+	return &sampler{step: max(1, pages/encryptedSamples)}
+}
+
+// add takes the next page of memory.
+func (s *sampler) add(page *[mem.PageSize]byte) {
+	if s.index++; (s.index-1)%s.step != 0 || *page == [mem.PageSize]byte{} {
+		return
 	}
-	return sampled >= encryptedMin && random*10 >= sampled*9
+	s.sampled++
+	if looksRandom(page[:]) {
+		s.random++
+	}
+}
+
+// encrypted reports whether hardly a page that was looked at is anything but
+// noise.
+func (s *sampler) encrypted() bool {
+	return s != nil && s.sampled >= encryptedMin && s.random*10 >= s.sampled*9
 }
 
 func looksRandom(p []byte) bool {

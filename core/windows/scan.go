@@ -30,6 +30,7 @@ type pass struct {
 
 func newPass(f *finder) *pass {
 	f.tried = append(f.tried, "self-map scan", "kdbg scan")
+	f.samples = newSampler(f.m.Mem)
 	return &pass{f: f, modes: f.modes()}
 }
 
@@ -37,6 +38,7 @@ func newPass(f *finder) *pass {
 func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
 	for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
 		page := (*[mem.PageSize]byte)(p)
+		w.f.samples.add(page)
 		if len(w.blocks) < maxBlind {
 			w.blocks = scanBlind(page, pa, w.blocks)
 		}
