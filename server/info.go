@@ -71,8 +71,8 @@ func printInfo(s *summary.Summary, err error, asJSON bool, stdout, stderr io.Wri
 		describe(stdout, s)
 		if err != nil {
 			f := fault.As(err)
-			fmt.Fprintf(stdout, "convertible: no: %s\n", oneLine(f.Error()))
-			for _, h := range f.Remedy() {
+			fmt.Fprintf(stdout, "convertible: no: %s\n", oneLine(coded(f.Text, f.Code)))
+			for _, h := range fault.Lines(f.Steps(s.File.Name), fault.CLI) {
 				fmt.Fprintf(stdout, "  next step: %s\n", oneLine(h))
 			}
 		}

@@ -16,22 +16,29 @@ import (
 // stdout, so that they can be piped.
 
 // fail prints an error with its next steps and gives the exit code.
-func fail(w io.Writer, err error) int {
+func fail(w io.Writer, err error) int { return failAbout(w, "", err) }
+
+// failAbout is fail with the name of the file as the user gave it, which the
+// steps then name.
+func failAbout(w io.Writer, file string, err error) int {
 	if errors.Is(err, context.Canceled) && !fault.Is(err, fault.Cancelled) {
 		err = fault.Wrap(err, fault.Cancelled, "")
 	}
 	f := fault.As(err)
-	fmt.Fprintf(w, "coredrop: error: %s\n", oneLine(f.Error()))
-	for _, h := range f.Remedy() {
+	fmt.Fprintf(w, "coredrop: error: %s\n", oneLine(coded(f.Text, f.Code)))
+	for _, h := range fault.Lines(f.Steps(file), fault.CLI) {
 		fmt.Fprintf(w, "coredrop: hint: %s\n", oneLine(h))
 	}
 	return exitFailed
 }
 
+// coded is a sentence with its code: "the file is empty [empty-file]".
+func coded(text string, code fault.Code) string { return fmt.Sprintf("%s [%s]", text, code) }
+
 // warn prints warnings.
 func warn(w io.Writer, list []fault.Warning) {
 	for _, x := range list {
-		fmt.Fprintf(w, "coredrop: warning: %s\n", oneLine(fmt.Sprintf("%s [%s]", x.Text, x.Code)))
+		fmt.Fprintf(w, "coredrop: warning: %s\n", oneLine(coded(x.Text, x.Code)))
 	}
 }
 

@@ -85,7 +85,11 @@ func refused(ctx context.Context, answer js.Value, url string) error {
 			}
 			if json.Unmarshal([]byte(text.String()), &said) == nil {
 				if _, known := fault.Lookup(said.Code); known {
-					return &fault.Error{Code: said.Code, Text: said.Text, Hints: said.Remedy}
+					refusal := fault.New(said.Code, "%s", said.Text)
+					for _, line := range said.Remedy {
+						refusal.Hint("%s", line)
+					}
+					return refusal
 				}
 			}
 		}

@@ -59,7 +59,7 @@ func summaryOut(s *summary.Summary, failure error) (js.Value, error) {
 	out := answer{JSON: text.String()}
 	if failure != nil {
 		f := fault.As(failure)
-		out.Error = &answerError{string(f.Code), f.Text, f.Remedy()}
+		out.Error = &answerError{string(f.Code), f.Text, fault.Lines(f.Steps(s.File.Name), fault.Page)}
 	}
 	return vert.ValueOf(out).Value, nil
 }

@@ -53,7 +53,7 @@ func errorValue(err error) js.Value {
 	}
 	f := fault.As(err)
 	remedy := []any{}
-	for _, r := range f.Remedy() {
+	for _, r := range f.Remedy(fault.Page) {
 		remedy = append(remedy, r)
 	}
 	return js.ValueOf(map[string]any{"code": string(f.Code), "text": f.Text, "remedy": remedy})

@@ -1,5 +1,5 @@
 // Package fault holds the one list of things that can go wrong: a stable code,
-// a sentence and the next step for each. The page, the command line and the
+// a sentence and the next steps for each. The page, the command line and the
 // documentation render this list. It imports nothing of the module's own.
 //
 // Three kinds of failure of a memory read are not here, because only their
@@ -21,7 +21,8 @@ type Code string
 type Error struct {
 	Code  Code
 	Text  string
-	Hints []string // said before the catalogue's own remedies
+	Hints []Step // said before the catalogue's own remedies
+	Only  bool   // the Hints are all: the catalogue's remedies do not fit this cause
 	Err   error
 }
 
@@ -43,23 +44,32 @@ func Wrap(err error, code Code, format string, args ...any) *Error {
 	return e
 }
 
-// Hint adds a next step that only this occurrence knows (a path, a URL, an
-// identity) and returns e.
+// Hint adds a next step in words that only this occurrence knows (a path, a
+// URL, an identity) and returns e.
 func (e *Error) Hint(format string, args ...any) *Error {
-	e.Hints = append(e.Hints, fmt.Sprintf(format, args...))
+	e.Hints = append(e.Hints, Step{Text: fmt.Sprintf(format, args...)})
 	return e
 }
 
-// Error gives the sentence and the code: "the file is empty [empty-file]".
-func (e *Error) Error() string { return fmt.Sprintf("%s [%s]", e.Text, e.Code) }
+// Add adds next steps and returns e.
+func (e *Error) Add(steps ...Step) *Error {
+	e.Hints = append(e.Hints, steps...)
+	return e
+}
+
+// Instead replaces the catalogue's remedies by those of this cause and returns
+// e.
+func (e *Error) Instead(steps ...Step) *Error {
+	e.Hints, e.Only = append([]Step{}, steps...), true
+	return e
+}
+
+// Error gives the sentence alone, so that it can stand inside another one; who
+// shows an error to people adds the code.
+func (e *Error) Error() string { return e.Text }
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// Remedy lists the next steps: those of this occurrence, then the catalogue's.
-func (e *Error) Remedy() []string {
-	return append(append([]string{}, e.Hints...), catalogue[e.Code].Remedy...)
-}
 
 // As finds the Error in err's chain; an error that carries none is wrapped in
 // one with the code Internal. It returns nil for nil.

@@ -111,7 +111,7 @@ func TestShortStreams(t *testing.T) {
 	streams := pdbtest.Streams(small())
 	streams[pdbtest.SymbolStream] = streams[pdbtest.SymbolStream][:29]
 	found, err := tryBytes(t, pdbtest.Container(512, streams), "symbol000000", "symbol000002")
-	if err == nil || err.Error() != "the PDB is damaged (stream 6 ends early: symbol records) [pdb-damaged]" || len(found) != 1 {
+	if err == nil || err.Error() != "the PDB is damaged (stream 6 ends early: symbol records)" || !fault.Is(err, fault.PDBDamaged) || len(found) != 1 {
 		t.Errorf("%v, %v", found, err)
 	}
 }

@@ -185,16 +185,9 @@ type Module struct {
 
 // Error is a failure as the catalogue words it, with the next steps.
 type Error struct {
-	Code   fault.Code `json:"code"`
-	Text   string     `json:"text"`
-	Remedy []Step     `json:"remedy"`
-}
-
-// Step is a next step: a sentence or a command, and on which surface it helps.
-type Step struct {
-	Text    string   `json:"text,omitempty"`
-	Command string   `json:"command,omitempty"`
-	For     []string `json:"for"` // page, cli
+	Code   fault.Code   `json:"code"`
+	Text   string       `json:"text"`
+	Remedy []fault.Step `json:"remedy"`
 }
 
 // New gives an empty summary, its lists set.
@@ -219,10 +212,7 @@ func (s *Summary) Fail(err error) {
 		return
 	}
 	f := fault.As(err)
-	s.Error = &Error{Code: f.Code, Text: f.Text, Remedy: []Step{}}
-	for _, text := range f.Remedy() {
-		s.Error.Remedy = append(s.Error.Remedy, Step{Text: text, For: []string{"page", "cli"}})
-	}
+	s.Error = &Error{Code: f.Code, Text: f.Text, Remedy: f.Steps(s.File.Name)}
 	if s.Error.Text == "" {
 		if e, ok := fault.Lookup(f.Code); ok {
 			s.Error.Text = e.Sentence

@@ -108,7 +108,7 @@ func (s *search) passed(place string, err error) error {
 	f := fault.As(err)
 	if s.worst == nil || gravity[f.Code] > gravity[fault.As(s.worst).Code] {
 		shown := *f // the hint is about this occurrence
-		shown.Hints = append([]string{"this is what " + place + " gave"}, f.Hints...)
+		shown.Hints = append([]fault.Step{{Text: "this is what " + place + " gave"}}, f.Hints...)
 		s.worst = &shown
 	}
 	return nil

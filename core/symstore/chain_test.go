@@ -170,7 +170,7 @@ func TestChainRefuses(t *testing.T) {
 				if f != nil || !fault.Is(err, c.code) {
 					t.Errorf("%d stores: %v", stores, err)
 				}
-				if hints := fault.As(err).Hints; len(hints) == 0 || !strings.Contains(hints[0], one) {
+				if hints := fault.As(err).Hints; len(hints) == 0 || !strings.Contains(hints[0].Text, one) {
 					t.Errorf("the server is not named: %q", hints)
 				}
 				for i := range p {

@@ -1,6 +1,7 @@
 package windows
 
 import (
+	"slices"
 	"strings"
 
 	"coredrop/core/fault"
@@ -49,7 +50,7 @@ func (f *finder) refusal() error {
 // explain adds what was tried to an error.
 func (f *finder) explain(e *fault.Error, c *found) *fault.Error {
 	out := *e
-	out.Hints = append([]string(nil), e.Hints...)
+	out.Hints = slices.Clone(e.Hints)
 	if c != nil && c.image.CodeView != nil && c.symbols.rvas == nil && f.o.Symbols == nil {
 		out.Hint("the PDB that belongs to it: %s %s", c.image.CodeView.Name, c.image.CodeView.Key())
 	}

@@ -118,7 +118,7 @@ func TestSymbolsMissing(t *testing.T) {
 	g.found(failing{nil}, demoDTB, "cpu0 cr3") // neither a file nor an error
 	g.erase()
 	e := g.refused(failing{offline}, fault.KDBGUndecodable)
-	if text := strings.Join(e.Hints, "\n"); !strings.Contains(text, "the network is off") {
+	if text := strings.Join(fault.Lines(e.Hints), "\n"); !strings.Contains(text, "the network is off") {
 		t.Errorf("hints %q", text)
 	}
 	// Compat has no other way.

@@ -21,7 +21,7 @@ func refuse(w http.ResponseWriter, err error) {
 		f = fault.New(fault.SymbolsUnreadable, "this server could not read its symbol store")
 	}
 	// The page adds the catalogue's remedies, as it does to errors of its own.
-	remedy := append([]string{}, f.Hints...)
+	remedy := fault.Lines(f.Hints, fault.Page)
 	body, jsonErr := json.Marshal(struct {
 		Code   fault.Code `json:"code"`
 		Text   string     `json:"text"`
