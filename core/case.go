@@ -76,6 +76,7 @@ func (c *Case) open(ctx context.Context) error {
 // windows takes over what the search for a Windows kernel found.
 func (c *Case) windows() error {
 	k, err := c.guest.Windows.Result()
+	err = c.facts.Machine.Doubted(err)
 	c.show(k, err)
 	return err
 }

@@ -110,7 +110,7 @@ func failures() []stage {
 		{"dump", raw("PAGEDU64", 8192), Options{}, fault.IsDmp},
 		{"LiME", raw("EMiL", 4096), Options{}, fault.OtherFormat},
 		{"cabinet", raw("MSCF", 4096), Options{}, fault.SymbolsCompressed},
-		{"32-bit class", rewritten(func(e *synth.ELF) { e.Class = 1 }), Options{}, fault.UnsupportedCPU},
+		{"32-bit class in a 64-bit file", rewritten(func(e *synth.ELF) { e.Class = 1 }), Options{}, fault.DamagedHeader},
 		{"class", rewritten(func(e *synth.ELF) { e.Class = 9 }), Options{}, fault.DamagedHeader},
 		{"machine", rewritten(func(e *synth.ELF) { e.Machine = 183 }), Options{}, fault.UnsupportedCPU},
 		{"not a core", rewritten(func(e *synth.ELF) { e.Type = 2 }), Options{}, fault.OtherFormat},

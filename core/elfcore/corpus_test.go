@@ -75,7 +75,7 @@ func TestRealCores(t *testing.T) {
 		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
 			want := corpustest.ReadJSON[truth](t, filepath.Join(filepath.Dir(path), "truth.json"))
 			s := synth.Source(head(t, path, 8<<20))
-			s.Size = want.ELF.Size
+			s.ReaderAt, s.Size = ended{s.ReaderAt, want.ELF.Size}, want.ELF.Size
 			m, err := elfcore.Open(context.Background(), s, machine.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -85,8 +85,31 @@ func TestRealCores(t *testing.T) {
 	}
 }
 
+// ended is the beginning of a core of QEMU 7.2, zeros, and its end.
+type ended struct {
+	io.ReaderAt
+	size int64
+}
+
+func (e ended) ReadAt(p []byte, off int64) (int, error) {
+	const names = "\x00.shstrtab\x00"
+	n, err := e.ReaderAt.ReadAt(p, off)
+	if err == nil || off+int64(len(p)) > e.size {
+		return n, err
+	}
+	clear(p[n:])
+	if at := e.size - int64(len(names)); off+int64(len(p)) > at {
+		copy(p[max(0, at-off):], names[max(0, off-at):])
+	}
+	return len(p), nil
+}
+
 func compare(t *testing.T, m *machine.Machine, want *truth) {
-	if m.Headers != want.ELF.Phnum || len(m.Blocks) != want.ELF.Loads || m.MissingEnd != 0 || codes(m) != "" {
+	warned := ""
+	if want.Expect.Pages*mem.PageSize < uint64(want.ELF.Size)/100*99 {
+		warned = "paging-core"
+	}
+	if m.Headers != want.ELF.Phnum || len(m.Blocks) != want.ELF.Loads || m.MissingEnd != 0 || codes(m) != warned {
 		t.Errorf("%d headers, %d blocks, %d missing, %s", m.Headers, len(m.Blocks), m.MissingEnd, codes(m))
 	}
 	for i, l := range want.ELF.LoadList {
@@ -146,6 +169,8 @@ func compare(t *testing.T, m *machine.Machine, want *truth) {
 	}
 }
 
+// Cores that are no x86-64 ones by their header: ARM64 is refused by name, of
+// x86 it is doubtful until a kernel is found.
 func TestRealCoresOfOtherProcessors(t *testing.T) {
 	dir := corpustest.Dir(t, "")
 	paths, _ := filepath.Glob(filepath.Join(dir, "arch", "*", "core.elf.zst"))
@@ -153,12 +178,20 @@ func TestRealCoresOfOtherProcessors(t *testing.T) {
 		t.Fatal("no cores")
 	}
 	for _, path := range paths {
-		name, word := filepath.Base(filepath.Dir(path)), "ARM64"
-		if strings.HasPrefix(name, "x86") {
-			word = "32-bit x86"
+		name := filepath.Base(filepath.Dir(path))
+		data := head(t, path, 1<<40)
+		if len(data) > 1<<30 {
+			t.Fatalf("%s: %d bytes", name, len(data))
 		}
-		if _, err := open(head(t, path, 1<<20)); err == nil || !strings.Contains(err.Error(), word) || !fault.Is(err, fault.UnsupportedCPU) {
-			t.Errorf("%s: %v", name, err)
+		m, err := open(data)
+		if !strings.HasPrefix(name, "x86") {
+			if !fault.Is(err, fault.UnsupportedCPU) || !strings.Contains(err.Error(), "ARM64") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || m.Doubt == nil || codes(m) != "" || len(m.CPUs) == 0 || m.Mem == nil {
+			t.Errorf("%s: %+v %v", name, m, err)
 		}
 	}
 }

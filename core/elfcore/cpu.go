@@ -32,6 +32,43 @@ func parseStatus(raw []byte) status {
 	}
 }
 
+// parseStatus32 reads status32Bytes bytes, which a CPU outside long mode leaves.
+func parseStatus32(raw []byte) status {
+	var w [status32Words]uint64
+	for i := range w {
+		w[i] = uint64(le.Uint32(raw[status32Registers+4*i:]))
+	}
+	selector := func(i int) machine.Segment { return machine.Segment{Selector: uint32(w[i])} }
+	return status{
+		pid:     le.Uint32(raw[status32PID:]),
+		origRAX: w[11],
+		regs: &machine.X64State{
+			RBX: w[0], RCX: w[1], RDX: w[2], RSI: w[3], RDI: w[4], RBP: w[5], RAX: w[6],
+			DS: selector(7), ES: selector(8), FS: selector(9), GS: selector(10),
+			RIP: w[12], CS: selector(13), RFLAGS: w[14], RSP: w[15], SS: selector(16),
+		},
+	}
+}
+
+// segmentLong is bit L of a code segment's descriptor: 64-bit code (Intel SDM
+// volume 3, 3.4.5).
+const segmentLong = 1 << 21
+
+// longMode reports whether the CPU shows that its system is a 64-bit one: it
+// runs 64-bit code, or its tables and addresses lie beyond 4 GiB. The note has
+// no EFER.
+func longMode(s *machine.X64State) bool {
+	if s.CS.Flags&segmentLong != 0 {
+		return true
+	}
+	for _, v := range []uint64{s.RIP, s.RSP, s.CR3, s.IDT.Base, s.GDT.Base, s.TR.Base, s.GS.Base, s.KernelGSBase} {
+		if v>>32 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // parseState reads a QEMU CPU note of stateBytesOld bytes or more. The smaller
 // of the record's own size and the descriptor's says whether KERNEL_GS_BASE is
 // in it; QEMU never raised the version.

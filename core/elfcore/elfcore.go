@@ -1,13 +1,16 @@
-// Package elfcore reads ELF64 guest-memory cores of x86-64 machines, as QEMU's
+// Package elfcore reads ELF guest-memory cores of x86 machines, as QEMU's
 // dump-guest-memory and libvirt's virsh dump --memory-only write them: program
-// headers, notes and CPU states. It knows nothing of the guest inside.
+// headers, notes and CPU states, and what shows that a copy is damaged. It knows
+// nothing of the guest inside.
 package elfcore
 
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 
 	"coredrop/core/fault"
+	"coredrop/core/identify"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
@@ -19,61 +22,78 @@ const Format = "elf"
 var le = binary.LittleEndian
 
 // Open is the machine.Opener for ELF cores. It reads the headers and the notes,
-// not the memory. Files without the ELF signature are not its own; other ELF
-// files are refused by name with a *fault.Error (damaged-header,
-// unsupported-cpu, other-format, no-memory). What is wrong with a core that can
-// be used all the same is in the Machine's warnings.
+// not the memory. Files without the ELF signature, and cores of other monitors,
+// are not its own; other ELF files are refused by what they are with a
+// *fault.Error (damaged-header, damaged-copy, unsupported-cpu, process-core,
+// other-format, no-memory). What is wrong with a core that can be used all the
+// same is in the Machine's warnings.
 func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
-	head := make([]byte, min(ehdrBytes, max(s.Size, 0)))
-	if err := s.Full(head, 0); err != nil {
+	magic := make([]byte, min(4, max(s.Size, 0)))
+	if err := s.Full(magic, 0); err != nil {
 		return nil, err
 	}
-	if len(head) < 4 || string(head[:4]) != "\x7fELF" {
+	if string(magic) != "\x7fELF" {
 		return nil, machine.ErrNotMine
 	}
-	if len(head) < ehdrBytes {
-		return nil, fault.New(fault.DamagedHeader, "the file ends inside its ELF header: %d bytes", s.Size)
-	}
-	if head[identData] != littleEndian || le.Uint16(head[ehdrType:]) != typeCore || le.Uint16(head[ehdrMachine:]) != machineX64 {
-		return nil, machine.Recognise(s)
-	}
-	switch head[identClass] {
-	case class64:
-	case 1:
-		return nil, fault.New(fault.UnsupportedCPU, "this is a 32-bit ELF core: the guest's processor is 32-bit x86")
-	default:
-		return nil, fault.New(fault.DamagedHeader, "the ELF header is damaged: class %d", head[identClass])
-	}
-
-	table, err := findTable(s, head)
+	kind, err := identify.Look(s)
 	if err != nil {
 		return nil, err
 	}
-	o.Logf("ELF64 core, x86-64, %d bytes, %d program headers", s.Size, table.count)
+	if refusal := kind.Fault(); refusal != nil {
+		if kind.Class == identify.Core && refusal.Code == fault.OtherFormat {
+			return nil, machine.ErrNotMine // another monitor's: it may have an opener
+		}
+		return nil, refusal
+	}
+	m, err := open(ctx, s, o)
+	if fault.Is(err, fault.DamagedHeader) || fault.Is(err, fault.NoMemory) {
+		if what := texted(&probe{Source: s}); what != "" {
+			return nil, damagedCopy(what)
+		}
+	}
+	return m, err
+}
+
+// open reads a core of x86.
+func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
+	head := make([]byte, min(int64(class64.ehdr), s.Size))
+	if err := s.Full(head, 0); err != nil {
+		return nil, err
+	}
+	c := &class64
+	if head[identClass] == 1 {
+		c = &class32
+	}
+	table, err := findTable(s, head, c)
+	if err != nil {
+		return nil, err
+	}
+	o.Logf("%s core, machine %d, %d bytes, %d program headers", c.name, le.Uint16(head[ehdrMachine:]), s.Size, table.count)
 	segments, err := readTable(ctx, s, o, table)
 	if err != nil {
 		return nil, err
 	}
 	m := &machine.Machine{Format: Format, Arch: machine.X64, Headers: int(table.count),
 		Blocks: segments.blocks, MissingEnd: segments.missing(s.Size)}
-	n, err := readNotes(ctx, s, segments.notes)
+	x86 := le.Uint16(head[ehdrMachine:]) == machineX86
+	n, err := readNotes(ctx, s, segments.notes, x86)
 	if err != nil {
 		return nil, err
 	}
-	if n.virtualBox {
-		return nil, fault.New(fault.OtherFormat, "this is a core of VirtualBox (dumpvmcore), which is not read yet")
-	}
 	m.CPUs, m.Guest = n.cpus(), n.guest
-	m.Warnings = append(m.Warnings, segments.warnings(s.Size)...)
-	m.Warnings = append(m.Warnings, n.warnings...)
-	if len(n.states) > 0 {
-		m.Writer = "QEMU"
-	} else {
-		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
+	if x86 && !slices.ContainsFunc(m.CPUs, func(c machine.CPU) bool { return longMode(c.X64) }) {
+		// The machine is that of CPU 0's mode at that moment: firmware, a boot
+		// loader, the moment after a reset, which memory survives.
+		m.Doubt = fault.New(fault.UnsupportedCPU, "the guest's processors ran no 64-bit code, and no 64-bit kernel is in memory: the guest is 32-bit x86, or was in its firmware or boot loader").
+			Instead(fault.Step{Text: "a 64-bit guest: take the core once more when it is up"},
+				fault.Step{Text: "a 32-bit Windows guest with a vmcoreinfo device: QEMU writes its dump itself", Command: "dump-guest-memory -w vm.dmp"})
 	}
 	if len(m.Blocks) == 0 {
-		if m.MissingEnd > 0 {
+		switch {
+		case m.MissingEnd > 0:
 			return nil, fault.New(fault.NoMemory, "the core holds no memory: the file ends at %s, %s early", size(s.Size), size(m.MissingEnd))
+		case segments.wild > 0:
+			return nil, fault.New(fault.DamagedHeader, "the core's headers are damaged: all of the memory they name is where no processor can address it")
 		}
 		return nil, fault.New(fault.NoMemory, "")
 	}
@@ -82,6 +102,22 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 		return nil, fault.Wrap(err, fault.DamagedHeader, "the program headers are damaged: %v", err)
 	}
 	m.Mem = file
+	var named uint64
+	for _, e := range file.Extents() {
+		named += e.Bytes
+	}
+	m.Warnings = append(m.Warnings, segments.warnings(s.Size, named)...)
+	damage, err := segments.damage(s, head, named)
+	if err != nil {
+		return nil, err
+	}
+	m.Warnings = append(m.Warnings, damage...)
+	m.Warnings = append(m.Warnings, n.warnings...)
+	if len(n.states) > 0 {
+		m.Writer = "QEMU"
+	} else {
+		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
+	}
 	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(m.Blocks), len(file.Extents()))
 	return m, nil
 }

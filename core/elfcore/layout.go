@@ -1,39 +1,49 @@
 package elfcore
 
-// Offsets of the ELF64 header, program headers and section headers.
-// Source: System V ABI, chapters 4 and 5; QEMU's dump/dump.c writes them.
+// class is where the fields of the ELF header, of program headers and of section
+// headers are, by the file's class. Source: System V ABI, chapters 4 and 5;
+// QEMU's dump/dump.c writes them. QEMU writes a core of class 32 for a guest of
+// less than 4 GiB whose CPU 0 was not in long mode, if nothing lies at the end
+// of the first 4 GiB (firmware in flash).
+type class struct {
+	name                                       string
+	word                                       int // bytes of an address, an offset, a size
+	ehdr, phoff, shoff                         int
+	phSize, phCount, shSize, shCount, shNames  int // e_ehsize before them is 8 from QEMU and never looked at
+	phdr, phOffset, phPaddr, phFileSz, phMemSz int
+	shdr, shOffset, shBytes, shInfo            int
+	outside                                    uint64 // p_offset of memory that is not in the file
+}
+
+var (
+	class64 = class{name: "ELF64", word: 8, ehdr: 0x40, phoff: 0x20, shoff: 0x28, phSize: 0x36, phCount: 0x38, shSize: 0x3a, shCount: 0x3c, shNames: 0x3e,
+		phdr: 0x38, phOffset: 0x08, phPaddr: 0x18, phFileSz: 0x20, phMemSz: 0x28, shdr: 0x40, shOffset: 0x18, shBytes: 0x20, shInfo: 0x2c, outside: 1<<64 - 1}
+	class32 = class{name: "ELF32", word: 4, ehdr: 0x34, phoff: 0x1c, shoff: 0x20, phSize: 0x2a, phCount: 0x2c, shSize: 0x2e, shCount: 0x30, shNames: 0x32,
+		phdr: 0x20, phOffset: 0x04, phPaddr: 0x0c, phFileSz: 0x10, phMemSz: 0x14, shdr: 0x28, shOffset: 0x10, shBytes: 0x14, shInfo: 0x1c, outside: 1<<32 - 1}
+)
+
+// at reads an address, an offset or a size.
+func (c *class) at(p []byte, off int) uint64 {
+	if c.word == 4 {
+		return uint64(le.Uint32(p[off:]))
+	}
+	return le.Uint64(p[off:])
+}
+
 const (
-	identClass   = 0x04
-	identData    = 0x05
-	identBytes   = 16
-	ehdrType     = 0x10
-	ehdrMachine  = 0x12
-	ehdrPhoff    = 0x20
-	ehdrShoff    = 0x28
-	ehdrPhSize   = 0x36 // e_phentsize; e_ehsize (0x34) is 8 from QEMU and never looked at
-	ehdrPhCount  = 0x38
-	ehdrShSize   = 0x3a
-	ehdrBytes    = 0x40
-	phdrType     = 0x00
-	phdrOffset   = 0x08
-	phdrPaddr    = 0x18
-	phdrFileSize = 0x20
-	phdrMemSize  = 0x28
-	phdrBytes    = 0x38
-	shdrInfo     = 0x2c
-	shdrBytes    = 0x40
+	identClass  = 0x04
+	ehdrMachine = 0x12
+	phdrType    = 0x00 // of both classes
 
-	class64      = 2
-	littleEndian = 1
-	typeCore     = 4
-	machineX64   = 62
-	typeLoad     = 1
-	typeNote     = 4
-	extended     = 0xffff // PN_XNUM: the count is in section header 0
+	machineX86 = 3 // CPU 0 was not in long mode
+	machineX64 = 62
+	typeLoad   = 1
+	typeNote   = 4
+	extended   = 0xffff // PN_XNUM: the count is in section header 0
 
-	// outside is the p_offset of memory that is not in the file: MMIO in a
-	// paging=true core, or memory behind the range that was asked for.
-	outside = 1<<64 - 1
+	// addressEnd is the end of the physical addresses that x86-64 and ARM64 can
+	// have.
+	addressEnd = 1 << 52
 )
 
 // A note record: three 32-bit words, then name and descriptor, each padded to
@@ -55,6 +65,15 @@ const (
 	statusRegisters = 112 // 27 words: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx …
 	statusWords     = 27
 	statusBytes     = statusRegisters + statusWords*8
+)
+
+// Offsets in NT_PRSTATUS of 32-bit x86: 17 words, ebx ecx edx esi edi ebp eax ds
+// es fs gs orig_eax eip cs eflags esp ss.
+const (
+	status32PID       = 24
+	status32Registers = 72
+	status32Words     = 17
+	status32Bytes     = status32Registers + status32Words*4
 )
 
 // Offsets in QEMUCPUState. Source: QEMU 10.2.2 target/i386/arch_dump.c;

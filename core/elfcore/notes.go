@@ -11,11 +11,11 @@ import (
 
 // notes is what the note segments hold.
 type notes struct {
-	statuses   []status
-	states     []*machine.X64State // by position; nil: damaged
-	guest      []machine.Note
-	warnings   []fault.Warning
-	virtualBox bool
+	x86      bool // statuses are those of 32-bit x86
+	statuses []status
+	states   []*machine.X64State // by position; nil: damaged
+	guest    []machine.Note
+	warnings []fault.Warning
 }
 
 // window is a view of a range of the file, read noteWindow bytes at a time.
@@ -46,8 +46,8 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 // readNotes walks the note segments one after another. Damage ends a segment
 // with a warning; what came before it is used. Only a file that cannot be read
 // and a cancelled context are errors.
-func readNotes(ctx context.Context, s source.Source, ranges []noteRange) (*notes, error) {
-	n := &notes{}
+func readNotes(ctx context.Context, s source.Source, ranges []noteRange, x86 bool) (*notes, error) {
+	n := &notes{x86: x86}
 	budget := int64(maxNotes)
 	damage := ""
 	for _, r := range ranges {
@@ -69,6 +69,10 @@ func readNotes(ctx context.Context, s source.Source, ranges []noteRange) (*notes
 	if damage != "" {
 		n.warnings = append(n.warnings, fault.Warn(fault.NoteDamaged, "the core's notes are damaged: %s; the %d CPU and %d guest notes before the damage are used",
 			damage, len(n.states), len(n.guest)))
+	}
+	// Not to be told from the file: which CPU lacks its note.
+	if a, b := len(n.states), len(n.statuses); a != b && a > 0 && b > 0 {
+		n.warnings = append(n.warnings, fault.Warn(fault.NotesDiffer, "the core has %d QEMU CPU notes and %d status notes; they were paired from the first on", a, b))
 	}
 	return n, nil
 }
@@ -137,19 +141,20 @@ func (n *notes) take(w *window, name string, kind uint32, desc, size int64) (dam
 		if len(n.statuses) == maxCPUs {
 			return "there are more CPUs than a machine can have", nil
 		}
-		if size < statusBytes {
+		parse, length := parseStatus, int64(statusBytes)
+		if n.x86 {
+			parse, length = parseStatus32, status32Bytes
+		}
+		if size < length {
 			n.statuses = append(n.statuses, status{})
 			return "a status note is too short", nil
 		}
-		raw, err := w.at(desc, statusBytes)
+		raw, err := w.at(desc, int(length))
 		if err == nil {
-			n.statuses = append(n.statuses, parseStatus(raw))
+			n.statuses = append(n.statuses, parse(raw))
 		}
 		return "", err
 	case name == "CORE", name == "LINUX": // other register sets
-		return "", nil
-	case name == "VBCORE":
-		n.virtualBox = true
 		return "", nil
 	case name == "" && size == 0: // padding
 		return "", nil

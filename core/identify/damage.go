@@ -27,7 +27,11 @@ func headless(v *view) *File {
 		return &File{Kind: Kind{ID: "core-headless", Class: Damaged, Noun: "the end of a QEMU core whose beginning is missing", Note: "as in the last part of a split or resumed copy", Code: fault.DamagedCopy,
 			Steps: []fault.Step{do("is it one of several parts? join them in their order", "cat vm.core.part* > vm.core"), say("copy the file again, whole")}}}
 	case zeros && len(v.head) > 0 && allZeros(v):
-		return &File{Kind: Kind{ID: "zeros", Class: Damaged, Noun: "a file of zeros where it was looked at", Note: "so that nothing tells what it was to be", Code: fault.DamagedCopy}}
+		f := &File{Kind: Kind{ID: "zeros", Class: Damaged, Noun: "a file of zeros wherever it was looked at", Note: "so that nothing tells what it was to be: a copy that was not finished, or raw memory", Code: fault.DamagedCopy}}
+		if v.size >= 1<<20 && v.size%4096 == 0 {
+			f.Code = fault.RawImage
+		}
+		return f
 	}
 	return nil
 }

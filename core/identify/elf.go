@@ -46,7 +46,6 @@ const (
 	machineX64 = 62
 
 	maxElfHeaders = 256 // that are looked at here; process cores have more loads
-	maxElfNotes   = 512
 )
 
 // Machines that an ELF header can name (System V ABI, gABI registry).
@@ -226,29 +225,41 @@ const (
 	vmcoreinfo  = "VMCOREINFO"
 )
 
+// noteWindow is how much of a note segment is looked at: who wrote a core shows
+// in its first notes.
+const noteWindow = 16 << 10
+
 func (s *elfSigns) notes(v *view, offset, size uint64) {
 	if offset > 1<<62 || size > 1<<62 {
 		return
 	}
-	at, end := int64(offset), int64(offset+size)
-	head, name := make([]byte, 12), make([]byte, 12)
-	for range maxElfNotes {
-		if at+12 > end || !v.read(head, at) {
+	left := v.size - int64(offset)
+	if v.more == nil || v.size < 0 {
+		left = int64(len(v.head)) - int64(offset)
+	}
+	if left <= 0 {
+		return
+	}
+	p := make([]byte, min(int64(size), left, noteWindow))
+	if !v.read(p, int64(offset)) {
+		return
+	}
+	for len(p) >= 12 {
+		nameLen, descLen, kind := uint64(u32(p)), uint64(u32(p[4:])), u32(p[8:])
+		p = p[12:]
+		nameEnd, descEnd := (nameLen+3)&^3, (descLen+3)&^3
+		if nameEnd > uint64(len(p)) {
 			return
 		}
-		nameLen, descLen, kind := int64(u32(head)), int64(u32(head[4:])), u32(head[8:])
-		name = name[:min(nameLen, int64(cap(name)))]
-		if !v.read(name, at+12) {
-			return
-		}
-		desc := at + 12 + (nameLen+3)&^3
-		text, _, _ := strings.Cut(string(name), "\x00")
-		s.note(v, text, kind, desc, descLen)
-		at = desc + (descLen+3)&^3
+		name, _, _ := strings.Cut(string(p[:min(nameLen, 16)]), "\x00")
+		desc := p[nameEnd:]
+		s.note(name, kind, desc[:min(descLen, uint64(len(desc)))], descLen)
+		p = desc[min(descEnd, uint64(len(desc))):]
 	}
 }
 
-func (s *elfSigns) note(v *view, name string, kind uint32, desc, size int64) {
+// note takes one record; desc may be cut by the window.
+func (s *elfSigns) note(name string, kind uint32, desc []byte, size uint64) {
 	switch name {
 	case "QEMU":
 		s.qemu = true
@@ -260,22 +271,16 @@ func (s *elfSigns) note(v *view, name string, kind uint32, desc, size int64) {
 		if kind == ntPsinfo || kind == ntAuxv || kind == ntFile {
 			s.process = true
 		}
-		if at := map[int64]int64{psinfo64: program64At, psinfo32: program32At}[size]; kind == ntPsinfo && at > 0 {
-			p := make([]byte, programLen)
-			if v.read(p, desc+at) {
-				text, _, _ := strings.Cut(string(p), "\x00")
-				s.program = clean(text)
-			}
+		if at := map[uint64]int{psinfo64: program64At, psinfo32: program32At}[size]; kind == ntPsinfo && at > 0 && len(desc) >= at+programLen {
+			text, _, _ := strings.Cut(string(desc[at:at+programLen]), "\x00")
+			s.program = clean(text)
 		}
 	case vmcoreinfo:
-		p := make([]byte, min(size, 16))
-		if v.read(p, desc) {
-			switch {
-			case bytes.HasPrefix(p, []byte("PAGE")):
-				s.guest = "windows"
-			case bytes.HasPrefix(p, []byte("OSRELEASE=")):
-				s.guest = "linux"
-			}
+		switch {
+		case bytes.HasPrefix(desc, []byte("PAGE")):
+			s.guest = "windows"
+		case bytes.HasPrefix(desc, []byte("OSRELEASE=")):
+			s.guest = "linux"
 		}
 	}
 }

@@ -121,14 +121,14 @@ func empty(v *view) *File {
 
 // read fills p from off; false: it is not there, or cannot be read.
 func (v *view) read(p []byte, off int64) bool {
-	if off < 0 {
+	if off < 0 || off > 1<<62 {
 		return false
 	}
 	if off+int64(len(p)) <= int64(len(v.head)) {
 		copy(p, v.head[off:])
 		return true
 	}
-	if v.more == nil {
+	if v.more == nil || v.size >= 0 && off+int64(len(p)) > v.size {
 		return false
 	}
 	n, err := v.more.ReadAt(p, off)

@@ -339,7 +339,8 @@ func cases(t *testing.T) []testCase {
 
 		{"a", append(bytes.Clone(raw[:100000]), tail...), "core-headless", fault.DamagedCopy, "beginning is missing", "cat vm.core.part"},
 		{"a", append(make([]byte, 100000), tail...), "core-head-zeros", fault.DamagedCopy, "beginning is zeros", ""},
-		{"a", make([]byte, 1<<20), "zeros", fault.DamagedCopy, "zeros", ""},
+		{"a", make([]byte, 1<<20), "zeros", fault.RawImage, "zeros", ""},
+		{"a", make([]byte, 1000), "zeros", fault.DamagedCopy, "zeros", "copy it again"},
 		{"a", utf16le(latin1(head), true), "core-utf16", fault.DamagedCopy, "UTF-16", ""},
 		{"a", []byte(latin1(mixed)), "binary-utf8", fault.DamagedCopy, "UTF-8", ""},
 		{"a", []byte(strings.ToValidUTF8(string(mixed), "\ufffd")), "binary-utf8", fault.DamagedCopy, "UTF-8", ""},

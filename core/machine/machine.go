@@ -51,6 +51,10 @@ type Machine struct {
 	Headers    int   // program headers the container announces; 0 where it has none
 	MissingEnd int64 // bytes of memory announced behind the end of the file
 
+	// Doubt is the refusal when no kernel of Arch is found: the registers do not
+	// show that the guest is of that architecture. nil: they do.
+	Doubt *fault.Error
+
 	Warnings []fault.Warning
 }
 
@@ -75,4 +79,20 @@ func Open(ctx context.Context, s source.Source, o Options, openers ...Opener) (*
 		return m, err
 	}
 	return nil, Recognise(s)
+}
+
+// Doubted gives the error of a search for a kernel of Arch: where the registers
+// did not show that architecture, and nothing was found, that is what to say.
+func (m *Machine) Doubted(err error) error {
+	if m.Doubt == nil {
+		return err
+	}
+	for _, nothing := range []fault.Code{fault.KernelPagedState, fault.IDTUnreadable, fault.KernelNotFound, fault.NotWindows, fault.EncryptedGuest} {
+		if fault.Is(err, nothing) {
+			doubt := *m.Doubt
+			doubt.Err = err
+			return &doubt
+		}
+	}
+	return err
 }
