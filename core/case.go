@@ -76,8 +76,23 @@ func (c *Case) open(ctx context.Context) error {
 // windows takes over what the search for a Windows kernel found.
 func (c *Case) windows() error {
 	k, err := c.guest.Windows.Result()
-	err = c.facts.Machine.Doubted(err)
+	err = cutOff(c.facts.Machine, c.facts.Machine.Doubted(err))
 	c.show(k, err)
+	return err
+}
+
+// cutOff puts first that the core ends early, where a search in what is there
+// failed: that is the likelier reason.
+func cutOff(m *machine.Machine, err error) error {
+	f := fault.As(err)
+	if f == nil || m.MissingEnd == 0 || f.Code == fault.Cancelled || f.Code == fault.Truncated {
+		return err
+	}
+	for _, w := range m.Warnings {
+		if w.Code == fault.Truncated {
+			return fault.Wrap(err, fault.Truncated, "%s, and perhaps for that reason: %s", w.Text, f.Text).Add(f.Hints...)
+		}
+	}
 	return err
 }
 

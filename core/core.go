@@ -9,6 +9,7 @@ package core
 import (
 	"context"
 
+	"coredrop/core/container/kdump"
 	"coredrop/core/dmp"
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"
@@ -38,7 +39,7 @@ type Options struct {
 }
 
 // openers are the containers that can be read, in the order they are tried.
-var openers = []machine.Opener{elfcore.Open}
+var openers = []machine.Opener{elfcore.Open, kdump.Open}
 
 // Inspect says what a file is and whether it can be converted. It reads headers,
 // notes and a few hundred pages; all of memory, once, only where the CPUs'

@@ -202,7 +202,7 @@ async function inspect() {
   summary = JSON.parse(json);
   if (summary.error) {
     fail(answer.error || summary.error);
-    if (!summary.guest || summary.guest.os === 'unknown' || !summary.guest.os) return closeCore();
+    if (!summary.file.format) return closeCore(); // nothing is known of it
   }
   show();
   if (!summary.error) {

@@ -2,12 +2,13 @@ package elfcore_test
 
 import (
 	"context"
-	"coredrop/core/fault"
 	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"coredrop/core/fault"
 
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"

@@ -110,7 +110,7 @@ func (n *notes) cpus() []machine.CPU {
 		if i < len(n.states) && n.states[i] != nil {
 			c.X64 = n.states[i]
 		}
-		if c.X64 == nil {
+		if _, other := others[n.machine]; c.X64 == nil && !other {
 			c.X64 = &machine.X64State{}
 		}
 	}

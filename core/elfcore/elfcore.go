@@ -43,6 +43,12 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 		if kind.Class == identify.Core && refusal.Code == fault.OtherFormat {
 			return nil, machine.ErrNotMine // another monitor's: it may have an opener
 		}
+		if kind.Class == identify.Core && refusal.Code == fault.UnsupportedCPU {
+			// What its headers and notes say of any processor; a failing read is
+			// the source's to remember.
+			m, _ := open(ctx, s, o)
+			return m, refusal
+		}
 		return nil, refusal
 	}
 	m, err := open(ctx, s, o)
@@ -54,7 +60,10 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	return m, err
 }
 
-// open reads a core of x86.
+// others are the processors of which only what every ELF core says is read.
+var others = map[uint16]machine.Arch{machineARM64: machine.ARM64}
+
+// open reads a core.
 func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
 	head := make([]byte, min(int64(class64.ehdr), s.Size))
 	if err := s.Full(head, 0); err != nil {
@@ -75,8 +84,13 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	}
 	m := &machine.Machine{Format: Format, Arch: machine.X64, Headers: int(table.count),
 		Blocks: segments.blocks, MissingEnd: segments.missing(s.Size)}
-	x86 := le.Uint16(head[ehdrMachine:]) == machineX86
-	n, err := readNotes(ctx, s, segments.notes, x86)
+	number := le.Uint16(head[ehdrMachine:])
+	x86 := number == machineX86
+	arch, other := others[number]
+	if other {
+		m.Arch = arch
+	}
+	n, err := readNotes(ctx, s, segments.notes, number)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +127,10 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	}
 	m.Warnings = append(m.Warnings, damage...)
 	m.Warnings = append(m.Warnings, n.warnings...)
-	if len(n.states) > 0 {
+	switch {
+	case len(n.states) > 0:
 		m.Writer = "QEMU"
-	} else {
+	case !other:
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
 	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(m.Blocks), len(file.Extents()))

@@ -37,9 +37,11 @@ const (
 
 	machineX86 = 3 // CPU 0 was not in long mode
 	machineX64 = 62
-	typeLoad   = 1
-	typeNote   = 4
-	extended   = 0xffff // PN_XNUM: the count is in section header 0
+
+	machineARM64 = 183
+	typeLoad     = 1
+	typeNote     = 4
+	extended     = 0xffff // PN_XNUM: the count is in section header 0
 
 	// addressEnd is the end of the physical addresses that x86-64 and ARM64 can
 	// have.

@@ -11,7 +11,7 @@ import (
 
 // notes is what the note segments hold.
 type notes struct {
-	x86      bool // statuses are those of 32-bit x86
+	machine  uint16 // of the ELF header: it says what a status looks like
 	statuses []status
 	states   []*machine.X64State // by position; nil: damaged
 	guest    []machine.Note
@@ -46,8 +46,8 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 // readNotes walks the note segments one after another. Damage ends a segment
 // with a warning; what came before it is used. Only a file that cannot be read
 // and a cancelled context are errors.
-func readNotes(ctx context.Context, s source.Source, ranges []noteRange, x86 bool) (*notes, error) {
-	n := &notes{x86: x86}
+func readNotes(ctx context.Context, s source.Source, ranges []noteRange, machine uint16) (*notes, error) {
+	n := &notes{machine: machine}
 	budget := int64(maxNotes)
 	damage := ""
 	for _, r := range ranges {
@@ -142,8 +142,13 @@ func (n *notes) take(w *window, name string, kind uint32, desc, size int64) (dam
 			return "there are more CPUs than a machine can have", nil
 		}
 		parse, length := parseStatus, int64(statusBytes)
-		if n.x86 {
+		switch n.machine {
+		case machineX64:
+		case machineX86:
 			parse, length = parseStatus32, status32Bytes
+		default: // counted
+			n.statuses = append(n.statuses, status{})
+			return "", nil
 		}
 		if size < length {
 			n.statuses = append(n.statuses, status{})

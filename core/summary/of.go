@@ -99,8 +99,11 @@ func (s *Summary) machine(m *machine.Machine, size int64) {
 	s.Guest.Arch = string(m.Arch)
 	s.Memory.MissingBytes = m.MissingEnd
 	s.warn(m.Warnings...)
-	if m.Mem != nil {
+	switch {
+	case m.Mem != nil:
 		s.memory(m.Mem.Extents())
+	case m.Blocks != nil: // of a container whose memory is not read
+		s.memory(mem.Normalize(m.Blocks))
 	}
 	if m.Headers > 0 && size > 0 {
 		percent := math.Round(1e5*float64(named(m.Blocks))/float64(size)) / 1e3
