@@ -30,7 +30,7 @@ define stage
 endef
 
 .PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet \
-        fuzz bench wasm dist screenshots clean help
+        fuzz bench wasm dist screenshots module clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,7 @@ test: ## every test: Go, the core as wasm under Node, the page in two browsers
 	$(call stage,vet,$(MAKE) --no-print-directory vet)
 	$(call stage,go test,$(MAKE) --no-print-directory test-go)
 	$(call stage,go test as js/wasm,$(MAKE) --no-print-directory test-wasm)
+	$(call stage,module,.ci/module)
 	$(call stage,browsers,$(MAKE) --no-print-directory test-browser)
 
 test-deps:
@@ -91,6 +92,12 @@ bench: build ## ratios of one run: against cp, against the size of the core, per
 
 screenshots: build ## pictures of each state of the page, to build/screenshots
 	npm run screenshots
+
+module: ## rename the module to MODULE=host/owner/coredrop, for whoever publishes it
+	@test -n "$(MODULE)" || { echo "make module MODULE=host/owner/coredrop" >&2; exit 2; }
+	old=$$($(GO) list -m) && $(GO) mod edit -module "$(MODULE)" && \
+	grep -rlE "\"$$old/|[ =]$$old/core" --include='*.go' --include=Makefile --include='*.js' --exclude-dir=node_modules --exclude-dir=build . | \
+	xargs sed -i -E "s#(\"|[ =])$$old/(core|server|wasm)#\1$(MODULE)/\2#g"
 
 clean: ## remove what was built
 	rm -rf build node_modules

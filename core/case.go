@@ -52,9 +52,8 @@ func (c *Case) open(ctx context.Context) error {
 	m, err := machine.Open(ctx, c.source, machine.Options{CacheBytes: c.o.CacheBytes, Sink: c.o.Sink}, openers...)
 	c.facts.Machine = m
 	if err != nil {
-		if fault.Is(err, fault.UnknownFormat) && isText(c.source) {
+		if fault.Is(err, fault.IsLog) {
 			c.facts.Format = formatLog
-			return fault.New(fault.IsLog, "")
 		}
 		return err
 	}

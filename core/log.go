@@ -36,7 +36,7 @@ func plainText(head []byte) bool {
 }
 
 // IsLog reports whether the file is text, perhaps of a kernel log.
-func (c *Case) IsLog() bool { return c.facts.Format == formatLog }
+func (c *Case) IsLog() bool { return c.facts.Machine == nil && isText(c.source) }
 
 // readLog takes the reports out of the text of a log.
 func (c *Case) readLog(ctx context.Context) error {

@@ -133,12 +133,8 @@ func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, pdb.Origi
 
 // cached opens a PDB of the browser's cache, verified.
 func (s *symbols) cached(ctx context.Context, key symstore.Key) (*pdb.File, error) {
-	f, err := s.store.Get(ctx, key)
+	f, err := symstore.Verified(ctx, s.store, key)
 	if err != nil {
-		return nil, err
-	}
-	if err := symstore.Verify(f, key); err != nil {
-		f.Close() // only read
 		return nil, err
 	}
 	return pdb.Open(f, f.Size())
@@ -150,12 +146,11 @@ func (s *symbols) keep(ctx context.Context, key symstore.Key, r *blobReader) {
 	if s.store == nil {
 		return
 	}
-	if f, err := s.store.Get(ctx, key); err == nil {
-		err = symstore.Verify(f, key)
+	switch f, err := symstore.Verified(ctx, s.store, key); {
+	case err == nil:
 		f.Close() // only read
-		if err == nil {
-			return
-		}
+		return
+	case !errors.Is(err, fs.ErrNotExist):
 		s.sink.Logf("symbols: what the browser kept of %s is damaged: %v", key, err)
 	}
 	if err := s.store.Put(ctx, key, io.NewSectionReader(r, 0, r.Size())); err != nil {

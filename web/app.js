@@ -197,7 +197,7 @@ async function inspectWith(given) {
 async function inspect() {
   let answer = await ask('inspect');
   if (answer.error && answer.error.code === 'is-linux') answer = await ask('races');
-  if (answer.error && answer.error.code === 'is-log') answer = await readAsLog() || answer;
+  if (answer.error && /^(is-log|unknown-format)$/.test(answer.error.code)) answer = await readAsLog() || answer;
   json = answer.json;
   summary = JSON.parse(json);
   if (summary.error) {

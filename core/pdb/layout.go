@@ -4,7 +4,11 @@ package pdb
 // Microsoft's microsoft-pdb (msf.cpp, dbi.h), LLVM's "The PDB File Format"; all
 // fields are little-endian.
 const (
-	msfMagic      = "Microsoft C/C++ MSF 7.00\r\n\x1aDS\x00\x00\x00"
+	// Magic begins every PDB, CabMagic a cabinet, in which symbol servers may
+	// hand one out ([MS-CAB]).
+	Magic    = "Microsoft C/C++ MSF 7.00\r\n\x1aDS\x00\x00\x00"
+	CabMagic = "MSCF"
+
 	msfBlockSize  = 0x20 // u32
 	msfNumBlocks  = 0x28 // u32
 	msfDirBytes   = 0x2c // u32: size of the stream directory
@@ -13,7 +17,6 @@ const (
 
 	oldMagic   = "Microsoft C/C++ program database 2.00" // before MSF 7.00
 	msfzMagic  = "Microsoft MSFZ Container"              // compressed, since 2024
-	cabMagic   = "MSCF"
 	magicBytes = 64
 
 	absentStream = 0xffffffff // a size: no such stream, it has no blocks

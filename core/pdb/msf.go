@@ -60,7 +60,7 @@ func (m *msf) superblock() ([]byte, error) {
 	}
 	starts := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
 	switch {
-	case starts(cabMagic):
+	case starts(CabMagic):
 		return nil, fault.New(fault.SymbolsCompressed, "")
 	case starts(msfzMagic):
 		return nil, fault.New(fault.SymbolsNotAPDB, "this PDB is in the compressed form MSFZ, which is not supported")
@@ -68,9 +68,9 @@ func (m *msf) superblock() ([]byte, error) {
 		return nil, fault.New(fault.SymbolsNotAPDB, "this PDB is of the old form 2.00, which is not supported")
 	case len(head) == 0:
 		return nil, fault.New(fault.SymbolsNotAPDB, "the symbol file is empty")
-	case starts(msfMagic) && len(head) >= msfSuperBytes:
+	case starts(Magic) && len(head) >= msfSuperBytes:
 		return head, nil
-	case starts(msfMagic[:24]):
+	case starts(Magic[:24]):
 		return nil, damaged("its superblock ends early")
 	}
 	return nil, fault.New(fault.SymbolsNotAPDB, "this file is not a PDB")

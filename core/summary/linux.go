@@ -35,7 +35,7 @@ type LinuxDetail struct {
 	// Commands work on this core: crash, and drgn where it can.
 	Commands []string `json:"commands"`
 
-	KCSAN *KCSANDetail `json:"kcsan"` // null: built without it
+	KCSAN *KCSANDetail `json:"kcsan" jsonschema:"nullable"` // null: built without it
 }
 
 // KCSANDetail is the sanitizer's own data: where it was found and what it holds.

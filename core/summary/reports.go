@@ -29,12 +29,12 @@ type Report struct {
 	Label          string    `json:"label"` // state, time and source in one line
 	Text           string    `json:"text"`
 	Count          int       `json:"count"`
-	Times          []float64 `json:"times"`    // seconds since boot, as far as the log has them
-	Accesses       []Access  `json:"accesses"` // as printed: the watcher's last
-	Value          *Value    `json:"value"`    // null: not known, or not printed
-	Sources        []string  `json:"sources"`  // log, cpu 1, other_infos[46], report_times[3]
-	Rule           string    `json:"rule"`     // why a suppressed one is
-	Unknown        []string  `json:"unknown"`  // what of the text is not known
+	Times          []float64 `json:"times"`                       // seconds since boot, as far as the log has them
+	Accesses       []Access  `json:"accesses"`                    // as printed: the watcher's last
+	Value          *Value    `json:"value" jsonschema:"nullable"` // null: not known, or not printed
+	Sources        []string  `json:"sources"`                     // log, cpu 1, other_infos[46], report_times[3]
+	Rule           string    `json:"rule"`                        // why a suppressed one is
+	Unknown        []string  `json:"unknown"`                     // what of the text is not known
 }
 
 // Access is one side of a race.
@@ -45,9 +45,9 @@ type Access struct {
 	Assert    bool    `json:"assert"`
 	Reordered bool    `json:"reordered"`
 	Address   string  `json:"address"`
-	Size      uint64  `json:"size"` // in bytes
-	By        string  `json:"by"`   // task, interrupt
-	PID       *int    `json:"pid"`  // null: an interrupt
+	Size      uint64  `json:"size"`                      // in bytes
+	By        string  `json:"by"`                        // task, interrupt
+	PID       *int    `json:"pid" jsonschema:"nullable"` // null: an interrupt
 	CPU       int     `json:"cpu"`
 	Stack     []Frame `json:"stack"`
 }

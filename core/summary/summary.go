@@ -43,7 +43,7 @@ type File struct {
 	Size         int64    `json:"size"`
 	Format       string   `json:"format"`
 	Writer       string   `json:"writer"` // the tool that wrote it, as far as the file says: "QEMU"
-	NamesPercent *float64 `json:"names_percent"`
+	NamesPercent *float64 `json:"names_percent" jsonschema:"nullable"`
 }
 
 // Guest is the frozen machine's system. OS is windows, linux or unknown;
@@ -78,7 +78,7 @@ type Symbols struct {
 	Status string  `json:"status"` // none-needed, needed, found, missing; "" no kernel
 	Key    string  `json:"key"`
 	URL    string  `json:"url"`
-	From   *Origin `json:"from"` // null: nowhere from
+	From   *Origin `json:"from" jsonschema:"nullable"` // null: nowhere from
 }
 
 // Origin is where a PDB came from. Name is a file, a directory or a URL; ""
@@ -102,7 +102,7 @@ type Memory struct {
 type Run struct {
 	Start      string `json:"start"`
 	Bytes      int64  `json:"bytes"`
-	FileOffset *int64 `json:"file_offset"`
+	FileOffset *int64 `json:"file_offset" jsonschema:"nullable"`
 }
 
 // Mark is a range of physical memory that is something known: the kernel's
@@ -120,13 +120,13 @@ type Mark struct {
 // ones where the two differ.
 type CPU struct {
 	Index         int        `json:"index"`
-	Processor     *int       `json:"processor"`
+	Processor     *int       `json:"processor" jsonschema:"nullable"`
 	Mode          string     `json:"mode"` // kernel, user, hypervisor, firmware, reset, unknown
 	PC            string     `json:"pc"`
 	SP            string     `json:"sp"`
 	Root          string     `json:"root"`
 	Registers     []Register `json:"registers"`
-	Process       *Process   `json:"process"` // what it runs; null: not known
+	Process       *Process   `json:"process" jsonschema:"nullable"` // what it runs; null: not known
 	KPCR          string     `json:"kpcr"`
 	Context       string     `json:"context"`        // address of its context record, "" where it has none
 	RegistersFrom string     `json:"registers_from"` // live, record, none: what the dump shows for it
@@ -151,11 +151,11 @@ type Process struct {
 
 // Thread is a thread and where it stood.
 type Thread struct {
-	Process   *Process `json:"process"`
+	Process   *Process `json:"process" jsonschema:"nullable"`
 	TID       uint64   `json:"tid"`
 	Address   string   `json:"address"`
 	State     string   `json:"state"`
-	Processor *int     `json:"processor"` // that runs it; null: none
+	Processor *int     `json:"processor" jsonschema:"nullable"` // that runs it; null: none
 	Stack     []Frame  `json:"stack"`
 }
 

@@ -5,20 +5,18 @@ import (
 	"time"
 
 	"coredrop/core/pdb"
+	"coredrop/core/symstore"
 	"coredrop/core/windows"
 )
-
-// symbolServer is where Microsoft publishes the kernel's PDBs.
-const symbolServer = "https://msdl.microsoft.com/download/symbols/"
 
 // Windows is what was found of a Windows kernel.
 type Windows struct {
 	KernelBase string    `json:"kernel_base"`
 	DTB        string    `json:"dtb"`
 	DTBFrom    DTBFrom   `json:"dtb_from"`
-	PDB        *PDB      `json:"pdb"`
-	KDBG       *KDBG     `json:"kdbg"`
-	BugCheck   *BugCheck `json:"bugcheck"` // null: the guest was alive
+	PDB        *PDB      `json:"pdb" jsonschema:"nullable"`
+	KDBG       *KDBG     `json:"kdbg" jsonschema:"nullable"`
+	BugCheck   *BugCheck `json:"bugcheck" jsonschema:"nullable"` // null: the guest was alive
 	Modules    []Module  `json:"modules"`
 	Processes  []Process `json:"processes"`
 }
@@ -27,7 +25,7 @@ type Windows struct {
 // begins, null where it begins at none.
 type DTBFrom struct {
 	Way string `json:"way"`
-	CPU *int   `json:"cpu"`
+	CPU *int   `json:"cpu" jsonschema:"nullable"`
 }
 
 // PDB is the identity of the kernel's PDB, from its CodeView record.
@@ -82,9 +80,11 @@ func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
 	}
 	s.Windows = w
 	if p := k.PDB; p != nil {
-		key := p.Name + "/" + p.Key() + "/" + p.Name
-		w.PDB = &PDB{Name: p.Name, GUID: guidString(p.GUID), Age: p.Age, Key: key}
-		s.Symbols.Key, s.Symbols.URL = key, symbolServer+key
+		w.PDB = &PDB{Name: p.Name, GUID: guidString(p.GUID), Age: p.Age}
+		if key, err := symstore.PDBKey(p.Name, p.GUID, p.Age); err == nil {
+			w.PDB.Key = key.String()
+			s.Symbols.Key, s.Symbols.URL = w.PDB.Key, symstore.MicrosoftURL+"/"+w.PDB.Key
+		}
 	}
 	if b := k.KDBG; b.VA != 0 {
 		w.KDBG = &KDBG{VA: hex64(uint64(b.VA)), Size: b.Size, Encoded: b.Encoded, FoundBy: b.FoundBy}

@@ -129,7 +129,7 @@ func (s *search) failure() error {
 func (s *search) link(l Link) (File, pdb.Origin, error) {
 	for i, p := range l.Places {
 		s.asked = append(s.asked, p.Name)
-		f, err := get(s.ctx, p.Store, s.k)
+		f, err := Verified(s.ctx, p.Store, s.k)
 		if err == nil {
 			s.c.Logf("symbols: found in %s", p.Name)
 			s.copy(l.Places[:i], f)
@@ -150,19 +150,6 @@ func (s *search) link(l Link) (File, pdb.Origin, error) {
 		return f, pdb.Origin{Kind: pdb.FromServer, Name: l.URL}, nil
 	}
 	return nil, pdb.Origin{}, s.passed(url, err)
-}
-
-// get opens and verifies.
-func get(ctx context.Context, s Store, k Key) (File, error) {
-	f, err := s.Get(ctx, k)
-	if err != nil {
-		return nil, err
-	}
-	if err := Verify(f, k); err != nil {
-		f.Close() // nothing was written
-		return nil, err
-	}
-	return f, nil
 }
 
 // copy puts a verified file into stores. One that does not take it does not keep
@@ -245,7 +232,7 @@ func (s *search) stage(st Stager, r io.Reader) (f File, own, err error) {
 	if err := errors.Join(staged.Publish(), staged.Close()); err != nil {
 		return nil, err, nil
 	}
-	f, own = get(s.ctx, st, s.k)
+	f, own = Verified(s.ctx, st, s.k)
 	return f, own, nil
 }
 

@@ -1,6 +1,7 @@
 package symstore
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ func verifyImage(f File, k Key) error {
 		}
 		return unreadable(err, "%s could not be read", k)
 	}
-	if strings.HasPrefix(string(head), "MSCF") {
+	if strings.HasPrefix(string(head), pdb.CabMagic) {
 		return fault.New(fault.SymbolsCompressed, "")
 	}
 	notImage := fault.New(fault.SymbolsNotAPDB, "this %s is not a Windows image", k.Name)
@@ -69,4 +70,18 @@ func verifyImage(f File, k Key) error {
 		return mismatch(k, got)
 	}
 	return nil
+}
+
+// Verified opens a store's file for a key and verifies it. A file that is not
+// what the key says is closed again.
+func Verified(ctx context.Context, s Store, k Key) (File, error) {
+	f, err := s.Get(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if err := Verify(f, k); err != nil {
+		f.Close() // nothing was written
+		return nil, err
+	}
+	return f, nil
 }

@@ -129,7 +129,7 @@ func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, fe
 		stores = append(stores[:len(stores):len(stores)], h.Cache)
 	}
 	for _, s := range stores {
-		f, err := get(ctx, s, key)
+		f, err := symstore.Verified(ctx, s, key)
 		if err == nil {
 			return f, fetched{}, nil
 		}
@@ -150,21 +150,8 @@ func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, fe
 	if err != nil || got.file != nil {
 		return got.file, got, err
 	}
-	f, err := get(ctx, h.Cache, key)
+	f, err := symstore.Verified(ctx, h.Cache, key)
 	return f, got, err
-}
-
-// get opens a file of a store and makes sure that it is what its name says.
-func get(ctx context.Context, s symstore.Store, key symstore.Key) (symstore.File, error) {
-	f, err := s.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	if err := symstore.Verify(f, key); err != nil {
-		f.Close() // only read
-		return nil, err
-	}
-	return f, nil
 }
 
 func (h *Handler) now() time.Time {

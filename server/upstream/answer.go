@@ -14,13 +14,6 @@ import (
 	"coredrop/core/symstore"
 )
 
-// The first bytes of the files a symbol server may give (LLVM's MsfFormat
-// documentation; the cabinet signature of [MS-CAB]).
-const (
-	msfMagic = "Microsoft C/C++ MSF 7.00\r\n\x1aDS"
-	cabMagic = "MSCF"
-)
-
 // checkStatus gives the meaning of a status code.
 func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
 	switch s := resp.StatusCode; {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coredrop/core/fault"
+	"coredrop/core/pdb"
 	"coredrop/core/symstore"
 )
 
@@ -58,7 +59,7 @@ func (b *body) begin() error {
 	if b.length > b.limit {
 		return fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", b.c.Host(), b.length, b.k.Name)
 	}
-	head := make([]byte, len(msfMagic))
+	head := make([]byte, len(pdb.Magic))
 	n, err := io.ReadFull(b.r, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return b.c.offline(b.ctx, b.k, err)
@@ -70,11 +71,11 @@ func (b *body) begin() error {
 // checkHead refuses what is no PDB before any of it is stored.
 func (b *body) checkHead() error {
 	switch {
-	case bytes.HasPrefix(b.head, []byte(cabMagic)):
+	case bytes.HasPrefix(b.head, []byte(pdb.CabMagic)):
 		return fault.New(fault.SymbolsCompressed, "%s gave a compressed %s (CAB)", b.c.Host(), b.k.Name)
-	case int64(len(b.head)) < b.length && len(b.head) < len(msfMagic):
+	case int64(len(b.head)) < b.length && len(b.head) < len(pdb.Magic):
 		return b.cut(int64(len(b.head)))
-	case string(b.head) != msfMagic:
+	case string(b.head) != pdb.Magic:
 		return fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not a PDB", b.c.Host(), b.k.Name).Hint("the address asked: %s", b.c.KeyURL(b.k))
 	}
 	return nil

@@ -21,7 +21,7 @@ import (
 )
 
 // Microsoft is the public symbol server for Windows.
-const Microsoft = "https://msdl.microsoft.com/download/symbols"
+const Microsoft = symstore.MicrosoftURL
 
 // BlobHosts is the suffix of the hosts that Microsoft's server redirects to.
 // Firewalls that allow one and forget the other break the download.

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"coredrop/core/fault"
 	"coredrop/core/source"
 )
 
@@ -56,7 +55,8 @@ type header struct {
 	cpus         int
 }
 
-// readHeader reads the main header; ok is false where the file is none.
+// readHeader reads the main header as far as it makes sense; ok is false where
+// the file is none.
 func readHeader(s source.Source) (h header, ok bool, err error) {
 	head := make([]byte, min(s.Size, flatHeader+flatRecord+minHeader))
 	if err := s.Full(head, 0); err != nil {
@@ -74,7 +74,7 @@ func readHeader(s source.Source) (h header, ok bool, err error) {
 		return h, h.flat, nil
 	}
 	if len(head) < minHeader {
-		return h, true, fault.New(fault.DamagedHeader, "the file ends inside its kdump header: %d bytes", s.Size)
+		return h, true, nil
 	}
 	name, _, _ := bytes.Cut(head[machineAt:][:nameBytes], []byte{0})
 	h.machine = string(name)
@@ -90,5 +90,5 @@ func readHeader(s source.Source) (h header, ok bool, err error) {
 		h.cpus = int(min(le.Uint32(head[l.cpus:]), maxCPUs))
 		return h, true, nil
 	}
-	return h, true, fault.New(fault.DamagedHeader, "the kdump header is damaged: it names no sensible block size")
+	return h, true, nil
 }

@@ -21,11 +21,11 @@ const bitmapChunk = 256 << 10
 // machine is given beside the refusal: the memory is not read yet.
 func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
 	h, ok, err := readHeader(s)
-	if err != nil || !ok {
-		if err == nil {
-			err = machine.ErrNotMine
-		}
+	switch {
+	case err != nil:
 		return nil, err
+	case !ok:
+		return nil, machine.ErrNotMine
 	}
 	m := &machine.Machine{Format: Format, Arch: archs[h.machine]}
 	for i := range h.cpus {
