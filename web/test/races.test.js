@@ -224,9 +224,9 @@ for (const kind of kinds) {
       const view = await driver.visit(server.url);
       const summary = {
         file: { name: 'a core', format: 'elf' }, reports: [],
+        cpus: [{ index: 0, process: null, stack: [{ symbol: 'pv_native_safe_halt', offset: 15, size: 32, module: '' }] }],
         linux: { release: '6.1.0', detail: {
-          kcsan: null, log_records: 7, tasks_whole: true, tasks: [{ pid: 1, comm: 'init' }, { pid: 22, comm: '<b>2</b>' }],
-          cpus: [{ index: 0, task: null, stack: ['pv_native_safe_halt+0xf/0x20', 'default_idle+0x9/0x20'] }],
+          kcsan: null, log_records: 7, tasks_whole: true, tasks: [{ pid: 1, name: 'init' }, { pid: 22, name: '<b>2</b>' }],
           modules: [{ name: 'zeta', base: '0xffffffffc0000000', size: 16384 }, { name: 'alpha', base: '0xffffffffc0008000', size: 8192 }],
           commands: ["crash --kaslr=auto vmlinux-6.1.0 'a core'"],
         } },
