@@ -1,9 +1,6 @@
 package dmp
 
-import (
-	"coredrop/core/fault"
-	"coredrop/core/mem"
-)
+import "coredrop/core/mem"
 
 // bitmapChunk is the size of a literal of the bitmap. Chunks that say the same
 // of all their pages share one array, so that the bitmap costs memory by the
@@ -16,7 +13,7 @@ type bitmapShape struct {
 	firstPage int64
 }
 
-func shapeOf(runs []mem.Run) (bitmapShape, error) {
+func shapeOf(runs []mem.Run) bitmapShape {
 	var s bitmapShape
 	for _, r := range runs {
 		s.set += r.Pages
@@ -24,19 +21,15 @@ func shapeOf(runs []mem.Run) (bitmapShape, error) {
 	}
 	// Whole 64-bit words: LeechCore ignores a remainder, volatility3 reads words.
 	s.bits = (s.bits + 63) &^ 63
-	if s.bits > maxBits {
-		return s, fault.New(fault.DamagedHeader, "the core lists memory up to %#x in %d runs: a full dump's header holds %d runs, a bitmap dump reaches to %#x",
-			uint64(runs[len(runs)-1].End()), len(runs), maxRuns, uint64(maxBits)*mem.PageSize)
-	}
 	end := headerBytes + offBMPBitmap + int64(s.bits/8)
 	s.firstPage = (end + mem.PageSize - 1) &^ (mem.PageSize - 1)
-	return s, nil
+	return s
 }
 
 // bitmap appends the bitmap header and the bitmap, padded to a page.
 func (b *builder) bitmap(runs []mem.Run, s bitmapShape) {
 	head := make([]byte, offBMPBitmap)
-	copy(head[offBMPSignature:], "SDMP")
+	copy(head[offBMPSignature:], "FDMP")
 	copy(head[offBMPValidDump:], "DUMP")
 	le.PutUint64(head[offBMPFirstPage:], uint64(s.firstPage))
 	le.PutUint64(head[offBMPSet:], s.set)

@@ -31,25 +31,31 @@ func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
 	if r.Type != im.Type {
 		add("the dump's type is %s, not %s", r.Type, im.Type)
 	}
-	for _, p := range k.Processors {
-		if at, ok := im.Contexts[p.CPU]; ok {
-			r.compareContext(k, p, at == p.Context, add)
-		}
+	for i := range im.Shown {
+		r.compareContext(&im.Shown[i], add)
+	}
+	want := HeaderContext{}
+	if im.context != nil {
+		want = headerContext(im.context)
+	}
+	if im.Opens != "" && r.Header != want {
+		add("the header's context says rip %#x, rsp %#x, flags %#x, not %#x, %#x, %#x",
+			r.Header.RIP, r.Header.RSP, r.Header.Flags, want.RIP, want.RSP, want.Flags)
 	}
 	return list
 }
 
-func (r *Report) compareContext(k *windows.Kernel, p windows.Processor, written bool, add func(string, ...any)) {
-	if !written || p.Number >= len(r.Contexts) {
+func (r *Report) compareContext(s *Shown, add func(string, ...any)) {
+	if s.record == nil || s.Processor >= len(r.Contexts) {
 		return
 	}
-	c, want := r.Contexts[p.Number], k.Machine.CPUs[p.CPU].X64
+	c, want := r.Contexts[s.Processor], headerContext(s.record)
 	switch {
 	case c.Err != nil:
-		add("processor %d: its context cannot be read: %v", p.Number, c.Err)
-	case c.VA != p.Context:
-		add("processor %d: its context is looked for at %v, not at %v", p.Number, c.VA, p.Context)
-	case c.RIP != want.RIP || c.RSP != want.RSP || c.Flags != contextFlags:
-		add("processor %d: its context says rip %#x, rsp %#x, not %#x, %#x", p.Number, c.RIP, c.RSP, want.RIP, want.RSP)
+		add("processor %d: its context cannot be read: %v", s.Processor, c.Err)
+	case c.VA != s.Context:
+		add("processor %d: its context is looked for at %v, not at %v", s.Processor, c.VA, s.Context)
+	case c.RIP != want.RIP || c.RSP != want.RSP || c.Flags != want.Flags:
+		add("processor %d: its context says rip %#x, rsp %#x, not %#x, %#x", s.Processor, c.RIP, c.RSP, want.RIP, want.RSP)
 	}
 }

@@ -31,6 +31,31 @@ func contextRecord(s *machine.X64State) []byte {
 	return c
 }
 
+// Selectors of a 64-bit Windows kernel. Source: the GDT selectors that the
+// debugger block lists.
+const (
+	selectorCode  = 0x10
+	selectorStack = 0x18
+	selectorData  = 0x2b
+	selectorTEB   = 0x53
+)
+
+// minimalRecord makes the CONTEXT of a processor of which only the place is
+// known, at which its thread was switched away from last; 0: not even that.
+func minimalRecord(rip, rsp uint64) []byte {
+	c := make([]byte, contextBytes)
+	le.PutUint32(c[offContextFlags:], minimalFlags)
+	le.PutUint32(c[offMxCsr:], mxcsrDefault)
+	le.PutUint32(c[offFltMxCsr:], mxcsrDefault)
+	for off, selector := range map[int]uint16{offSegCs: selectorCode, offSegSs: selectorStack, offSegDs: selectorData,
+		offSegEs: selectorData, offSegFs: selectorTEB, offSegGs: selectorData} {
+		le.PutUint16(c[off:], selector)
+	}
+	le.PutUint64(c[offRsp:], rsp)
+	le.PutUint64(c[offRip:], rip)
+	return c
+}
+
 // setSpecial puts what a QEMU note knows into a KSPECIAL_REGISTERS, so that a
 // debugger's r cr3, !idt and !pcr tell the truth; the rest (debug registers,
 // CR8, XCR0) stays as the guest saved it last.

@@ -5,8 +5,8 @@ import (
 	"coredrop/core/windows"
 )
 
-// header makes the first 0x2000 bytes. runs may be nil (bitmap dump).
-func header(k *windows.Kernel, compat bool, dumpType uint32, runs []mem.Run, pages uint64, space int64) []byte {
+// headerOf makes the first 0x2000 bytes. runs may be nil (bitmap dump).
+func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint32, runs []mem.Run, pages uint64, space int64) []byte {
 	h := make([]byte, headerBytes)
 	if !compat {
 		for i := range h {
@@ -38,7 +38,7 @@ func header(k *windows.Kernel, compat bool, dumpType uint32, runs []mem.Run, pag
 	if compat {
 		headerUpstream(h, k)
 	} else {
-		headerWindows(h, k)
+		headerWindows(h, k, im.context)
 	}
 	return h
 }
@@ -66,8 +66,9 @@ func notes(k *windows.Kernel) int {
 }
 
 // headerWindows fills what Windows itself fills on a bug check, as read
-// out of crash dumps of build 19041.
-func headerWindows(h []byte, k *windows.Kernel) {
+// out of crash dumps of build 19041. context is the record of the processor that
+// the dump opens on; nil: no registers are known.
+func headerWindows(h []byte, k *windows.Kernel, context []byte) {
 	le.PutUint64(h[offDirectoryTableBase:], uint64(k.HeaderDTB))
 	if k.HeaderDTB == 0 {
 		le.PutUint64(h[offDirectoryTableBase:], uint64(k.DTB))
@@ -91,18 +92,20 @@ func headerWindows(h []byte, k *windows.Kernel) {
 	le.PutUint32(h[offWriterStatus:], 0)
 	h[offKdSecondaryVersion] = 0
 
-	clear(h[offException : offException+exceptionBytes])
+	// Behind the record Windows leaves zeros; of the exception it sets what comes
+	// before the parameters.
+	clear(h[offContext:offException])
+	copy(h[offContext:], context)
+	clear(h[offException : offException+exceptionSet])
 	le.PutUint32(h[offExceptionCode+offException:], exceptionBreak)
 	le.PutUint32(h[offExceptionFlag+offException:], exceptionNoReturn)
-	if i := k.CurrentCPU; i >= 0 && i < len(k.Machine.CPUs) && k.Machine.CPUs[i].X64 != nil {
-		s := k.Machine.CPUs[i].X64
-		copy(h[offContext:], contextRecord(s))
-		le.PutUint64(h[offExceptionAddr+offException:], s.RIP)
+	if context != nil {
+		copy(h[offExceptionAddr+offException:][:8], context[offRip:])
 	}
 }
 
 // processors is the number that Windows would write: what the shared page says
-// is active, but never more than there are processor blocks.
+// is active, but never more than there are processor blocks; at least one.
 func processors(k *windows.Kernel) int {
 	n := 0
 	for _, p := range k.Processors {
@@ -116,5 +119,5 @@ func processors(k *windows.Kernel) int {
 	if n == 0 {
 		n = len(k.Machine.CPUs)
 	}
-	return n
+	return max(n, 1) // no debugger opens a dump of no processors
 }

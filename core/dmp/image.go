@@ -49,11 +49,14 @@ type Image struct {
 	Runs     []mem.Run
 	Patches  []Patch
 	Contexts map[int]mem.VA // by machine CPU: where its context record was written
+	Shown    []Shown        // whose registers the dump has, by processor
+	Opens    string         // the sentence: whose registers it opens with, and why; "" for elf2dmp's profile
 	Warnings []fault.Warning
 
-	pieces []piece
-	size   int64
-	memory mem.Physical // the core's memory, without the patches
+	context []byte // in the header; nil: zeros
+	pieces  []piece
+	size    int64
+	memory  mem.Physical // the core's memory, without the patches
 }
 
 // piece is a stretch of the dump with its place. Parts are made from pieces:

@@ -47,7 +47,7 @@ const (
 
 // Offsets in EXCEPTION_RECORD64, from its start.
 const (
-	exceptionBytes   = 0x98
+	exceptionSet     = 0x1c // as far as Windows sets it where there are no parameters
 	offExceptionCode = 0x00 // u32
 	offExceptionFlag = 0x04 // u32
 	offExceptionAddr = 0x10
@@ -56,7 +56,7 @@ const (
 // Offsets in the bitmap header behind the dump header (as read by
 // kdmp-parser, LeechCore, volatility3).
 const (
-	offBMPSignature = 0x00 // "SDMP"
+	offBMPSignature = 0x00 // "FDMP": all of memory; "SDMP": the kernel's
 	offBMPValidDump = 0x04 // "DUMP"
 	offBMPFirstPage = 0x20 // file offset of the first page
 	offBMPSet       = 0x28 // number of set bits
@@ -64,6 +64,9 @@ const (
 	offBMPBitmap    = 0x38
 
 	maxBits = 0x7fffffc0 // LeechCore reads up to 0x7fffffff, whole 64 only
+
+	// LeechCore refuses a dump whose first page lies further in.
+	leechFirstPage = 16 << 20
 )
 
 // Dump types.
@@ -103,6 +106,9 @@ const (
 	// AMD64 with control, integer and segments. Floating point and debug
 	// registers are not in a QEMU note, so the record does not claim them.
 	contextFlags = 0x100007
+	// A record of which only the place is known: control and segments.
+	minimalFlags = 0x100005
+	flagAMD64    = 0x100000
 	mxcsrDefault = 0x1f80 // the state after FNINIT; the notes do not hold it
 )
 

@@ -17,8 +17,15 @@ type Options struct {
 	// Type is TypeFull or TypeBitmap; "" is full. A full dump becomes a bitmap
 	// dump by itself, with a warning, when its runs do not fit the header.
 	Type string
+	// Registers is RegistersLive for the registers that the CPUs had when the
+	// core was taken, everywhere; "": those that Windows recorded in a bug check
+	// are kept.
+	Registers string
 	progress.Sink
 }
+
+// RegistersLive is a value of Options.Registers.
+const RegistersLive = "live"
 
 // New describes the crash dump of a kernel. The error is a *fault.Error or the
 // context's.
@@ -28,6 +35,8 @@ func New(ctx context.Context, k *windows.Kernel, o Options) (*Image, error) {
 		return nil, fault.New(fault.BadOption, "the dump type %q is not known: full or bitmap", o.Type)
 	case o.Compat && o.Type == TypeBitmap:
 		return nil, fault.New(fault.BadOption, "elf2dmp writes full dumps only: leave the type or the compatibility away")
+	case o.Registers != "" && o.Registers != RegistersLive:
+		return nil, fault.New(fault.BadOption, "the registers %q are not known: live, or none for what Windows recorded", o.Registers)
 	case k.KDBG.VA == 0 || k.Space == nil:
 		return nil, fault.New(fault.KDBGMissing, "")
 	}
@@ -39,14 +48,17 @@ func New(ctx context.Context, k *windows.Kernel, o Options) (*Image, error) {
 	if o.Compat {
 		layOut = im.upstream
 	}
-	if err := layOut(k, o); err != nil {
+	if err := layOut(ctx, k, o); err != nil {
 		return nil, err
 	}
 	return im, nil
 }
 
 // upstream lays the image out as elf2dmp 10.2.2 writes it.
-func (im *Image) upstream(k *windows.Kernel, o Options) error {
+func (im *Image) upstream(_ context.Context, k *windows.Kernel, o Options) error {
+	if k.KDBG.PrcbContext() == 0 {
+		return fault.New(fault.CompatLossy, "elf2dmp looks for the context records by an offset that this kernel's debugger block of %#x bytes does not have, and could overwrite anything", k.KDBG.Size)
+	}
 	l, err := upstreamLayout(k.Machine)
 	if err != nil {
 		return err
@@ -59,55 +71,50 @@ func (im *Image) upstream(k *windows.Kernel, o Options) error {
 	}
 	im.Runs = l.runs
 	w := newPatcher(im, k, &held{k.Machine.Mem, l.extents}, true)
-	if err := im.patch(w, k); err != nil {
+	if err := w.kdbg(k, 0); err != nil {
 		return err
+	}
+	for i := range k.Processors {
+		w.processor(k, i, true)
 	}
 	pages := countPages(l.blocks)
 	b := newBuilder(im, l.extents, w.overlay, nil)
-	b.bytes(header(k, true, dumpTypeFull, l.runs, pages, headerBytes+int64(pages)*mem.PageSize))
+	b.bytes(im.headerOf(k, true, dumpTypeFull, l.runs, pages, headerBytes+int64(pages)*mem.PageSize))
 	return im.fill(b, l.blocks, o)
 }
 
 // windows lays the image out as Windows itself would.
-func (im *Image) windows(k *windows.Kernel, o Options) error {
+func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) error {
 	extents := k.Machine.Mem.Extents()
-	runs, partial := mem.Runs(extents)
-	if len(runs) == 0 {
+	all, partial := mem.Runs(extents)
+	if len(all) == 0 {
 		return fault.New(fault.NoMemory, "")
 	}
-	im.Runs = runs
 	im.Warnings = append(im.Warnings, partialWarnings(partial, "the rest is zero")...)
+	f := formOf(all, o.Type == TypeBitmap)
+	im.Type, im.Runs = f.kind, f.runs
+	im.Warnings = append(im.Warnings, f.warnings...)
 	w := newPatcher(im, k, k.Machine.Mem, false)
-	if err := im.patch(w, k); err != nil {
-		return err
+	flag, err := k.FindEncodedFlag(ctx)
+	if err == nil {
+		err = w.kdbg(k, flag)
 	}
-	b := newBuilder(im, extents, w.overlay, partial)
-	if o.Type != TypeBitmap && len(runs) <= maxRuns {
-		pages := countPages(runs)
-		b.bytes(header(k, false, dumpTypeFull, runs, pages, headerBytes+int64(pages)*mem.PageSize))
-		return im.fill(b, runs, o)
-	}
-	if o.Type != TypeBitmap {
-		im.Warnings = append(im.Warnings, fault.Warn(fault.BitmapDump, "this core's memory is in %d runs, a full dump's header holds %d: the dump is a bitmap dump", len(runs), maxRuns))
-	}
-	im.Type = TypeBitmap
-	s, err := shapeOf(runs)
 	if err != nil {
 		return err
 	}
-	b.bytes(header(k, false, dumpTypeBitmap, nil, 0, s.firstPage+int64(s.set)*mem.PageSize))
-	b.bitmap(runs, s)
-	return im.fill(b, runs, o)
-}
-
-func (im *Image) patch(w *patcher, k *windows.Kernel) error {
-	if err := w.kdbg(k); err != nil {
-		return err
+	live := o.Registers == RegistersLive
+	for i := range k.Processors {
+		w.processor(k, i, live)
 	}
-	for _, p := range k.Processors {
-		w.processor(k, p)
+	im.open(k, live)
+	b := newBuilder(im, extents, w.overlay, partial)
+	if f.kind == TypeFull {
+		b.bytes(im.headerOf(k, false, dumpTypeFull, f.runs, countPages(f.runs), f.size()))
+	} else {
+		b.bytes(im.headerOf(k, false, dumpTypeBitmap, nil, 0, f.size()))
+		b.bitmap(f.runs, shapeOf(f.runs))
 	}
-	return nil
+	return im.fill(b, f.runs, o)
 }
 
 // fill appends the page data of runs.

@@ -84,49 +84,71 @@ func (w *patcher) note(what string, pa mem.PA, n int64) {
 	w.im.Patches = append(w.im.Patches, Patch{what, pa, n})
 }
 
-// kdbg writes the debugger block back in clear, and in the default profile
-// clears the flag by which the kernel says that it is encoded.
-func (w *patcher) kdbg(k *windows.Kernel) error {
+// kdbg writes the debugger block back in clear, and clears the flag by which the
+// kernel says that it is encoded; 0: elf2dmp leaves it, or it is not known.
+func (w *patcher) kdbg(k *windows.Kernel, encoded mem.VA) error {
 	if k.KDBG.Encoded {
 		if err := w.write("KDBG decoded", k.KDBG.VA, k.KDBG.Plain); err != nil {
 			return fault.Wrap(err, fault.KDBGUndecodable, "the kernel's debugger block at %v could not be written back decoded: %v", k.KDBG.VA, err)
 		}
 	}
-	if w.compat || k.EncodedFlag == 0 {
+	if encoded == 0 {
 		return nil
 	}
 	var flag [1]byte
-	if err := w.space.ReadAt(flag[:], k.EncodedFlag); err != nil || flag[0] == 0 {
+	if err := w.space.ReadAt(flag[:], encoded); err != nil || flag[0] == 0 {
 		return nil // not in the core, or clear already
 	}
-	return w.write("KdpDataBlockEncoded cleared", k.EncodedFlag, []byte{0})
+	return w.write("KdpDataBlockEncoded cleared", encoded, []byte{0})
 }
 
-// processor writes the context record of the CPU that runs p and, in the default
-// profile, its special registers. What cannot be written is a warning.
-func (w *patcher) processor(k *windows.Kernel, p windows.Processor) {
-	if p.CPU < 0 || p.CPU >= len(k.Machine.CPUs) {
-		return
+// processor gives a debugger the registers of the processor at an index: those
+// of its CPU, written to its context record and special registers; or what
+// Windows recorded, left as it is; or where nobody knows, a record that says no
+// more than where its thread was last. What cannot be written is a warning.
+func (w *patcher) processor(k *windows.Kernel, index int, live bool) {
+	p := &k.Processors[index]
+	s := Shown{Processor: p.Number, CPU: p.CPU, From: k.RegistersOf(index, live), Context: p.Context, Why: k.WhyRegisters(index, live)}
+	switch {
+	case s.From == windows.RegistersRecord:
+		s.record = p.Record.Raw
+	case s.From == windows.RegistersLive:
+		w.live(k, p, &s)
+	case w.compat:
+		w.missing(k, p)
+	default:
+		w.missing(k, p)
+		w.minimal(k, p, &s)
 	}
-	s := k.Machine.CPUs[p.CPU].X64
-	if s == nil {
+	w.im.Shown = append(w.im.Shown, s)
+}
+
+// missing warns about a CPU that is there without registers.
+func (w *patcher) missing(k *windows.Kernel, p *windows.Processor) {
+	if p.CPU >= 0 && p.CPU < len(k.Machine.CPUs) {
 		w.warn("CPU %d: its registers are not in the core", p.CPU)
-		return
 	}
-	if err := w.context(p, contextRecord(s)); err != nil {
+}
+
+// live writes the registers of a processor's CPU.
+func (w *patcher) live(k *windows.Kernel, p *windows.Processor, s *Shown) {
+	x := k.Machine.CPUs[p.CPU].X64
+	record := contextRecord(x)
+	switch err := w.context(fmt.Sprintf("context of CPU %d", p.CPU), p, record); {
+	case err == nil:
+		w.im.Contexts[p.CPU], s.record = p.Context, record
+	case p.Err == nil: // else it was told already
 		w.warn("CPU %d: no place to store its registers: %s", p.CPU, reason(err))
-	} else {
-		w.im.Contexts[p.CPU] = p.Context
 	}
 	special := k.KDBG.SpecialRegisters()
-	if w.compat || special == 0 || p.PRCB == 0 || !s.System {
+	if w.compat || special == 0 || p.PRCB == 0 || p.Doubtful || !x.System {
 		return
 	}
 	at := p.PRCB + mem.VA(special)
 	r := make([]byte, specialBytes)
 	err := w.space.ReadAt(r, at)
 	if err == nil {
-		setSpecial(r, s)
+		setSpecial(r, x)
 		err = w.write(fmt.Sprintf("special registers of CPU %d", p.CPU), at, r)
 	}
 	if err != nil {
@@ -134,14 +156,29 @@ func (w *patcher) processor(k *windows.Kernel, p windows.Processor) {
 	}
 }
 
-func (w *patcher) context(p windows.Processor, record []byte) error {
+// minimal writes a record for a processor that no CPU runs and for which Windows
+// recorded nothing: debuggers do not take segment selectors of zero.
+func (w *patcher) minimal(k *windows.Kernel, p *windows.Processor, s *Shown) {
+	if p.Err != nil || p.Context == 0 {
+		return
+	}
+	rip, rsp := k.LastSwitch(p)
+	record := minimalRecord(rip, rsp)
+	if err := w.context(fmt.Sprintf("minimal context of processor %d", p.Number), p, record); err != nil {
+		w.warn("processor %d: no place for a record: %s", p.Number, reason(err))
+		return
+	}
+	s.record = record
+}
+
+func (w *patcher) context(what string, p *windows.Processor, record []byte) error {
 	if p.Err != nil {
 		return p.Err
 	}
 	if p.Context == 0 {
 		return errors.New("the kernel names none")
 	}
-	return w.write(fmt.Sprintf("context of CPU %d", p.CPU), p.Context, record)
+	return w.write(what, p.Context, record)
 }
 
 func (w *patcher) warn(format string, args ...any) {

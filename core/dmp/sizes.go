@@ -15,12 +15,13 @@ type Size struct {
 // it chooses by itself first. Nothing is read.
 func Sizes(k *windows.Kernel) []Size {
 	runs, _ := mem.Runs(k.Machine.Mem.Extents())
-	var list []Size
-	if len(runs) > 0 && len(runs) <= maxRuns {
-		list = append(list, Size{TypeFull, headerBytes + int64(countPages(runs))*mem.PageSize})
+	if len(runs) == 0 {
+		return nil
 	}
-	if s, err := shapeOf(runs); err == nil && len(runs) > 0 {
-		list = append(list, Size{TypeBitmap, s.firstPage + int64(s.set)*mem.PageSize})
+	f := formOf(runs, false)
+	list := []Size{{f.kind, f.size()}}
+	if b := formOf(runs, true); b.kind != f.kind {
+		list = append(list, Size{b.kind, b.size()})
 	}
 	return list
 }

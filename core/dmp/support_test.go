@@ -142,6 +142,7 @@ func (g *guest) kernel(t testing.TB, blocks []mem.Extent) *windows.Kernel {
 		Version:     windows.VersionBlock{Major: 15, Minor: 19041, MachineType: 0x8664, KdSecondaryVersion: 2},
 		Shared: windows.SharedData{Readable: true, ProductType: 1, SuiteMask: 0x110, SystemTime: 0x01da05f3a5c7b2d4,
 			InterruptTime: 0xa1b2c3d4e, ActiveProcessors: uint32(g.cpus)},
+		Opens:     windows.Opening{Choice: windows.ChoiceFirst},
 		Modules:   []windows.Module{{Name: "ntoskrnl.exe", Base: at(pageKernel, 0)}},
 		Processes: []windows.Process{{PID: 4, Name: "System"}},
 	}

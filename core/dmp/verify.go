@@ -46,10 +46,24 @@ type Report struct {
 	Modules    []windows.Module // base and size; the name stays empty
 	Processes  int
 	Contexts   []Context
+	Header     HeaderContext
 	// ModulesErr and ProcessesErr say why a list breaks off, as it may in the
 	// guest itself: what comes before is listed.
 	ModulesErr, ProcessesErr error
 	Problems                 []string // what a debugger would complain about
+}
+
+// HeaderContext is the context record in the dump's header.
+type HeaderContext struct {
+	Flags      uint32 // 0: it holds no registers
+	MxCsr      uint32
+	FloatMxCsr uint32 // the other place where it is
+	RIP, RSP   uint64
+}
+
+func headerContext(record []byte) HeaderContext {
+	return HeaderContext{le.Uint32(record[offContextFlags:]), le.Uint32(record[offMxCsr:]), le.Uint32(record[offFltMxCsr:]),
+		le.Uint64(record[offRip:]), le.Uint64(record[offRsp:])}
 }
 
 // Context is a processor's context record as the dump holds it.
@@ -91,9 +105,14 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	if list := d.u64(offPsActiveProcessHead); list != uint64(r.KDBG.ProcessHead()) {
 		r.problem("the header's process list %#x is not the debugger block's %v", list, r.KDBG.ProcessHead())
 	}
+	processors := d.u32(offNumberProcessors)
+	if processors == 0 {
+		return nil, fault.New(fault.VerifyFailed, "the dump's header says that there are 0 processors")
+	}
+	r.openOn(d.header[offContext:][:contextBytes])
 	r.modules(ctx, s)
 	r.processes(ctx, s)
-	r.contexts(s, d.u32(offNumberProcessors))
+	r.contexts(s, processors)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -102,6 +121,19 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 
 func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// openOn looks at the context that a debugger opens with. Zeros say that there
+// are no registers; anything else must be a record of this architecture.
+func (r *Report) openOn(record []byte) {
+	r.Header = headerContext(record)
+	switch h := r.Header; {
+	case h == HeaderContext{}:
+	case h.Flags&flagAMD64 == 0 || string(record[offContextFlags:][:4]) == pageFill:
+		r.problem("the header's context has the flags %#x", h.Flags)
+	case h.MxCsr != h.FloatMxCsr:
+		r.problem("the header's context has two values of MxCsr, %#x and %#x: kdmp-parser refuses the dump", h.MxCsr, h.FloatMxCsr)
+	}
 }
 
 // block reads the debugger block. The header does not say how many levels the
@@ -189,7 +221,7 @@ func (r *Report) processes(ctx context.Context, s *paging.Space) {
 
 // contexts reads each processor's record where a debugger looks for it.
 func (r *Report) contexts(s *paging.Space, processors uint32) {
-	if processors == 0 || processors > maxProcessors {
+	if processors > maxProcessors {
 		r.problem("the header says %d processors", processors)
 	}
 	for i := 0; i < int(min(processors, maxProcessors)); i++ {

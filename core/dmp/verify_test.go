@@ -53,6 +53,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"empty run":       {put64(0xa0, 0), "does not fit"},
 		"pages":           {put64(0x90, 5), "header says 5"},
 		"space":           {put64(0xfa0, 5), "asks for"},
+		"no processors":   {put32(0x34, 0), "0 processors"},
 		"page-table base": {put64(0x10, 0x5000000), "debugger block"},
 		"block elsewhere": {put64(0x80, uint64(at(pageLists, 0))), "tag"},
 		"block encoded":   {put32(inDump(pageKDBG, 0xf10), 7), "tag"},
@@ -106,14 +107,16 @@ func TestVerifyReportsProblems(t *testing.T) {
 		v    uint64
 		text string
 	}{
-		"kernel image":  {inDump(pageKernel, 0), 0, "no image"},
-		"module list":   {0x20, 1, "header's module list"},
-		"process list":  {0x28, 1, "header's process list"},
-		"module cycle":  {inDump(pageLists, 0xa00), uint64(at(pageLists, 0xa00)), "modules: the entry at"},
-		"module lost":   {inDump(pageLists, 0xa00), 0x1234567890, "modules: virtual address"},
-		"process back":  {inDump(pageLists, 0xb08), 0, "processes: the entry at"},
-		"no processors": {0x34, 0, "0 processors"},
-		"order of runs": {0x98 + 16, 0x100, "not behind"},
+		"kernel image":   {inDump(pageKernel, 0), 0, "no image"},
+		"module list":    {0x20, 1, "header's module list"},
+		"process list":   {0x28, 1, "header's process list"},
+		"module cycle":   {inDump(pageLists, 0xa00), uint64(at(pageLists, 0xa00)), "modules: the entry at"},
+		"module lost":    {inDump(pageLists, 0xa00), 0x1234567890, "modules: virtual address"},
+		"process back":   {inDump(pageLists, 0xb08), 0, "processes: the entry at"},
+		"context's fill": {0x348 + 0x30, 0x4547415045474150, "header's context has the flags"},
+		"context's arch": {0x348 + 0x30, 0x1f8000010007, "header's context has the flags"},
+		"two MxCsr":      {0x348 + 0x118, 0x1fa0, "two values of MxCsr"},
+		"order of runs":  {0x98 + 16, 0x100, "not behind"},
 	} {
 		p := bytes.Clone(good)
 		binary.LittleEndian.PutUint64(p[tc.off:], tc.v)
@@ -145,6 +148,7 @@ func TestDifferences(t *testing.T) {
 		"no modules":  {inDump(pageLists, 0x200), uint64(at(pageLists, 0x200)), "0 of 1 modules"},
 		"no process":  {inDump(pageLists, 0x300), uint64(at(pageLists, 0x300)), "0 of 1 processes"},
 		"rip":         {inDump(pageContext, 0xd00+0xf8), 1, "context says"},
+		"header":      {0x348 + 0xf8, 1, "the header's context says rip 0x1"},
 		"other place": {inDump(pagePRCB+perCPU, 0x180+contextAt), uint64(at(20, 0)), "looked for"},
 		"no block":    {inDump(pageLists, 0x508), 0, "cannot be read"},
 	} {

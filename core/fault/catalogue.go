@@ -112,6 +112,12 @@ var catalogue = map[Code]Entry{
 	CompatLossy:            {"elf2dmp would lose or corrupt data of this core", []Step{at(CLI, do("leave -compat away", "coredrop convert {file} {dump}"))}},
 	VerifyFailed:           {"reading the dump back did not give what was written", []Step{reportIt}},
 	HeaderDTB:              {"the header's page-table base is not a CPU's", nil},
+	NoRegisters:            {"no registers in this dump", []Step{say("memory, modules and processes can be looked at"), whyNone}},
+	CrasherUnclear:         {"it is not clear which processor called KeBugCheckEx", []Step{at(CLI, do("to see what every CPU was executing when the core was taken", "coredrop convert -registers live {file} {dump}"))}},
+	ClockImplausible:       {"a clock of the guest cannot be right", nil},
+	GuestStarting:          {"the guest is still starting: no processes yet", []Step{again}},
+	MemoryLeftOut:          {"memory beyond what a dump can hold was left out", nil},
+	ReaderLimit:            {"some readers refuse a dump of this size", nil},
 
 	NoKCSAN:          {"this kernel was built without KCSAN, or its reports are gone", nil},
 	KallsymsMissing:  {"the kernel's symbol table was not found in memory", []Step{which}},

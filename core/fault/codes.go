@@ -80,6 +80,12 @@ const (
 	CompatLossy            Code = "compat-lossy"
 	VerifyFailed           Code = "verify-failed"
 	HeaderDTB              Code = "header-dtb"
+	NoRegisters            Code = "no-registers"
+	CrasherUnclear         Code = "crasher-unclear"
+	ClockImplausible       Code = "clock-implausible"
+	GuestStarting          Code = "guest-starting"
+	MemoryLeftOut          Code = "memory-left-out"
+	ReaderLimit            Code = "reader-limit"
 )
 
 // Linux guests and race reports:

@@ -92,7 +92,7 @@ func blockAt(s *paging.Space, at spot) (KDBG, error) {
 	}
 	k := KDBG{VA: at.va, Size: size, Plain: raw, FoundBy: FoundByPlain}
 	if !at.plain {
-		k.Encoded, k.Plain, k.FoundBy = true, at.key.decode(raw), FoundByKnownPlaintext
+		k.Encoded, k.Plain, k.FoundBy, k.key = true, at.key.decode(raw), FoundByKnownPlaintext, at.key
 	}
 	return k, nil
 }

@@ -148,7 +148,7 @@ func (f *finder) symbolsOf(img *pe.Image) symbols {
 	}
 	if err == nil {
 		sym.from = from
-		sym.rvas, err = file.Lookup(symDebuggerBlock, symVersionBlock, symWaitNever, symWaitAlways, symEncodedFlag)
+		sym.rvas, err = file.Lookup(symDebuggerBlock, symVersionBlock, symWaitNever, symWaitAlways, symEncodedFlag, symBugCheck)
 	}
 	if err != nil {
 		sym.rvas, sym.err = nil, err

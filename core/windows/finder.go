@@ -46,10 +46,9 @@ type finder struct {
 
 // root is a candidate for the page-table base.
 type root struct {
-	value    uint64
-	mode     *paging.Mode
-	from     Root
-	upstream bool // one of upstream's own three
+	value uint64
+	mode  *paging.Mode
+	from  Root
 }
 
 // strategy is one way to page-table bases. All candidates pass the same test:

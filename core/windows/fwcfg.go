@@ -72,7 +72,7 @@ func fwcfgRoots(f *finder) iter.Seq[root] {
 				if s.ReadAt(head[:], n.copy) == nil && u32(head[:], kdTag) == kdTagValue {
 					f.hints = append(f.hints, mem.VA(u64(head[:], kdKernBase)))
 				}
-				if !yield(root{n.dtb, mode, Root{WayFwCfg, -1}, false}) {
+				if !yield(root{n.dtb, mode, Root{WayFwCfg, -1}}) {
 					return
 				}
 			}

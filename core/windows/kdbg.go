@@ -20,6 +20,8 @@ const (
 	kdPfnDatabase        = 0x0c0 // address of the variable MmPfnDatabase
 	kdProcessorBlock     = 0x218 // KiProcessorBlock
 	kdProcessDTB         = 0x2ae // OffsetEProcessDirectoryTableBase
+	kdThreadKernelStack  = 0x29c // OffsetKThreadKernelStack
+	kdPrcbCurrentThread  = 0x2b4 // OffsetPrcbCurrentThread
 	kdPrcbProcStateCtx   = 0x2bc // OffsetPrcbProcStateContext
 	kdPcrSelf            = 0x2e2 // OffsetPcrSelfPcr
 	kdPcrCurrentPrcb     = 0x2e4 // OffsetPcrCurrentPrcb
@@ -49,6 +51,8 @@ type KDBG struct {
 	Encoded bool   // the guest's memory holds it encoded
 	FoundBy string // one of the constants above; "": there is none
 	Plain   []byte // Size bytes, decoded
+
+	key key // by which it was decoded, where known plaintext gave it
 }
 
 // Uint64 gives the 64-bit field at an offset; 0 behind the block's end.

@@ -44,8 +44,8 @@ type Kernel struct {
 	Space   *paging.Space // the address space of DTB
 	DTB     mem.PA        // page-table base the kernel was found through
 	DTBFrom Root          // the way to it
-	// HeaderDTB is the page-table base for the dump's header: DTB, or System's
-	// where DTB came from a strategy that upstream does not have.
+	// HeaderDTB is the page-table base for the dump's header: that of the
+	// processor it opens on, else System's, else DTB.
 	HeaderDTB mem.PA
 
 	Image *pe.Image
@@ -63,10 +63,8 @@ type Kernel struct {
 	Processors  []Processor
 	Modules     []Module
 	Processes   []Process
-	// CurrentCPU is the machine's CPU whose registers belong in the header: the
-	// one that called KeBugCheckEx, else the first in kernel mode with
-	// interrupts off, else 0.
-	CurrentCPU int
+	Modes       []Mode  // by the machine's CPUs: what each was executing
+	Opens       Opening // whose registers belong in the dump's header
 
 	Warnings []fault.Warning
 }
@@ -92,15 +90,11 @@ type SharedData struct {
 	Readable                  bool
 	ProductType, SuiteMask    uint32
 	Build, Major, Minor       uint32
-	SystemTime, InterruptTime uint64
+	SystemTime, InterruptTime uint64 // 0: not known
 	ActiveProcessors          uint32 // 0: not known
 	SystemRoot                string // "C:\Windows"
-}
 
-// BugCheck is the stop code and its parameters.
-type BugCheck struct {
-	Code       uint32
-	Parameters [4]uint64
+	clockTrouble string // why a time is 0
 }
 
 // Processor is one processor as Windows knows it.
@@ -108,9 +102,13 @@ type Processor struct {
 	Number  int    // index in KiProcessorBlock
 	PRCB    mem.VA // KPRCB
 	KPCR    mem.VA
-	Context mem.VA // where its CONTEXT record belongs; 0: unknown, see Err
-	CPU     int    // the machine's CPU that runs it (index in Machine.CPUs); -1: none
-	Err     error  // why Context cannot be used, a *fault.Error
+	Context mem.VA  // where its CONTEXT record belongs; 0: unknown, see Err
+	CPU     int     // the machine's CPU that runs it (index in Machine.CPUs); -1: none
+	Record  *Record // what the guest's memory has at Context; nil: it cannot be read
+	Err     error   // why Context cannot be used, a *fault.Error
+	// Doubtful says that the control region does not name itself and the KPRCB:
+	// nothing may be written to either.
+	Doubtful bool
 }
 
 // Module is an entry of the loaded-module list.

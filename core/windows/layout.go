@@ -34,10 +34,12 @@ const (
 	kusdBuild         = 0x260
 	kusdProductType   = 0x264
 	kusdMajor         = 0x26c
-	kusdMinor         = 0x270
-	kusdSuiteMask     = 0x2d0
-	kusdActive        = 0x3c0 // ActiveProcessorCount
-	kusdBytes         = 0x3c4
+
+	kusdMajorWithBuild = 10 // earlier releases keep no build number there
+	kusdMinor          = 0x270
+	kusdSuiteMask      = 0x2d0
+	kusdActive         = 0x3c0 // ActiveProcessorCount
+	kusdBytes          = 0x3c4
 )
 
 // DBGKD_GET_VERSION64. Source: wdbgexts.h.

@@ -162,12 +162,16 @@ func tryRoot(s *paging.Space, value uint64) error {
 func rootWorks(s *paging.Space, value uint64) bool { return tryRoot(s, value) == nil }
 
 // Processes reads the active-process list through an address space. Its layout
-// differs by build and is found from the System process. What could be read is
-// returned along with an error whose code is processes-unknown-layout.
+// differs by build and is found from the System process. An empty list, as in a
+// guest that is still starting, is no error. What could be read is returned
+// along with an error whose code is processes-unknown-layout.
 func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 	var out []Process
 	var layout processLayout
 	var known bool
+	if listOf(s, k.ProcessHead()) == listEmpty {
+		return nil, nil
+	}
 	err := walkList(s, k.ProcessHead(), maxProcesses, func(links mem.VA) bool {
 		if len(out) == 0 {
 			if layout, known = findProcessLayout(s, links, k); !known {
@@ -175,12 +179,13 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 			}
 		}
 		out = append(out, readProcess(s, links, layout))
-		if len(out) == 2 && layout.dtb != 0 && out[1].DTB == 0 {
-			// The second process contradicts what the first one suggested.
-			layout.dtb, out[0].DTB = 0, 0
-		}
 		return true
 	})
+	if len(out) > 1 && !anyBase(out[1:]) {
+		// No other process has what the first one suggested. One alone may be
+		// about to end, and costs no other its own.
+		layout.dtb, out[0].DTB = 0, 0
+	}
 	switch {
 	case err != nil:
 		return out, fault.Wrap(err, fault.ProcessesUnknownLayout, "the process list ends early, after %d processes: %v", len(out), err)
@@ -190,6 +195,51 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 		return out, fault.New(fault.ProcessesUnknownLayout, "the processes' page-table bases could not be read on this build")
 	}
 	return out, nil
+}
+
+// anyBase reports whether some process has a page-table base that works.
+func anyBase(list []Process) bool {
+	for _, p := range list {
+		if p.DTB != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// listState is what a list head alone says.
+type listState int
+
+const (
+	listFilled listState = iota
+	listEmpty            // it links to itself
+	listUnmade           // zero: the kernel has not come to it yet, or it is no list
+)
+
+func listOf(s *paging.Space, head mem.VA) listState {
+	var links [16]byte
+	if s.ReadAt(links[:], head) != nil {
+		return listFilled
+	}
+	switch first, last := mem.VA(u64(links[:], 0)), mem.VA(u64(links[:], 8)); {
+	case first == head && last == head:
+		return listEmpty
+	case first == 0 && last == 0:
+		return listUnmade
+	}
+	return listFilled
+}
+
+// starting reports whether a guest has no processes yet: its list is empty, or
+// not made while the modules, which come first, are there.
+func (k *Kernel) starting() bool {
+	switch listOf(k.Space, k.KDBG.ProcessHead()) {
+	case listEmpty:
+		return true
+	case listUnmade:
+		return len(k.Modules) > 0
+	}
+	return false
 }
 
 // readProcess reads one EPROCESS by its links; what cannot be read is zero.

@@ -108,6 +108,36 @@ func TestProcessLayouts(t *testing.T) {
 	}
 }
 
+// TestOneProcessWithoutBase: a process whose base does not work, as one that is
+// about to end, costs no other its own.
+func TestOneProcessWithoutBase(t *testing.T) {
+	g := newGuest(t)
+	k := g.found(nil, demoDTB, "cpu0 cr3")
+	second := mem.VA(g.get64(mem.VA(g.get64(k.KDBG.ProcessHead()))))
+	g.put64(second-0x448+0x28, 0x123)
+	k = g.found(nil, demoDTB, "cpu0 cr3")
+	if p := k.Processes; len(p) != 3 || p[0].DTB != demoDTB || p[1].DTB != 0 || p[2].DTB == 0 || len(k.Warnings) != 0 {
+		t.Errorf("%+v, warnings %v", p, k.Warnings)
+	}
+}
+
+// TestStarting: early in the boot there are no processes.
+func TestStarting(t *testing.T) {
+	for name, links := range map[string]func(head mem.VA) uint64{
+		"empty":    func(head mem.VA) uint64 { return uint64(head) },
+		"not made": func(mem.VA) uint64 { return 0 },
+	} {
+		g := newGuest(t)
+		head := g.symbol("PsActiveProcessHead")
+		g.put(head, le64(links(head), links(head)))
+		k, err := g.locate(nil)
+		if err != nil || len(k.Processes) != 0 || len(k.Warnings) != 1 || !warned(k, fault.GuestStarting) ||
+			!strings.Contains(k.Warnings[0].Text, "the guest is still starting: no processes yet") {
+			t.Errorf("%s: %v, %+v", name, err, k)
+		}
+	}
+}
+
 // TestUnknownProcesses: what is not System is not guessed at.
 func TestUnknownProcesses(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -120,8 +150,10 @@ func TestUnknownProcesses(t *testing.T) {
 		"another id":      {func(g *guest, links mem.VA) { g.put64(links-8, 8) }, 0, false},
 		"no header":       {func(g *guest, links mem.VA) { g.put64(links-0x448, 0) }, 3, false},
 		"base of nothing": {func(g *guest, links mem.VA) { g.put64(links-0x448+0x28, 0x5000) }, 3, false},
-		"second's base": {func(g *guest, links mem.VA) {
-			g.put64(mem.VA(g.get64(links))-0x448+0x28, 0x123)
+		"no other's base": {func(g *guest, links mem.VA) {
+			second := mem.VA(g.get64(links))
+			g.put64(second-0x448+0x28, 0x123)
+			g.put64(mem.VA(g.get64(second))-0x448+0x28, 0x123)
 		}, 3, false},
 	} {
 		g := newGuest(t)
@@ -257,7 +289,7 @@ func FuzzLocate(f *testing.F) {
 				}
 				continue
 			}
-			if !sane(k.KDBG.Size) || k.Image == nil || k.CurrentCPU >= len(changed.CPUs) {
+			if !sane(k.KDBG.Size) || k.Image == nil || k.OpensCPU() >= len(changed.CPUs) {
 				t.Fatalf("%+v", k)
 			}
 			_ = fmt.Sprint(k.Processors, k.Modules, k.Processes, k.Warnings)

@@ -6,7 +6,6 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
-	"coredrop/core/paging"
 )
 
 // logRegisters says what the search starts from.
@@ -68,6 +67,9 @@ func (f *finder) fill(c *found) (*Kernel, error) {
 		}
 		k.warn(fault.KUSDUnreadable, "the guest's shared page (KUSER_SHARED_DATA) could not be read: the times, the product and the suite are not known")
 	}
+	if t := k.Shared.clockTrouble; t != "" {
+		k.warn(fault.ClockImplausible, "the guest's clock cannot be right and is left out: %s", t)
+	}
 	f.readProcessors(k)
 	if err := f.readVersion(k, c); err != nil {
 		return k, err
@@ -82,11 +84,20 @@ func (f *finder) fill(c *found) (*Kernel, error) {
 	if k.Modules, err = Modules(k.Space, k.KDBG); err != nil {
 		k.Warnings = append(k.Warnings, warningOf(err))
 	}
-	if k.Processes, err = Processes(k.Space, k.KDBG); err != nil {
+	k.Processes, err = Processes(k.Space, k.KDBG)
+	switch {
+	case k.starting():
+		k.warn(fault.GuestStarting, "the guest is still starting: no processes yet")
+	case err != nil:
 		k.Warnings = append(k.Warnings, warningOf(err))
 	}
-	k.CurrentCPU = f.currentCPU(k)
-	f.chooseHeaderDTB(k, c.root)
+	k.Opens.Index = -1
+	if !f.o.Compat {
+		k.Opens = f.chooseOpening(k, c)
+		f.chooseHeaderBase(k, c.root)
+		k.warnNoRegisters()
+		f.logf("%s", k.Opening(false))
+	}
 	f.compareFwCfg(k)
 	for _, p := range k.Processors {
 		f.logf("processor %d: KPRCB %v, context %v, CPU %d", p.Number, p.PRCB, p.Context, p.CPU)
@@ -113,23 +124,4 @@ func (f *finder) foreign(k *Kernel, c *found) {
 	if len(where) > 0 {
 		k.warn(fault.ForeignKernel, "passed over, though they look like a kernel: images at %s", strings.Join(where, ", "))
 	}
-}
-
-// chooseHeaderDTB takes System's page-table base for the header where the one
-// that was found is none that upstream would have: it may belong to a process
-// that is about to end.
-func (f *finder) chooseHeaderDTB(k *Kernel, r root) {
-	if r.upstream || len(k.Processes) == 0 || k.Processes[0].PID != systemPID {
-		return
-	}
-	system := k.Processes[0].DTB & mem.PA(k.Space.Mode.RootMask)
-	if system == 0 || system == k.DTB {
-		return
-	}
-	s := paging.New(f.m.Mem, uint64(system), k.Space.Mode)
-	if !s.Resolves(sharedData) && k.Space.Resolves(sharedData) || !s.Resolves(k.KDBG.VA) || !s.Resolves(k.Image.Base) {
-		return
-	}
-	k.HeaderDTB = system
-	k.warn(fault.HeaderDTB, "the header's page-table base is System's, %#x; the kernel was found through %#x (%s)", uint64(system), uint64(k.DTB), k.DTBFrom)
 }

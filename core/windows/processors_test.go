@@ -128,12 +128,12 @@ func TestGapInProcessors(t *testing.T) {
 // TestCurrentCPU follows the rule of the header's context.
 func TestCurrentCPU(t *testing.T) {
 	g := newGuest(t)
-	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.CurrentCPU != 0 {
-		t.Errorf("alive: CPU %d", k.CurrentCPU)
+	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.OpensCPU() != 0 {
+		t.Errorf("alive: CPU %d", k.OpensCPU())
 	}
 	g.m.CPUs[1].X64.RFLAGS &^= 0x200
-	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.CurrentCPU != 1 {
-		t.Errorf("interrupts off: CPU %d", k.CurrentCPU)
+	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.OpensCPU() != 1 {
+		t.Errorf("interrupts off: CPU %d", k.OpensCPU())
 	}
 	// The stop code and its parameters lie on CPU 0's stack.
 	g.put(g.symbol("KiBugCheckData"), le64(0x1e, 0xffffffffc0000005, 2, 3, 4))
@@ -142,17 +142,17 @@ func TestCurrentCPU(t *testing.T) {
 	g.m.CPUs[0].X64.RSP = uint64(stack)
 	g.put(stack+0x88, le64(0x1e, 0xffffffffc0000005, 2, 3))
 	k := g.found(nil, demoDTB, "cpu0 cr3")
-	if k.CurrentCPU != 0 || k.BugCheck == nil || k.BugCheck.Code != 0x1e || k.BugCheck.Parameters != [4]uint64{0xffffffffc0000005, 2, 3, 4} {
-		t.Errorf("CPU %d, %+v", k.CurrentCPU, k.BugCheck)
+	if k.OpensCPU() != 0 || k.BugCheck == nil || k.BugCheck.Code != 0x1e || k.BugCheck.Parameters != [4]uint64{0xffffffffc0000005, 2, 3, 4} {
+		t.Errorf("CPU %d, %+v", k.OpensCPU(), k.BugCheck)
 	}
 	// The code alone is no sign, nor is a CPU in user mode.
 	g.put64(stack+0x90, 77)
-	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.CurrentCPU != 1 {
-		t.Errorf("code alone: CPU %d", k.CurrentCPU)
+	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.OpensCPU() != 0 || k.Opens.Choice != ChoiceFirst {
+		t.Errorf("code alone: CPU %d, %q", k.OpensCPU(), k.Opens.Choice)
 	}
 	g.put64(stack+0x90, 0xffffffffc0000005)
 	g.m.CPUs[0].X64.CS.Selector = 0x33
-	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.CurrentCPU != 1 {
-		t.Errorf("user mode: CPU %d", k.CurrentCPU)
+	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.Opens.Choice != ChoiceFirst {
+		t.Errorf("user mode: CPU %d, %q", k.OpensCPU(), k.Opens.Choice)
 	}
 }

@@ -44,13 +44,13 @@ func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
 		}
 		for i, mode := range w.modes {
 			if len(w.tops) < maxTops && w.f.mapsImages(page, mode) {
-				w.tops = append(w.tops, root{uint64(pa), mode, Root{WayKDBG, -1}, false})
+				w.tops = append(w.tops, root{uint64(pa), mode, Root{WayKDBG, -1}})
 			}
 			if w.selfMaps >= maxSelfMaps || !w.f.mapsItself(page[:], pa, mode) {
 				continue
 			}
 			w.selfMaps++
-			r := root{uint64(pa), mode, Root{WaySelfMap, -1}, false}
+			r := root{uint64(pa), mode, Root{WaySelfMap, -1}}
 			if i > 0 {
 				w.unlikely = append(w.unlikely, r)
 				continue

@@ -25,46 +25,19 @@ func readShared(s *paging.Space) SharedData {
 	d := SharedData{
 		Readable:    true,
 		ProductType: u32(p[:], kusdProductType), SuiteMask: u32(p[:], kusdSuiteMask),
-		// The upper four bits of the build number are flags.
-		Build: u32(p[:], kusdBuild) & 0x0fffffff,
 		Major: u32(p[:], kusdMajor), Minor: u32(p[:], kusdMinor),
-		SystemTime:       systemTime(p[:], kusdSystemTime),
-		InterruptTime:    systemTime(p[:], kusdInterruptTime),
 		ActiveProcessors: u32(p[:], kusdActive),
 		SystemRoot:       utf16String(p[kusdSystemRoot : kusdSystemRoot+2*kusdRootChars]),
 	}
+	if d.Major >= kusdMajorWithBuild {
+		// The upper four bits of the build number are flags.
+		d.Build = u32(p[:], kusdBuild) & 0x0fffffff
+	}
+	d.clocks(p[:])
 	if d.ActiveProcessors > maxProcessors {
 		d.ActiveProcessors = 0
 	}
 	return d
-}
-
-// systemTime gives a KSYSTEM_TIME: low part, high part and the high part again.
-// The writer stores high2, low, high1 in this order, so the two differ only
-// where the guest was stopped in between. A low part that has just wrapped is
-// the new one and belongs to high2; one that is about to wrap is the old one.
-func systemTime(p []byte, off int) uint64 {
-	low, high := u32(p, off), u32(p, off+4)
-	if high2 := u32(p, off+8); high2 != high && low < 1<<31 {
-		high = high2
-	}
-	return uint64(high)<<32 | uint64(low)
-}
-
-// readBugCheck reads KiBugCheckData; a code of 0 means that the guest is alive.
-func readBugCheck(s *paging.Space, k KDBG) (*BugCheck, error) {
-	var p [5 * 8]byte
-	if err := s.ReadAt(p[:], k.BugCheckData()); err != nil {
-		return nil, err
-	}
-	if u32(p[:], 0) == 0 {
-		return nil, nil
-	}
-	b := &BugCheck{Code: u32(p[:], 0)}
-	for i := range b.Parameters {
-		b.Parameters[i] = u64(p[:], 8+8*i)
-	}
-	return b, nil
 }
 
 // parseVersion decodes DBGKD_GET_VERSION64.

@@ -104,13 +104,13 @@ func cpu0Root(f *finder) iter.Seq[root] {
 	if x == nil {
 		return one(root{}, false)
 	}
-	return one(root{x.CR3, f.modeOf(x), Root{WayCR3, 0}, true}, true)
+	return one(root{x.CR3, f.modeOf(x), Root{WayCR3, 0}}, true)
 }
 
 func systemTaskRoot(f *finder) iter.Seq[root] {
 	for i, x := range f.states() {
 		if x.GSInKernel() {
-			return one(root{x.CR3, f.modeOf(x), Root{WaySystem, i}, true}, true)
+			return one(root{x.CR3, f.modeOf(x), Root{WaySystem, i}}, true)
 		}
 	}
 	return one(root{}, false)
@@ -128,14 +128,14 @@ func kernelGSRoot(f *finder) iter.Seq[root] {
 	}
 	mode := f.modeOf(x)
 	v, err := paging.New(f.m.Mem, x.CR3, mode).Uint64(mem.VA(x.KernelGSBase) + pcrKernelDTB)
-	return one(root{v, mode, Root{WayKernelGS, 0}, true}, err == nil)
+	return one(root{v, mode, Root{WayKernelGS, 0}}, err == nil)
 }
 
 // cpuRoots is the CR3 of every CPU that has paging on.
 func cpuRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), Root{WayCR3, i}, false}) {
+			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), Root{WayCR3, i}}) {
 				return
 			}
 		}
@@ -147,7 +147,7 @@ func cpuRoots(f *finder) iter.Seq[root] {
 func siblingRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), Root{WaySibling, i}, false}) {
+			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), Root{WaySibling, i}}) {
 				return
 			}
 		}
@@ -179,7 +179,7 @@ func kpcrRoots(f *finder) iter.Seq[root] {
 					continue
 				}
 				tried[base] = true
-				if f.plausible(mem.PA(base), mode) && !yield(root{v, mode, Root{WayKPCR, i}, false}) {
+				if f.plausible(mem.PA(base), mode) && !yield(root{v, mode, Root{WayKPCR, i}}) {
 					return
 				}
 			}
@@ -231,7 +231,7 @@ func lowStubRoots(f *finder) iter.Seq[root] {
 			}
 			f.hints = append(f.hints, mem.VA(entry))
 			for _, mode := range f.modes() {
-				if !yield(root{value, mode, Root{WayLowStub, -1}, false}) {
+				if !yield(root{value, mode, Root{WayLowStub, -1}}) {
 					return
 				}
 			}

@@ -173,8 +173,8 @@ func TestSynthetic(t *testing.T) {
 						t.Errorf("unexpected warning %v", w)
 					}
 				}
-				if c.o.BugCheck != nil && k.CurrentCPU != c.o.BugCheckCPU {
-					t.Errorf("CPU %d, the bug check is on CPU %d", k.CurrentCPU, c.o.BugCheckCPU)
+				if c.o.BugCheck != nil && k.OpensCPU() != c.o.BugCheckCPU {
+					t.Errorf("CPU %d, the bug check is on CPU %d", k.OpensCPU(), c.o.BugCheckCPU)
 				}
 				if k.Version.VA == 0 {
 					t.Errorf("the version block was not found")

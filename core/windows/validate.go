@@ -136,8 +136,12 @@ func checkModules(s *paging.Space, base mem.VA, _ uint32, k KDBG) error {
 	return err
 }
 
-// checkProcesses wants the first process to be System.
+// checkProcesses wants the first process to be System. A guest that is still
+// starting has none.
 func checkProcesses(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
+	if listOf(s, k.ProcessHead()) == listEmpty {
+		return nil
+	}
 	first, err := headLinks(s, k.ProcessHead())
 	if err != nil {
 		return err
@@ -214,39 +218,4 @@ func checkContext(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 		return nil
 	}
 	return err
-}
-
-var (
-	errNoContext = errors.New("no context record is allocated")
-	errNoOffset  = errors.New("the debugger block does not say where the context record is")
-)
-
-// contextOf gives the address of a processor's context record and checks that
-// all of it is mapped. Windows 7 and later keep a pointer in the KPRCB, earlier
-// releases the record itself (upstream elf2dmp and
-// QEMU win_dump.c use the pointer).
-func contextOf(s *paging.Space, prcb mem.VA, k KDBG) (mem.VA, error) {
-	off, inside := k.PrcbContext(), k.ProcStateContext()
-	if off == 0 && inside == 0 {
-		return 0, errNoOffset
-	}
-	va := prcb + mem.VA(inside)
-	if off != 0 {
-		p, err := s.Uint64(prcb + mem.VA(off))
-		if err != nil {
-			return 0, err
-		}
-		if p == 0 {
-			return 0, errNoContext
-		}
-		va = mem.VA(p)
-	}
-	if !kernelHalf(s, va) {
-		return 0, fmt.Errorf("context record at %v: %w", va, paging.ErrMalformed)
-	}
-	var p [contextBytes]byte
-	if err := s.ReadAt(p[:], va); err != nil {
-		return 0, err
-	}
-	return va, nil
 }

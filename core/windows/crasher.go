@@ -1,0 +1,201 @@
+package windows
+
+import (
+	"fmt"
+	"strings"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+)
+
+// suspect is a processor while it is asked whether it called KeBugCheckEx.
+type suspect struct {
+	index   int               // in Kernel.Processors
+	cpu     *machine.X64State // nil: no CPU runs it
+	stack   []byte            // of the CPU in the kernel, from its stack pointer up
+	claims  bool              // its record names the bug check
+	confirm bool              // the memory at the record's stack pointer does so too
+	holds   bool              // its stack does
+}
+
+// reaches reports whether an address lies on the suspect's stack above where its
+// CPU stands.
+func (s *suspect) reaches(sp uint64) bool {
+	return s.cpu != nil && len(s.stack) > 0 && sp >= s.cpu.RSP && sp-s.cpu.RSP < uint64(len(s.stack))
+}
+
+// interruptFlag is IF in RFLAGS.
+const interruptFlag = 1 << 9
+
+// frozen reports whether a CPU stands where a bug check makes the other
+// processors wait: in the kernel, interrupts off.
+func frozen(x *machine.X64State) bool {
+	return x.Kernel() && x.RIP>>63 == 1 && x.RFLAGS&interruptFlag == 0
+}
+
+// crasher finds the processor that called KeBugCheckEx (an index into
+// Kernel.Processors, -1: nothing tells), and by what it is known: its saved
+// record, its stack, or that it alone does not stand where the others do.
+func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
+	var all []*suspect
+	for i := range k.Processors {
+		p := &k.Processors[i]
+		s := &suspect{index: i}
+		if p.CPU >= 0 {
+			s.cpu = f.m.CPUs[p.CPU].X64
+			if s.cpu.Kernel() && s.cpu.RIP>>63 == 1 {
+				s.stack = readStack(k.Space, mem.VA(s.cpu.RSP))
+				s.holds = k.BugCheck.onStack(s.stack, k.inModule)
+			}
+		}
+		all = append(all, s)
+	}
+	for _, s := range all {
+		f.judgeRecord(k, s, all, entry)
+	}
+	claims := only(all, func(s *suspect) bool { return s.claims })
+	holders := only(all, func(s *suspect) bool { return s.holds })
+	switch {
+	case len(claims) > 1:
+		return f.severalClaims(k, claims), ChoiceRecord
+	case len(claims) == 1 && !claims[0].holds && !claims[0].confirm && len(holders) == 1:
+		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but nothing on its stack does; it is on the stack of processor %d, and that one is shown",
+			k.number(claims[0]), k.number(holders[0]))
+		return holders[0].index, ChoiceStack
+	case len(claims) == 1:
+		return claims[0].index, ChoiceRecord
+	case len(holders) == 1:
+		return holders[0].index, ChoiceStack
+	}
+	odd := oddOneOut(all)
+	switch {
+	case len(holders) > 1:
+		if odd == nil || !odd.holds {
+			odd = holders[0]
+		}
+		k.warn(fault.CrasherUnclear, "the bug check's parameters are on the stacks of %s; processor %d is shown", k.numbers(holders), k.number(odd))
+		return odd.index, ChoiceStack
+	case odd != nil:
+		return odd.index, ChoiceOddOneOut
+	}
+	return -1, ""
+}
+
+// judgeRecord decides whether a processor's record names the bug check: a call
+// of KeBugCheckEx with this code and these parameters, on a stack that is not
+// another processor's, by a processor that has not gone back to user mode.
+func (f *finder) judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA) {
+	r, b := k.Processors[s.index].Record, k.BugCheck
+	if !r.Valid() || r.Flags&ctxInteger == 0 || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !kernelHalf(k.Space, mem.VA(r.RSP)) {
+		return
+	}
+	s.confirm = b.atRecord(k.Space, r)
+	if entry != 0 && mem.VA(r.RIP) != entry || entry == 0 && !(s.confirm && inImage(mem.VA(r.RIP), k.Image.Base, k.Image.SizeOfImage, 1)) {
+		return
+	}
+	if s.cpu != nil && !s.cpu.Kernel() {
+		f.refuse("processor %d: its record names the bug check, but its CPU is in user mode", k.number(s))
+		return
+	}
+	for _, other := range all {
+		if other != s && other.reaches(r.RSP) && !s.reaches(r.RSP) {
+			f.refuse("processor %d: its record names the bug check, but on the stack of processor %d", k.number(s), k.number(other))
+			return
+		}
+	}
+	s.claims = true
+}
+
+// severalClaims decides between processors whose records all name the bug check:
+// by the stack their CPUs stand on, else by the stack of the record.
+func (f *finder) severalClaims(k *Kernel, claims []*suspect) int {
+	chosen := claims[0]
+	for _, proof := range []func(*suspect) bool{
+		func(s *suspect) bool { return s.holds && s.confirm },
+		func(s *suspect) bool { return s.holds },
+		func(s *suspect) bool { return s.confirm && s.reaches(k.Processors[s.index].Record.RSP) },
+		func(s *suspect) bool { return s.confirm && s.cpu != nil },
+		func(s *suspect) bool { return s.confirm },
+		func(s *suspect) bool { return s.cpu != nil },
+	} {
+		if list := only(claims, proof); len(list) > 0 {
+			chosen = list[0]
+			break
+		}
+	}
+	k.warn(fault.CrasherUnclear, "the records of %s all name the bug check; processor %d is shown", k.numbers(claims), k.number(chosen))
+	return chosen.index
+}
+
+// Bounds of telling the odd one out.
+const (
+	minForOdd = 3
+	sameLoop  = 0x100 // a wait loop is no longer than this
+)
+
+// oddOneOut finds the one processor in the kernel that does not stand where all
+// the others wait; nil: there is none, or there are too few to tell.
+func oddOneOut(all []*suspect) *suspect {
+	in := only(all, func(s *suspect) bool { return s.cpu != nil && s.cpu.Kernel() && s.cpu.RIP>>63 == 1 })
+	if len(in) < minForOdd {
+		return nil
+	}
+	near := func(a, b *suspect) bool { return max(a.cpu.RIP, b.cpu.RIP)-min(a.cpu.RIP, b.cpu.RIP) < sameLoop }
+	// Of three, two stand together where one is odd.
+	first := in[0]
+	if !near(in[0], in[1]) && !near(in[0], in[2]) {
+		first = in[1]
+	}
+	var odd *suspect
+	for _, s := range in {
+		switch {
+		case near(s, first):
+			if !frozen(s.cpu) {
+				return nil
+			}
+		case odd != nil:
+			return nil
+		default:
+			odd = s
+		}
+	}
+	return odd
+}
+
+func only(all []*suspect, is func(*suspect) bool) (out []*suspect) {
+	for _, s := range all {
+		if is(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (k *Kernel) number(s *suspect) int { return k.Processors[s.index].Number }
+
+// numbers words a list of processors: "processors 0 and 2".
+func (k *Kernel) numbers(list []*suspect) string {
+	var out []string
+	for _, s := range list[:min(len(list), maxNamed)] {
+		out = append(out, fmt.Sprint(k.number(s)))
+	}
+	if n := len(list) - maxNamed; n > 0 {
+		return fmt.Sprintf("processors %s and %d more", strings.Join(out, ", "), n)
+	}
+	last := len(out) - 1
+	return "processors " + strings.Join(out[:last], ", ") + " and " + out[last]
+}
+
+// inModule reports whether an address lies in the kernel or a loaded module.
+func (k *Kernel) inModule(va mem.VA) bool {
+	if inImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
+		return true
+	}
+	for _, m := range k.Modules {
+		if inImage(va, m.Base, m.Size, 1) {
+			return true
+		}
+	}
+	return false
+}

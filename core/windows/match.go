@@ -1,0 +1,131 @@
+package windows
+
+import (
+	"fmt"
+	"strings"
+
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/paging"
+)
+
+// matchProcessors finds the CPU of each processor: by the control region's
+// address, by the descriptor tables that the region names, and at last by
+// position among those that neither way can tell, with a warning. A CPU that
+// does not run Windows at all is nobody's.
+func (f *finder) matchProcessors(k *Kernel) {
+	m := matcher{f: f, k: k, taken: make([]bool, len(f.m.CPUs))}
+	named := func(x *machine.X64State, p *Processor) bool { return x.KPCR() == p.KPCR }
+	m.match(func(x *machine.X64State, p *Processor) bool { return named(x, p) && m.usesTables(x, p) })
+	m.match(named)
+	m.match(func(x *machine.X64State, p *Processor) bool { return x.KPCR() == 0 && m.usesTables(x, p) })
+	m.byPosition()
+	k.Modes = make([]Mode, len(f.m.CPUs))
+	for c, cpu := range f.m.CPUs {
+		if k.Modes[c] = f.strangerMode(k, cpu.X64); m.taken[c] {
+			k.Modes[c] = windowsMode(cpu.X64)
+		}
+	}
+	m.warn()
+}
+
+type matcher struct {
+	f          *finder
+	k          *Kernel
+	taken      []bool // by CPU
+	positional []string
+}
+
+func (m *matcher) match(is func(x *machine.X64State, p *Processor) bool) {
+	for i := range m.k.Processors {
+		p := &m.k.Processors[i]
+		for c, cpu := range m.f.m.CPUs {
+			if p.CPU < 0 && p.KPCR != 0 && !m.taken[c] && cpu.X64 != nil && is(cpu.X64, p) && m.runs(cpu.X64, p) {
+				p.CPU, m.taken[c] = c, true
+			}
+		}
+	}
+}
+
+// usesTables reports whether a CPU's descriptor tables are those that a
+// processor's control region names.
+func (m *matcher) usesTables(x *machine.X64State, p *Processor) bool {
+	if !x.System {
+		return false
+	}
+	gdt, err1 := m.k.Space.Uint64(p.KPCR + pcrGdtBase)
+	idt, err2 := m.k.Space.Uint64(p.KPCR + pcrIdtBase)
+	return err1 == nil && err2 == nil && gdt == x.GDT.Base && idt == x.IDT.Base && gdt != 0
+}
+
+// runs reports whether a CPU can be executing Windows on a processor: its own
+// page tables, those for user mode too, map the processor's control region where
+// Windows has it. A hypervisor or the secure kernel may leave Windows' address
+// of it in a register. Where the registers or the tables are not in the core,
+// nothing speaks against it.
+func (m *matcher) runs(x *machine.X64State, p *Processor) bool {
+	if !x.System {
+		return true
+	}
+	if x.CR0&machine.CR0Paging == 0 {
+		return false
+	}
+	want, _, err := m.k.Space.Translate(p.KPCR)
+	if err != nil {
+		return true
+	}
+	got, _, err := paging.New(m.f.m.Mem, x.CR3, m.f.modeOf(x)).Translate(p.KPCR)
+	return err == nil && got == want || unknown(err)
+}
+
+// byPosition takes CPU n for processor n where nothing in the registers tells. A
+// CPU whose control region is known and is not this one runs another.
+func (m *matcher) byPosition() {
+	for i := range m.k.Processors {
+		p := &m.k.Processors[i]
+		n := p.Number
+		if p.CPU >= 0 || n >= len(m.taken) || m.taken[n] {
+			continue
+		}
+		if x := m.f.m.CPUs[n].X64; x != nil && x.KPCR() == 0 && m.runs(x, p) {
+			p.CPU, m.taken[n] = n, true
+			m.positional = append(m.positional, fmt.Sprintf("CPU %d", n))
+		}
+	}
+}
+
+// modeWords says where a CPU that runs none of Windows' processors is.
+var modeWords = map[Mode]string{
+	ModeKernel: "in Windows, on no processor it lists", ModeUser: "in Windows, on no processor it lists",
+	ModeHypervisor: "in the hypervisor", ModeVTL1: "in VTL1", ModeFirmware: "in firmware", ModeSMM: "in SMM", ModeReset: "in reset",
+	ModeUnknown: "not in Windows",
+}
+
+// warn tells of what has no counterpart.
+func (m *matcher) warn() {
+	if list := m.positional; len(list) > 0 {
+		m.k.warn(fault.ProcessorsPositional, "processors were matched to CPUs by position, as nothing in their registers tells: %s", nameSome(list))
+	}
+	var parked []string
+	for _, p := range m.k.Processors {
+		if p.CPU < 0 {
+			parked = append(parked, fmt.Sprintf("processor %d", p.Number))
+		}
+	}
+	for c, taken := range m.taken {
+		if !taken {
+			parked = append(parked, fmt.Sprintf("CPU %d (%s)", c, modeWords[m.k.Modes[c]]))
+		}
+	}
+	if len(parked) > 0 {
+		m.k.warn(fault.ProcessorParked, "parked, or not Windows': %s has no counterpart, and its registers are not in the dump", nameSome(parked))
+	}
+}
+
+// nameSome joins the first names and counts the rest.
+func nameSome(list []string) string {
+	if n := len(list) - maxNamed; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:maxNamed], ", "), n)
+	}
+	return strings.Join(list, ", ")
+}
