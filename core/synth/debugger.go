@@ -12,7 +12,7 @@ func (g *Editor) plainBlock() image {
 	b.u64(0x000, head)
 	b.u64(0x008, head)
 	if g.opts.SecondBlock {
-		b.u64(0x000, kernelBase+rvaSecondBlock)
+		b.u64(0x000, kernelBase+uint64(g.lay.second))
 	}
 	b.text(0x010, "KDBG")
 	b.u32(0x014, size)
@@ -30,19 +30,18 @@ func (g *Editor) plainBlock() image {
 	b.u64(0x270, g.Sym("MmPhysicalMemoryBlock"))
 	b.u16(0x2a8, 0xa40)
 	b.u16(0x2ae, 0x28)
-	b.u16(0x2b0, 0xaf00)
-	b.u16(0x2b4, 8)
-	b.u16(0x2bc, prcbFrame)
-	b.u16(0x2be, prcbNumber)
-	b.u16(0x2e0, pcrBytes)
-	b.u16(0x2e2, 0x18)
-	b.u16(0x2e4, 0x20)
-	b.u16(0x2e6, prcbOffset)
-	b.u16(0x2f2, prcbSpecial)
+	b.u16(0x29c, threadKernelStack)
+	l := g.lay
+	for _, f := range []struct {
+		off int
+		v   uint64
+	}{{0x2b0, l.prcbBytes}, {0x2b4, l.thread}, {0x2bc, l.frame}, {0x2be, l.number}, {0x2e0, l.pcrBytes}, {0x2e2, l.self},
+		{0x2e4, l.current}, {0x2e6, l.prcb}, {0x2f2, l.special}, {0x338, l.context}} {
+		b.u16(f.off, uint16(f.v))
+	}
 	for i, v := range []uint16{0x10, 0x18, 0, 0x33, 0x2b, 0x50, 0, 0x40, 0x20, 0x50} {
 		b.u16(0x2f4+2*i, v)
 	}
-	b.u16(0x338, prcbContext)
 	b.u16(0x33a, 8)
 	b.u64(0x360, 0xffff800000000000|uint64(selfIndex)<<39)
 	return b[:size]
@@ -65,7 +64,7 @@ func (g *Editor) debuggerBlock() {
 	head := g.Sym("KdpDebuggerDataListHead")
 	t.KDBG = g.Sym("KdDebuggerDataBlock")
 	if g.opts.SecondBlock {
-		second := uint64(kernelBase + rvaSecondBlock)
+		second := kernelBase + uint64(g.lay.second)
 		b := make(image, 0x40)
 		b.u64(0, head)
 		b.u64(8, t.KDBG)

@@ -12,11 +12,13 @@ import (
 type Editor struct {
 	Truth *Truth
 	opts  Options
+	lay   *layout
 	ram   ram
 	noise noise
 	pages map[uint64]mem.PA // kernel addresses
 
 	system, process, shadow *tables
+	others                  map[string]*tables
 
 	poolNext uint64
 	spare    []mem.PA
@@ -26,18 +28,25 @@ type Editor struct {
 
 // Where the guest's things are; the regions are those of Windows 10.
 const (
-	kernelBase  = 0xfffff80312a00000
-	impostorAt  = kernelBase + 0x400000
-	decoyAt     = kernelBase + 0x600000
-	handlerAt   = kernelBase + 0x800000
-	sharedAt    = 0xfffff78000000000
-	sharedUser  = 0x7ffe0000
-	processorAt = 0xffffa78000000000
-	processorGo = 0x20000 // from one processor's pages to the next
-	poolAt      = 0xffff8d0c00000000
-	userCode    = 0x7ff612340000
-	userStack   = 0x000000a45d200000
-	userTEB     = 0x000000a45d0f1000
+	kernelBase   = 0xfffff80312a00000
+	impostorAt   = kernelBase + 0x400000
+	decoyAt      = kernelBase + 0x600000
+	handlerAt    = kernelBase + 0x800000
+	halAt        = decoyAt + 0x40000
+	driverAt     = kernelBase + 0x2000000
+	dumpDriverAt = kernelBase + 0x2100000
+	hypervisorAt = 0xfffff87500000000
+	secureAt     = 0xfffff80500000000
+	stackAt      = 0xffff9e0a00000000
+	stackGo      = 0x7000 // a kernel stack and the guard page below the next
+	sharedAt     = 0xfffff78000000000
+	sharedUser   = 0x7ffe0000
+	processorAt  = 0xffffa78000000000
+	processorGo  = 0x20000 // from one processor's pages to the next
+	poolAt       = 0xffff8d0c00000000
+	userCode     = 0x7ff612340000
+	userStack    = 0x000000a45d200000
+	userTEB      = 0x000000a45d0f1000
 )
 
 // Guest builds a guest and takes its core.
@@ -46,7 +55,12 @@ func Guest(o Options) *Built {
 	if len(g.opts.CPUs) == 0 {
 		g.opts.CPUs = []Mode{Kernel}
 	}
-	g.opts.Layout = or(o.Layout, Layout19041)
+	g.lay = defaultLayout(o)
+	if t := o.Tables; t != nil {
+		g.lay = realLayout(t)
+		o.Build, o.PDBName, o.GUID, o.Age = t.Build, t.PDB.Name, t.guid(), t.PDB.Age
+		g.opts.KDBGSize = or(o.KDBGSize, t.KDBGSize())
+	}
 	g.Truth = &Truth{
 		KernelBase: kernelBase, PDBName: or(o.PDBName, "ntkrnlmp.pdb"), Age: or(o.Age, 1),
 		GUID:        or(o.GUID, [16]byte{0x0f, 0xa0, 0xdc, 0xad, 0x45, 0xc3, 0x6b, 0x45, 0xa1, 0x6e, 0x26, 0x87, 0x45, 0x72, 0x40, 0x99}),
@@ -213,10 +227,12 @@ func (g *Editor) shared() {
 	for i, u := range utf16.Encode([]rune(`C:\Windows`)) {
 		k.u16(0x30+2*i, u)
 	}
-	k.u32(0x260, 0xf0000000|g.Truth.Build)
+	if g.lay.buildInShared {
+		k.u32(0x260, 0xf0000000|g.Truth.Build)
+	}
 	k.u32(0x264, g.Truth.ProductType)
 	k[0x268] = 1
-	k.u32(0x26c, 10)
+	k.u32(0x26c, g.lay.major)
 	k.u32(0x2d0, g.Truth.SuiteMask)
 	k.u32(0x2e8, 0x3000)
 	k.u64(0x320, g.Truth.InterruptTime/156250)

@@ -27,7 +27,7 @@ type section struct {
 
 var sections = []section{
 	{".text", rvaText, 0x1f80, 0x60000020}, {".rdata", rvaRData, 0x1000, 0x40000040},
-	{"POOLCODE", rvaPoolCode, 0x400, 0x60000020}, {".edata", rvaExports, 0x100, 0x40000040},
+	{"POOLCODE", rvaPoolCode, 0x400, 0x60000020}, {".edata", rvaExports, exportBytes, 0x40000040},
 	{".data", rvaData, 0x2f00, 0xc8000040}, {"KVASCODE", rvaShadow, 0x800, 0x60000020},
 }
 
@@ -37,34 +37,40 @@ func RSDS(guid [16]byte, age uint32, name string) []byte {
 	return append(append(le.AppendUint32(r, age), name...), 0)
 }
 
-// peImage makes a PE32+ image as it stands in memory.
+// peImage makes the PE32+ image of a small kernel or driver as it stands in
+// memory.
 func peImage(debug []DebugEntry, export string) image {
-	b := make(image, imageBytes)
+	return defaultLayout(Options{}).peImage(debug, export)
+}
+
+// peImage makes a kernel's image as it stands in memory.
+func (l *layout) peImage(debug []DebugEntry, export string) image {
+	b := make(image, l.image)
 	const nt = 0x80
 	b.text(0, "MZ")
 	b.u32(0x3c, nt)
 	b.text(nt, "PE\x00\x00")
 	b.u16(nt+4, 0x8664)
-	b.u16(nt+6, uint16(len(sections)))
+	b.u16(nt+6, uint16(len(l.sections)))
 	b.u32(nt+8, stamp)
 	b.u16(nt+0x14, 0xf0)
 	b.u16(nt+0x16, 0x22)
 	b.u16(nt+0x18, 0x20b)
-	b.u32(nt+0x28, rvaText)
+	b.u32(nt+0x28, l.symbols["KeBugCheckEx"])
 	b.u64(nt+0x30, kernelBase)
 	b.u32(nt+0x38, mem.PageSize)
 	b.u32(nt+0x3c, 0x200)
-	b.u32(nt+0x50, imageBytes)
+	b.u32(nt+0x50, l.image)
 	b.u32(nt+0x54, 0x400)
 	b.u16(nt+0x5c, 1)
 	b.u32(nt+0x84, 16)
-	b.u32(nt+0x88, rvaExports)
-	b.u32(nt+0x8c, 0x80)
+	b.u32(nt+0x88, l.exports)
+	b.u32(nt+0x8c, exportBytes)
 	if debug != nil {
-		b.u32(nt+0xb8, rvaRData)
+		b.u32(nt+0xb8, l.rdata)
 		b.u32(nt+0xbc, uint32(28*len(debug)))
 	}
-	for i, s := range sections {
+	for i, s := range l.sections {
 		at := nt + 0x18 + 0xf0 + 40*i
 		b.text(at, s.name)
 		b.u32(at+8, uint32(s.size))
@@ -73,9 +79,9 @@ func peImage(debug []DebugEntry, export string) image {
 		b.u32(at+20, uint32(s.rva))
 		b.u32(at+36, s.permissions)
 	}
-	record := rvaRecords
+	record := int(l.records)
 	for i, d := range debug {
-		at := rvaRData + 28*i
+		at := int(l.rdata) + 28*i
 		b.u32(at+4, stamp)
 		b.u32(at+0xc, d.Type)
 		b.u32(at+0x10, or(d.Size, uint32(len(d.Data))))
@@ -86,34 +92,41 @@ func peImage(debug []DebugEntry, export string) image {
 		b.put(record, d.Data)
 		record += (len(d.Data) + 15) &^ 15
 	}
-	b.u32(rvaExports+0x0c, rvaExports+0x40)
-	b.u32(rvaExports+0x10, 1)
-	b.text(rvaExports+0x40, export)
+	l.exportTable(b, export)
 	return b
 }
 
-// symbols are the variables and functions that a PDB names.
-func (g *Editor) symbols() map[string]uint32 {
-	kdbg := uint32(rvaKDBG)
-	if g.opts.KDBGCrosses {
-		kdbg = rvaKDBGCrosses
-	}
-	return map[string]uint32{
-		"KiDivideErrorFault": 0x1100, "PoIdle": 0x1200, "KeBugCheckEx": 0x1300, "KiSwapContext": 0x1400,
-		"DbgBreakPointWithStatus": 0x1500, "KiDivideErrorFaultShadow": rvaShadow + 0x40,
-		"NtBuildLab": 0x3800, "NtBuildNumber": 0x3840,
-		"KdDebuggerDataBlock": kdbg, "KiProcessorBlock": 0x7800, "KiBugCheckData": 0x7a00, "KdVersionBlock": 0x7a40,
-		"KdpDebuggerDataListHead": 0x7a80, "PsLoadedModuleList": 0x7aa0, "PsActiveProcessHead": 0x7ac0,
-		"MmPfnDatabase": 0x7ae0, "MmPhysicalMemoryBlock": 0x7ae8, "KdpDataBlockEncoded": 0x7af0,
-		"KeNumberProcessors": 0x7af8, "KiWaitNever": 0x7b00, "KiWaitAlways": 0x7b08, "KeTimeIncrement": 0x7b10,
+// exportBytes is the size of the export directory with its tables and names.
+const exportBytes = 0x100
+
+// exportTable writes the export directory: KeBugCheckEx between two others.
+func (l *layout) exportTable(b image, module string) {
+	at := int(l.exports)
+	names := []string{"DbgBreakPointWithStatus", "KeBugCheckEx", "KiSwapContext"}
+	b.u32(at+0x0c, l.exports+0x40)
+	b.u32(at+0x10, 1)
+	b.u32(at+0x14, uint32(len(names)))
+	b.u32(at+0x18, uint32(len(names)))
+	b.u32(at+0x1c, l.exports+0x60)
+	b.u32(at+0x20, l.exports+0x70)
+	b.u32(at+0x24, l.exports+0x80)
+	b.text(at+0x40, module)
+	text := 0x90
+	for i, name := range names {
+		index := (i + 1) % len(names) // the functions are in another order than the names
+		b.u32(at+0x60+4*index, l.symbols[name])
+		b.u32(at+0x70+4*i, l.exports+uint32(text))
+		b.u16(at+0x80+2*i, uint16(index))
+		b.text(at+text, name)
+		text += len(name) + 1
 	}
 }
 
 // kernelImage maps the kernel. Pages of one large page are contiguous, others
 // are not.
 func (g *Editor) kernelImage() {
-	t := g.Truth
-	t.SizeOfImage, t.TimeDateStamp, t.Symbols = imageBytes, stamp, g.symbols()
+	t, l := g.Truth, g.lay
+	t.SizeOfImage, t.TimeDateStamp, t.Symbols, t.sections = l.image, stamp, l.symbols, l.sections
 	debug := g.opts.Debug
 	if debug == nil && !g.opts.NoDebug {
 		debug = []DebugEntry{{Type: 2, Data: RSDS(t.GUID, t.Age, t.PDBName)}}
@@ -121,10 +134,15 @@ func (g *Editor) kernelImage() {
 	if g.opts.NoDebug {
 		debug = nil
 	}
-	b := peImage(debug, or(g.opts.Export, "ntoskrnl.exe"))
-	b.put(rvaText, Noise(7, 0x1f80))
-	b.text(0x3800, "19041.1.amd64fre.vb_release.191206-1406")
-	b.u32(0x3840, 0xf0000000|t.Build)
+	b := l.peImage(debug, or(g.opts.Export, "ntoskrnl.exe"))
+	if l.whole {
+		b.put(rvaText, Noise(7, 0x1f80))
+	} else {
+		l.fill(b)
+	}
+	l.copyCode(b)
+	b.text(int(l.symbols["NtBuildLab"]), "19041.1.amd64fre.vb_release.191206-1406")
+	b.u32(int(l.symbols["NtBuildNumber"]), 0xf0000000|t.Build)
 	t.Handler = g.Sym("KiDivideErrorFault")
 	if g.opts.KVAShadow != 0 {
 		t.Handler = g.Sym("KiDivideErrorFaultShadow")
@@ -137,7 +155,67 @@ func (g *Editor) kernelImage() {
 			g.pages[kernelBase+uint64(off)] = pa + mem.PA(off)
 		}
 	}
-	g.Write(kernelBase, b)
+	if l.whole {
+		g.Write(kernelBase, b)
+		return
+	}
+	g.Write(kernelBase, b[:mem.PageSize])
+	for _, s := range l.sections {
+		start, end := s.rva, min(s.rva+s.size, len(b))
+		if s.permissions == 0x60000020 { // code is paged: what the tests need is there
+			for _, name := range codeSymbols {
+				if rva := int(l.symbols[name]); rva >= start && rva < end {
+					at := rva &^ (mem.PageSize - 1)
+					g.Write(kernelBase+uint64(at), b[at:at+2*mem.PageSize])
+				}
+			}
+			continue
+		}
+		g.Write(kernelBase+uint64(start), b[start:end])
+	}
+}
+
+// fill puts noise into the sections of a real kernel's layout, and zeros where
+// its variables are.
+func (l *layout) fill(b image) {
+	for i, s := range l.sections[:len(l.sections)-3] {
+		b.put(s.rva, Noise(uint64(i)+7, min(s.size, len(b)-s.rva)))
+	}
+	for name, rva := range l.symbols {
+		size := uint32(0x80)
+		if name == "KiProcessorBlock" {
+			size = symbolRoom
+		}
+		for _, other := range l.symbols {
+			if other > rva {
+				size = min(size, other-rva)
+			}
+		}
+		clear(b[rva : rva+size])
+	}
+}
+
+// copyCode writes the beginning of the function that copies the debugger block
+// in clear: it refers to the flag, the block and the two keys relative to the
+// instruction pointer.
+func (l *layout) copyCode(b image) {
+	at := l.symbols["KdCopyDataBlock"]
+	for _, c := range []struct {
+		opcode    []byte
+		symbol    string
+		immediate []byte
+	}{
+		{[]byte{0x80, 0x3d}, "KdpDataBlockEncoded", []byte{0}}, // cmp byte [rip+…], 0
+		{[]byte{0x48, 0x8d, 0x15}, "KdDebuggerDataBlock", nil}, // lea rdx, [rip+…]
+		{[]byte{0x4c, 0x8b, 0x05}, "KiWaitNever", nil},         // mov r8, [rip+…]
+		{[]byte{0x4c, 0x8b, 0x0d}, "KiWaitAlways", nil},        // mov r9, [rip+…]
+	} {
+		b.put(int(at), c.opcode)
+		next := at + uint32(len(c.opcode)+4+len(c.immediate))
+		b.u32(int(at)+len(c.opcode), l.symbols[c.symbol]-next)
+		b.put(int(next)-len(c.immediate), c.immediate)
+		at = next
+	}
 }
 
 // between puts other images between the interrupt handler and the kernel.

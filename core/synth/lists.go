@@ -8,9 +8,10 @@ func (g *Editor) lists() {
 	g.Write64(t.PfnDatabase, 0xffffd80000000000)
 
 	t.Modules = []Named{
-		{Name: "ntoskrnl.exe", VA: kernelBase, Size: imageBytes},
-		{Name: "hal.dll", VA: decoyAt + 0x40000, Size: imageBytes},
-		{Name: "driver.sys", VA: kernelBase + 0x2000000, Size: 0x5000},
+		{Name: "ntoskrnl.exe", VA: kernelBase, Size: g.lay.image},
+		{Name: "hal.dll", VA: halAt, Size: imageBytes},
+		{Name: "driver.sys", VA: driverAt, Size: 0x5000},
+		{Name: "dump_disk.sys", VA: dumpDriverAt, Size: 0x5000},
 	}
 	var entries []uint64
 	for _, m := range t.Modules {
@@ -30,7 +31,7 @@ func (g *Editor) lists() {
 		{Name: "smss.exe", PID: 0x1a4, DTB: g.process.root},
 	}
 	entries = nil
-	l := g.opts.Layout
+	l := g.lay.process
 	for i, p := range t.Processes {
 		at := g.Alloc(0xb80)
 		t.Processes[i].VA = at

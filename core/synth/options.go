@@ -19,6 +19,15 @@ const (
 	User
 	// Reset: never started; the guest has no processor for it.
 	Reset
+	// Hypervisor, Secure, Firmware, Management and Parked: the guest has a
+	// processor for it, but the CPU does something else: it is in the hypervisor,
+	// in the secure kernel (VTL1), in firmware with paging, in SMM, or at the reset
+	// vector.
+	Hypervisor
+	Secure
+	Firmware
+	Management
+	Parked
 )
 
 // FwCfg says what note the guest driver left.
@@ -43,10 +52,35 @@ type DebugEntry struct {
 	Unmapped bool   // AddressOfRawData 0, PointerToRawData set
 }
 
-// BugCheck is a stop code and its parameters.
+// BugCheck is a stop code and its parameters, and how the guest came to it.
 type BugCheck struct {
 	Code       uint64
 	Parameters [4]uint64
+	Called     uint64     // the code that KeBugCheckEx was called with; 0: Code
+	CalledWith *[4]uint64 // the parameters of the call; nil: Parameters
+	Record     RecordKind // what the crasher's context record holds
+	Frozen     bool       // the others wait for the crasher, their records hold what they did
+	InDriver   bool       // the crasher stands in a dump driver, not in the kernel
+	NoFrame    bool       // nothing of the call is on the stack
+}
+
+// RecordKind says what the record of a processor in a bug check holds.
+type RecordKind int
+
+// The kinds of records.
+const (
+	RecordNone  RecordKind = iota // zeros
+	RecordFresh                   // the call
+	RecordStale                   // the call of an earlier bug check
+)
+
+// Saved is what a processor's context record and special registers hold.
+type Saved struct {
+	Flags                           uint32
+	RIP, RSP, RAX, RCX, RDX, R8, R9 uint64
+	CS                              uint16
+	EFlags                          uint32
+	CR2, CR3                        uint64
 }
 
 // Layout is where an EPROCESS keeps what a process list needs.
@@ -94,7 +128,8 @@ type Options struct {
 	BugCheck    *BugCheck
 	BugCheckCPU int // whose stack holds it
 
-	Layout Layout // of EPROCESS; zero: Layout19041
+	Layout Layout  // of EPROCESS; zero: Layout19041
+	Tables *Tables // a real kernel's places for everything, its build and PDB; nil: a small kernel
 	FwCfg  FwCfg
 
 	ExtraRuns   int    // more disjoint runs of one page each above the guest's memory
@@ -137,6 +172,9 @@ type Truth struct {
 	ImpostorBase                         uint64
 	FwCfgKDBG                            uint64 // VA of the decoded copy
 	PfnDatabase, ModuleList, ProcessHead uint64
+	Records                              []Saved // by processor: what its context record holds
+
+	sections []section
 }
 
 // Built is a guest, its core and what is in it.
@@ -152,5 +190,5 @@ func (b *Built) Source() source.Source { return Source(b.Core) }
 
 // PDB makes the kernel's PDB.
 func (b *Built) PDB() []byte {
-	return PDB(PDBOptions{GUID: b.GUID, Age: b.Age, Symbols: b.Symbols})
+	return PDB(PDBOptions{GUID: b.GUID, Age: b.Age, Symbols: b.Symbols, sections: b.sections})
 }

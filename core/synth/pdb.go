@@ -22,6 +22,8 @@ type PDBOptions struct {
 
 	Edit     func(streams [][]byte) // changes streams, by number
 	Truncate int                    // bytes cut off the end
+
+	sections []section // of the image; nil: those of the small kernel
 }
 
 // The streams; the numbers behind DBI are free.
@@ -43,6 +45,9 @@ const moved = 0x100000
 // PDB makes a PDB 7.0 file.
 func PDB(o PDBOptions) []byte {
 	age := or(o.Age, 1)
+	if o.sections == nil {
+		o.sections = sections
+	}
 	streams := make([][]byte, streamCount)
 
 	info := le.AppendUint32(nil, 20000404)
@@ -54,7 +59,7 @@ func PDB(o PDBOptions) []byte {
 	streams[streamIDs] = make([]byte, 56)
 
 	sectionsAt := func(shift uint32) (raw []byte) {
-		for _, s := range sections {
+		for _, s := range o.sections {
 			h := make(image, 40)
 			h.text(0, s.name)
 			h.u32(8, uint32(s.size))
@@ -70,7 +75,7 @@ func PDB(o PDBOptions) []byte {
 	if o.OMAP {
 		// Reordered: the sections' distances changed, so one constant is not enough.
 		streams[streamOriginal] = sectionsAt(moved)
-		for _, s := range sections {
+		for _, s := range o.sections {
 			streams[streamOMAP] = le.AppendUint32(streams[streamOMAP], uint32(s.rva)+moved)
 			streams[streamOMAP] = le.AppendUint32(streams[streamOMAP], uint32(s.rva))
 		}
@@ -125,7 +130,7 @@ func (o *PDBOptions) publics() (out []byte) {
 		}
 		rva := int(o.Symbols[name])
 		segment := 0
-		for k, sec := range sections {
+		for k, sec := range o.sections {
 			if rva >= sec.rva {
 				segment = k
 			}
@@ -134,7 +139,7 @@ func (o *PDBOptions) publics() (out []byte) {
 		if o.Segment {
 			number = 99
 		}
-		public(name, 0, uint32(rva-sections[segment].rva), number)
+		public(name, 0, uint32(rva-o.sections[segment].rva), number)
 	}
 	if o.CutRecord {
 		out = append(out, 0x40, 0, 0x0e, 0x11, 0, 0)

@@ -7,19 +7,15 @@ import (
 	"coredrop/core/mem"
 )
 
-// A processor's pages, from its KPCR on.
+// A processor's pages, from its KPCR on, and its stack's.
 const (
-	pcrBytes    = 0xb080
-	prcbOffset  = 0x180
-	gdtOffset   = 0xc000
-	idtOffset   = 0xd000
-	stackOffset = 0x10000
-	stackBytes  = 0x2000
+	gdtOffset  = 0xe000
+	idtOffset  = 0xf000
+	stackBytes = 0x6000
+	frameAt    = 0x4000 // in the stack: what the CPU was doing before it was stopped
 
-	prcbNumber  = 0x24
-	prcbSpecial = 0x100  // ProcessorState.SpecialRegisters
-	prcbFrame   = 0x1f0  // ProcessorState.ContextFrame
-	prcbContext = 0x85c0 // pointer to the context record (19041)
+	threadKernelStack = 0x58
+	threadBytes       = 0x400
 )
 
 // processor gives the Windows processor that CPU i is.
@@ -41,31 +37,41 @@ func (g *Editor) gate(idt uint64, n int, handler uint64) {
 	g.Write(idt+uint64(16*n), b)
 }
 
+// Stack is the lowest address of a processor's kernel stack; the page below is
+// not mapped.
+func (g *Editor) Stack(processor int) uint64 {
+	return stackAt + stackGo*uint64(processor) + mem.PageSize
+}
+
 // processors lays out KPCR, KPRCB, descriptor tables, stack and context area of
 // each CPU that was started.
 func (g *Editor) processors() {
-	t, n := g.Truth, len(g.opts.CPUs)
+	t, l, n := g.Truth, g.lay, len(g.opts.CPUs)
 	t.KPCR, t.PRCB, t.Context, t.CPUOf = make([]uint64, n), make([]uint64, n), make([]uint64, n), make([]int, n)
+	t.Records = make([]Saved, n)
 	for i, mode := range g.opts.CPUs {
 		p := g.processor(i)
 		t.CPUOf[p] = i
 		if mode == Reset {
 			continue
 		}
+		if mode > Reset {
+			t.CPUOf[p] = -1
+		}
 		kpcr := processorAt + uint64(p)*processorGo
-		t.KPCR[p], t.PRCB[p] = kpcr, kpcr+prcbOffset
-		g.Write(kpcr, make([]byte, pcrBytes))
-		g.Write64(kpcr+0x00, kpcr+gdtOffset)
+		prcb := kpcr + l.prcb
+		t.KPCR[p], t.PRCB[p] = kpcr, prcb
+		g.Write(kpcr, make([]byte, l.pcrBytes))
+		g.Write64(kpcr+l.gdt, kpcr+gdtOffset)
 		g.Write64(kpcr+0x08, kpcr+gdtOffset+0x100)
-		g.Write64(kpcr+0x18, kpcr)
-		g.Write64(kpcr+0x20, kpcr+prcbOffset)
-		g.Write64(kpcr+0x38, kpcr+idtOffset)
+		g.Write64(kpcr+l.self, kpcr)
+		g.Write64(kpcr+l.current, prcb)
+		g.Write64(kpcr+l.idt, kpcr+idtOffset)
 		if p == 0 && g.opts.PCRVersion {
 			g.Write64(kpcr+0x108, g.Sym("KdVersionBlock"))
 		}
-		prcb := kpcr + prcbOffset
 		g.Write32(prcb, 0x1f80)
-		g.Write32(prcb+prcbNumber, uint32(p))
+		g.Write32(prcb+l.number, uint32(p))
 		if g.opts.KVAShadow != 0 {
 			g.Write64(kpcr+uint64(g.opts.KVAShadow), uint64(g.system.root))
 		}
@@ -73,11 +79,21 @@ func (g *Editor) processors() {
 			g.gate(kpcr+idtOffset, v, t.Handler+uint64(0x40*v))
 		}
 		g.Write(kpcr+gdtOffset, make([]byte, 0x58))
-		g.Write(kpcr+stackOffset, make([]byte, stackBytes))
+		g.Write(g.Stack(p), make([]byte, stackBytes))
+		g.thread(p)
 		g.contextArea(p)
 		g.Write64(g.Sym("KiProcessorBlock")+uint64(8*p), prcb)
 	}
 	g.Write32(g.Sym("KeNumberProcessors"), uint32(n))
+}
+
+// thread gives a processor a current thread, which was switched away from
+// earlier.
+func (g *Editor) thread(p int) {
+	thread, stack := g.Alloc(threadBytes), g.Stack(p)+frameAt+0x800
+	g.Write64(g.Truth.PRCB[p]+g.lay.thread, thread)
+	g.Write64(thread+threadKernelStack, stack)
+	g.Write64(stack+0x38, g.Sym("KiSwapContext")+0x76)
 }
 
 // contextArea places the context record of processor p: a separate allocation
@@ -85,7 +101,7 @@ func (g *Editor) processors() {
 func (g *Editor) contextArea(p int) {
 	t := g.Truth
 	if g.kdbgSize() < 0x340 {
-		t.Context[p] = t.PRCB[p] + prcbFrame
+		t.Context[p] = t.PRCB[p] + g.lay.frame
 		return
 	}
 	at := t.Context[0]
@@ -104,7 +120,34 @@ func (g *Editor) contextArea(p int) {
 	case slices.Contains(g.opts.UnmappedContext, p):
 		at, t.Context[p] = 0xffff8d0cdead0000, 0
 	}
-	g.Write64(t.PRCB[p]+prcbContext, at)
+	g.Write64(t.PRCB[p]+g.lay.context, at)
+}
+
+// SaveRecord puts a context record and special registers where Windows keeps
+// those of a processor.
+func (g *Editor) SaveRecord(p int, s Saved) {
+	g.Truth.Records[p] = s
+	at := g.Truth.Context[p]
+	if at == 0 {
+		return
+	}
+	c := make(image, 0x4d0)
+	c.u32(0x30, s.Flags)
+	c.u32(0x34, 0x1f80)
+	c.u32(0x118, 0x1f80)
+	for off, v := range map[int]uint16{0x38: s.CS, 0x3a: 0x2b, 0x3c: 0x2b, 0x3e: 0x53, 0x40: 0x2b, 0x42: 0x18} {
+		c.u16(off, v)
+	}
+	c.u32(0x44, s.EFlags)
+	for off, v := range map[int]uint64{0x78: s.RAX, 0x80: s.RCX, 0x88: s.RDX, 0x98: s.RSP, 0xb8: s.R8, 0xc0: s.R9, 0xf8: s.RIP} {
+		c.u64(off, v)
+	}
+	g.Write(at, c)
+	special := g.Truth.PRCB[p] + g.lay.special
+	g.Write64(special, 0x80050033)
+	g.Write64(special+8, s.CR2)
+	g.Write64(special+0x10, s.CR3)
+	g.Write64(special+0x18, 0x6f8)
 }
 
 // userHalf maps what user mode sees, in the process's tables and the shadow.
@@ -130,12 +173,12 @@ func (g *Editor) userHalf() {
 	}
 	for _, kpcr := range t.KPCR {
 		if kpcr != 0 {
-			see(kpcr, pcrBytes)
+			see(kpcr, int(g.lay.pcrBytes))
 			see(kpcr+gdtOffset, 0x1000)
 			see(kpcr+idtOffset, 0x1000)
 		}
 	}
-	see(kernelBase+rvaShadow, 0x1000)
+	see(g.Sym("KiDivideErrorFaultShadow"), 1)
 	see(t.Handler, 1)
 	t.UserDTB = g.shadow.root
 }
@@ -144,16 +187,19 @@ func (g *Editor) userHalf() {
 func (g *Editor) states() {
 	for i, mode := range g.opts.CPUs {
 		c := machine.CPU{Index: i, PID: uint32(i + 1), X64: &machine.X64State{System: true, HasKernelGSBase: true}}
-		if mode == Reset {
+		switch {
+		case mode == Reset || mode == Parked:
 			resetState(c.X64)
-		} else {
-			g.runningState(c.X64, mode, g.Truth.KPCR[g.processor(i)])
+		case mode > Reset:
+			g.strangerState(c.X64, mode, g.processor(i))
+		default:
+			g.runningState(c.X64, mode, g.processor(i))
 		}
-		if b := g.opts.BugCheck; b != nil && i == g.opts.BugCheckCPU {
-			g.bugCheckState(c.X64, *b, g.Truth.KPCR[g.processor(i)])
-		}
-		c.OrigRAX = c.X64.RAX
 		g.cpus = append(g.cpus, c)
+	}
+	g.crash()
+	for i := range g.cpus {
+		g.cpus[i].OrigRAX = g.cpus[i].X64.RAX
 	}
 }
 
@@ -168,25 +214,35 @@ func resetState(s *machine.X64State) {
 	s.GDT, s.IDT = machine.Segment{Limit: 0xffff}, machine.Segment{Limit: 0xffff}
 }
 
-func (g *Editor) runningState(s *machine.X64State, mode Mode, kpcr uint64) {
+// The flat segments of 64-bit mode.
+var (
+	codeSegment  = machine.Segment{Selector: 0x10, Flags: 0x209b00}
+	stackSegment = machine.Segment{Selector: 0x18, Limit: 0xffffffff, Flags: 0xcf9300}
+	flatSegment  = machine.Segment{Selector: 0x2b, Limit: 0xffffffff, Flags: 0xcff300}
+)
+
+// general gives a CPU registers that mean nothing.
+func (g *Editor) general(s *machine.X64State) {
 	for _, r := range []*uint64{&s.RAX, &s.RBX, &s.RCX, &s.RDX, &s.RSI, &s.RDI, &s.RBP,
 		&s.R8, &s.R9, &s.R10, &s.R11, &s.R12, &s.R13, &s.R14, &s.R15} {
 		*r = g.noise.next()
 	}
-	flat := machine.Segment{Selector: 0x2b, Limit: 0xffffffff, Flags: 0xcff300}
-	s.DS, s.ES, s.GS = flat, flat, flat
+	s.DS, s.ES, s.GS, s.CS, s.SS = flatSegment, flatSegment, flatSegment, codeSegment, stackSegment
 	s.FS = machine.Segment{Selector: 0x53, Limit: 0x3c00, Flags: 0x40f300}
 	s.LDT = machine.Segment{Flags: 0x8200}
-	s.TR = machine.Segment{Selector: 0x40, Limit: 0x67, Flags: 0x8b00, Base: kpcr + gdtOffset + 0x100}
-	s.GDT = machine.Segment{Limit: 0x57, Base: kpcr + gdtOffset}
-	s.IDT = machine.Segment{Limit: 0xfff, Base: kpcr + idtOffset}
 	s.CR0, s.CR4, s.RFLAGS = 0x80050033, 0x6f8, 0x246
 	if g.opts.FiveLevel {
 		s.CR4 |= 1 << 12
 	}
-	s.CS = machine.Segment{Selector: 0x10, Flags: 0x209b00}
-	s.SS = machine.Segment{Selector: 0x18, Limit: 0xffffffff, Flags: 0xcf9300}
-	s.RSP, s.RIP = kpcr+stackOffset+0x1c08, g.Sym("PoIdle")+1
+}
+
+func (g *Editor) runningState(s *machine.X64State, mode Mode, p int) {
+	kpcr := g.Truth.KPCR[p]
+	g.general(s)
+	s.TR = machine.Segment{Selector: 0x40, Limit: 0x67, Flags: 0x8b00, Base: kpcr + gdtOffset + 0x100}
+	s.GDT = machine.Segment{Limit: 0x57, Base: kpcr + gdtOffset}
+	s.IDT = machine.Segment{Limit: 0xfff, Base: kpcr + idtOffset}
+	s.RSP, s.RIP = g.Stack(p)+frameAt+0x408, g.Sym("PoIdle")+1
 	s.GS.Base, s.CR3 = kpcr, uint64(g.Truth.SystemDTB)
 	switch mode {
 	case Process:
@@ -195,23 +251,8 @@ func (g *Editor) runningState(s *machine.X64State, mode Mode, kpcr uint64) {
 	case User:
 		s.CR3 = uint64(g.Truth.UserDTB) | 1
 		s.CS = machine.Segment{Selector: 0x33, Flags: 0x20fb00}
-		s.SS = flat
+		s.SS = flatSegment
 		s.RIP, s.RSP = userCode+0x123, userStack+0xf00
 		s.GS.Base, s.KernelGSBase = userTEB, kpcr
-	}
-}
-
-// bugCheckState is a CPU inside KeBugCheckEx: interrupts off, the arguments on
-// its stack above the return address.
-func (g *Editor) bugCheckState(s *machine.X64State, b BugCheck, kpcr uint64) {
-	s.CS = machine.Segment{Selector: 0x10, Flags: 0x209b00}
-	s.SS = machine.Segment{Selector: 0x18, Limit: 0xffffffff, Flags: 0xcf9300}
-	s.GS.Base, s.KernelGSBase = kpcr, 0
-	s.CR3, s.RFLAGS = uint64(g.Truth.SystemDTB), 0x46
-	s.RIP, s.RSP = g.Sym("KeBugCheckEx")+0x20, kpcr+stackOffset+0x1b00
-	s.RCX, s.RDX, s.R8, s.R9 = b.Code, b.Parameters[0], b.Parameters[1], b.Parameters[2]
-	g.Write64(s.RSP+0x38, g.Sym("KiDivideErrorFault")+0x10) // return address
-	for i, v := range []uint64{b.Code, b.Parameters[0], b.Parameters[1], b.Parameters[2], b.Parameters[3]} {
-		g.Write64(s.RSP+0x40+uint64(8*i), v)
 	}
 }

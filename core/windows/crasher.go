@@ -95,12 +95,12 @@ func (f *finder) judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA
 		return
 	}
 	if s.cpu != nil && !s.cpu.Kernel() {
-		f.refuse("processor %d: its record names the bug check, but its CPU is in user mode", k.number(s))
+		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but its CPU is in user mode: it is passed over", k.number(s))
 		return
 	}
 	for _, other := range all {
 		if other != s && other.reaches(r.RSP) && !s.reaches(r.RSP) {
-			f.refuse("processor %d: its record names the bug check, but on the stack of processor %d", k.number(s), k.number(other))
+			k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but on the stack of processor %d: it is passed over", k.number(s), k.number(other))
 			return
 		}
 	}

@@ -117,7 +117,7 @@ func (m *matcher) warn() {
 			parked = append(parked, fmt.Sprintf("CPU %d (%s)", c, modeWords[m.k.Modes[c]]))
 		}
 	}
-	if len(parked) > 0 {
+	if len(parked) > 0 && len(m.taken) > 0 { // of a core without CPUs warnNoRegisters tells
 		m.k.warn(fault.ProcessorParked, "parked, or not Windows': %s has no counterpart, and its registers are not in the dump", nameSome(parked))
 	}
 }

@@ -1,0 +1,90 @@
+package synth
+
+import "coredrop/core/machine"
+
+// crash puts the guest into its bug check: the crasher inside KeBugCheckEx, or
+// where that went on, and the others where they are or wait.
+func (g *Editor) crash() {
+	b := g.opts.BugCheck
+	if b == nil {
+		return
+	}
+	for i, mode := range g.opts.CPUs {
+		if mode == Reset || i == g.opts.BugCheckCPU {
+			continue
+		}
+		if b.Frozen {
+			g.freeze(g.cpus[i].X64, mode, g.processor(i))
+		}
+	}
+	g.bugCheckState(g.cpus[g.opts.BugCheckCPU].X64, b, g.processor(g.opts.BugCheckCPU))
+}
+
+// freeze stops a CPU for a bug check: its record holds what it did, and where it
+// is in Windows it waits with interrupts off.
+func (g *Editor) freeze(s *machine.X64State, mode Mode, p int) {
+	record := Saved{Flags: 0x10001f, RIP: g.Sym("PoIdle") + 1, RSP: g.Stack(p) + frameAt + 0x408, RAX: uint64(p) + 0x1000, CS: 0x10, EFlags: 0x246,
+		CR3: uint64(g.Truth.SystemDTB)}
+	if mode < Reset {
+		record.RIP, record.RSP, record.CR3, record.CS = s.RIP, s.RSP, s.CR3, uint16(s.CS.Selector)
+		if mode == User {
+			s.CR3 = uint64(g.Truth.ProcessDTB)
+			s.GS.Base, s.KernelGSBase = s.KernelGSBase, s.GS.Base
+		}
+		s.CS, s.SS, s.RFLAGS = codeSegment, stackSegment, 2
+		s.RIP, s.RSP = g.Sym("KiFreezeTargetExecution")+0x12, g.Stack(p)+0x3000
+	}
+	g.SaveRecord(p, record)
+}
+
+// bugCheckState is a CPU inside KeBugCheckEx: interrupts off, the arguments on
+// its stack above the return address, and in its record.
+func (g *Editor) bugCheckState(s *machine.X64State, b *BugCheck, p int) {
+	call := g.Call(p)
+	if g.opts.CPUs[g.opts.BugCheckCPU] < Reset {
+		s.CS, s.SS, s.RFLAGS = codeSegment, stackSegment, 0x46
+		if g.opts.CPUs[g.opts.BugCheckCPU] == User {
+			s.CR3 = uint64(g.Truth.ProcessDTB)
+		}
+		s.GS.Base, s.KernelGSBase = g.Truth.KPCR[p], 0
+		s.RIP, s.RSP = g.Sym("KeBugCheckEx")+0x20, call.RSP-0x38
+		s.RCX, s.RDX, s.R8, s.R9 = call.RCX, call.RDX, call.R8, call.R9
+		if b.InDriver {
+			s.RIP, s.RSP, s.RCX = dumpDriverAt+0x1012, call.RSP-0x500, 3
+		}
+	}
+	if !b.NoFrame {
+		g.Write64(call.RSP, driverAt+0x1319) // return address
+		parameters := b.Parameters
+		if b.CalledWith != nil {
+			parameters = *b.CalledWith
+		}
+		for i, v := range []uint64{call.RCX, parameters[0], parameters[1], parameters[2], parameters[3]} {
+			g.Write64(call.RSP+8+uint64(8*i), v)
+		}
+	}
+	switch b.Record {
+	case RecordFresh:
+		g.SaveRecord(p, call)
+	case RecordStale:
+		call.RDX, call.R8 = call.RDX+0x1000, call.R8^1
+		g.SaveRecord(p, call)
+	}
+}
+
+// Call is what KeBugCheckEx saves of its own call on a processor.
+func (g *Editor) Call(p int) Saved {
+	b := g.opts.BugCheck
+	parameters := b.Parameters
+	if b.CalledWith != nil {
+		parameters = *b.CalledWith
+	}
+	cr3 := uint64(g.Truth.SystemDTB)
+	for i, mode := range g.opts.CPUs {
+		if g.processor(i) == p && (mode == Process || mode == User) {
+			cr3 = uint64(g.Truth.ProcessDTB)
+		}
+	}
+	return Saved{Flags: 0x10000f, RIP: g.Sym("KeBugCheckEx"), RSP: g.Stack(p) + frameAt + 0x108, RCX: or(b.Called, b.Code), RDX: parameters[0],
+		R8: parameters[1], R9: parameters[2], CS: 0x10, EFlags: 0x82, CR2: parameters[0], CR3: cr3}
+}
