@@ -33,7 +33,7 @@ func formOf(runs []mem.Run, bitmap bool) form {
 	}
 	f.leftOut(runs, "a bitmap dump does not reach it")
 	if s := shapeOf(low); s.firstPage > leechFirstPage {
-		f.warn(fault.ReaderLimit, "the bitmap of memory up to %#x ends at %#x of the dump: LeechCore and MemProcFS refuse more than %#x, WinDbg and kdmp-parser read it",
+		f.warn(fault.ReaderLimit, "the bitmap of memory up to %#x ends at %#x of the dump: LeechCore and MemProcFS refuse more than %#x, kdmp-parser reads it",
 			uint64(low[len(low)-1].End()), s.firstPage, leechFirstPage)
 	}
 	return f

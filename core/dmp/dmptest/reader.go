@@ -263,6 +263,10 @@ func (d *Dump) Context(processor int) (va uint64, record []byte) {
 	if prcb == 0 {
 		return 0, nil
 	}
-	va = d.Pointer(prcb + uint64(binary.LittleEndian.Uint16(k[0x338:])))
+	if len(k) < 0x340 { // before Windows 7 it lies inside the control block
+		va = prcb + uint64(binary.LittleEndian.Uint16(k[0x2bc:]))
+	} else {
+		va = d.Pointer(prcb + uint64(binary.LittleEndian.Uint16(k[0x338:])))
+	}
 	return va, d.Bytes(va, 0x4d0)
 }

@@ -1,0 +1,172 @@
+package dmp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"coredrop/core/demo"
+	"coredrop/core/dmp"
+	"coredrop/core/dmp/dmptest"
+	"coredrop/core/elfcore"
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+	"coredrop/core/pdb"
+	"coredrop/core/pe"
+	"coredrop/core/source"
+	"coredrop/core/synth"
+	"coredrop/core/windows"
+)
+
+// examplePDB gives an example's PDB to who asks for it.
+type examplePDB struct{ *demo.Example }
+
+func (e examplePDB) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, error) {
+	if !strings.Contains(e.PDBKey, cv.Key()) {
+		return nil, pdb.Origin{}, fault.New(fault.SymbolsNotFound, "")
+	}
+	data, err := e.Example.PDB()
+	if err != nil {
+		return nil, pdb.Origin{}, err
+	}
+	f, err := pdb.Open(bytes.NewReader(data), int64(len(data)))
+	return f, pdb.Origin{Kind: pdb.FromFile, Name: "demo"}, err
+}
+
+// builtPDB gives a synthetic guest's own PDB.
+type builtPDB struct{ *synth.Built }
+
+func (b builtPDB) PDB(context.Context, pe.CodeView) (*pdb.File, pdb.Origin, error) {
+	data := b.Built.PDB()
+	f, err := pdb.Open(bytes.NewReader(data), int64(len(data)))
+	return f, pdb.Origin{Kind: pdb.FromFile, Name: "synth"}, err
+}
+
+// convert makes the dump of an ELF core and reads it back.
+func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*windows.Kernel, *dmp.Image, *dmptest.Dump) {
+	t.Helper()
+	src := source.Source{ReaderAt: bytes.NewReader(core), Size: int64(len(core)), Name: "core"}
+	m, err := elfcore.Open(context.Background(), src, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := windows.Locate(context.Background(), m, windows.Options{Symbols: s, Compat: o.Compat})
+	if err != nil {
+		t.Fatalf("%v %q", err, fault.As(err).Remedy())
+	}
+	im, err := dmp.New(context.Background(), k, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := dmp.Verify(context.Background(), im, im.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrong := append(r.Differences(k, im), r.Problems...); len(wrong) > 0 {
+		t.Errorf("read back: %q", wrong)
+	}
+	d, err := dmptest.Open(im, im.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, im, d
+}
+
+// place is where a processor stands.
+type place struct {
+	flags    uint32
+	rip, rsp uint64
+}
+
+// What the example's truth.json has: the records that Windows saved, and the
+// registers that the CPUs had.
+var (
+	crashRecords = []place{
+		{0x10001f, 0xfffff8033d1a1012, 0xffff9e0a7a1c5be8}, {0x10001f, 0xfffff80318971202, 0xffff9e0a7a1ede60},
+		{0x10000f, 0xfffff8033c61a580, 0xffff9e0a7a215578}, {0x10001f, 0x7ff63c3b1040, 0xa45d17ef58},
+	}
+	crashLive = []place{
+		{0x100007, 0xfffff8033c604a82, 0xffff9e0a7a1c58c0}, {0x100007, 0xfffff8033c604a82, 0xffff9e0a7a1edb40},
+		{0x100007, 0xfffff80318a41012, 0xffff9e0a7a215308}, {0x100007, 0xfffff8033c604a82, 0xffff9e0a7a21d970},
+	}
+)
+
+const (
+	crasher  = 2
+	crashCR2 = 0xffffe00123456780 // what it wrote to
+	systemDB = 0x1ad000
+)
+
+// TestCrash: a driver's bug check as Windows leaves it. The dump opens on the
+// processor that called KeBugCheckEx, with the registers of the call; the
+// records of the others stay as well. -registers live gives what the CPUs had.
+func TestCrash(t *testing.T) {
+	core, err := demo.Crash.Core()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		symbols windows.Symbols
+		o       dmp.Options
+		want    []place
+		from    windows.Registers
+		opens   string
+	}{
+		"with the PDB":    {examplePDB{demo.Crash}, dmp.Options{}, crashRecords, windows.RegistersRecord, "opens on processor 2, which called KeBugCheckEx"},
+		"without symbols": {nil, dmp.Options{}, crashRecords, windows.RegistersRecord, "opens on processor 2, which called KeBugCheckEx"},
+		"live":            {nil, dmp.Options{Registers: dmp.RegistersLive}, crashLive, windows.RegistersLive, "opens on processor 2, which called KeBugCheckEx, with its live registers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, im, d := convert(t, core, c.symbols, c.o)
+			if im.Opens != c.opens || len(k.Warnings)+len(im.Warnings) != 0 {
+				t.Errorf("%q, warnings %v %v", im.Opens, k.Warnings, im.Warnings)
+			}
+			for i, want := range c.want {
+				_, record := d.Context(i)
+				if got := placeOf(record); got != want {
+					t.Errorf("processor %d: %#x, want %#x", i, got, want)
+				}
+				if s := im.Shown[i]; s.From != c.from || s.Opens != (i == crasher) || s.Processor != i || s.CPU != i || s.Why == "" {
+					t.Errorf("processor %d: %+v", i, s)
+				}
+			}
+			header := d.Header[0x348:0xf00]
+			if placeOf(header) != c.want[crasher] {
+				t.Errorf("the header opens at %#x", placeOf(header))
+			}
+			_, record := d.Context(crasher)
+			if !bytes.Equal(header[:0x4d0], record) || !bytes.Equal(header[0x4d0:], make([]byte, len(header)-0x4d0)) {
+				t.Error("the header's context is not the record of the processor")
+			}
+			if rcx := binary.LittleEndian.Uint64(header[0x80:]); c.from == windows.RegistersRecord && rcx != 0xa {
+				t.Errorf("rcx %#x: the call was KeBugCheckEx(0xa, …)", rcx)
+			}
+			for off, want := range map[int]uint64{0x10: systemDB, 0x40: crashCR2, 0x48: 2, 0x50: 1, 0x58: 0xfffff80318971319, 0xf10: c.want[crasher].rip} {
+				if got := d.U64(off); got != want {
+					t.Errorf("header %#x: %#x, want %#x", off, got, want)
+				}
+			}
+			for off, want := range map[int]uint32{0x34: 4, 0x38: 0xd1, 0xf00: 0x80000003, 0xf04: 1} {
+				if got := d.U32(off); got != want {
+					t.Errorf("header %#x: %#x, want %#x", off, got, want)
+				}
+			}
+			// The crasher's saved CR2 is the address; processor 3's saved CR3 its process's.
+			special := d.Bytes(d.Prcb(crasher)+0x100, 0x20)
+			if cr2 := binary.LittleEndian.Uint64(special[8:]); cr2 != crashCR2 {
+				t.Errorf("CR2 %#x", cr2)
+			}
+			for _, p := range im.Patches {
+				if c.from == windows.RegistersRecord && !strings.HasPrefix(p.What, "KDBG") && !strings.HasPrefix(p.What, "KdpDataBlockEncoded") {
+					t.Errorf("changed: %v", p)
+				}
+			}
+		})
+	}
+}
+
+func placeOf(record []byte) place {
+	return place{binary.LittleEndian.Uint32(record[0x30:]), binary.LittleEndian.Uint64(record[0xf8:]), binary.LittleEndian.Uint64(record[0x98:])}
+}
