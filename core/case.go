@@ -75,6 +75,9 @@ func (c *Case) open(ctx context.Context) error {
 // windows takes over what the search for a Windows kernel found.
 func (c *Case) windows() error {
 	k, err := c.guest.Windows.Result()
+	if err == nil {
+		err = dmp.Check(k, c.o.Compat)
+	}
 	err = cutOff(c.facts.Machine, c.facts.Machine.Doubted(err))
 	c.show(k, err)
 	return err

@@ -31,6 +31,9 @@ type Options struct {
 	Compat bool
 	// Type is "full" or "bitmap"; "" chooses.
 	Type string
+	// Registers is dmp.RegistersLive for the registers that the CPUs had when the
+	// core was taken, everywhere; "": in a bug check those that Windows recorded.
+	Registers string
 	// CacheBytes is the page cache's budget; 0: mem.DefaultCache.
 	CacheBytes int64
 	// NoVerify leaves out reading the dump back.
@@ -59,7 +62,7 @@ func Convert(ctx context.Context, s source.Source, o Options) (*dmp.Image, *summ
 	if err != nil {
 		return nil, c.Summary(), err
 	}
-	im, err := c.Convert(ctx, dmp.Options{Compat: o.Compat, Type: o.Type, Sink: o.Sink})
+	im, err := c.Convert(ctx, dmp.Options{Compat: o.Compat, Type: o.Type, Registers: o.Registers, Sink: o.Sink})
 	return im, c.Summary(), err
 }
 

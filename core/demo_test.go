@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"coredrop/core/demo"
+	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
+	"coredrop/core/source"
 	"coredrop/core/summary"
 )
 
@@ -93,5 +96,39 @@ func TestDemoWithoutSymbols(t *testing.T) {
 	}
 	if flag := d.Bytes(0xfffff80312a26020, 1); flag == nil || flag[0] != 0 { // KdpDataBlockEncoded
 		t.Errorf("the flag: % x", flag)
+	}
+}
+
+// TestCrashSummary: the page and the command line say whose registers the dump
+// opens with, before and after the conversion.
+func TestCrashSummary(t *testing.T) {
+	data, err := demo.Crash.Core()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(context.Background(), source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data)), Name: demo.Crash.CoreName}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when, from, text string) {
+		t.Helper()
+		s := c.Summary()
+		o := s.Windows.Opens
+		if o == nil || o.Processor == nil || *o.Processor != 2 || o.CPU == nil || *o.CPU != 2 || o.By != "record" || o.Text != text {
+			t.Errorf("%s: %+v", when, o)
+		}
+		for i, p := range s.CPUs {
+			if p.Mode != "kernel" || p.RegistersFrom != from || p.Opens != (i == 2) || p.Why == "" {
+				t.Errorf("%s: CPU %d: %s, %s, %v, %q", when, i, p.Mode, p.RegistersFrom, p.Opens, p.Why)
+			}
+		}
+	}
+	const text = "opens on processor 2, which called KeBugCheckEx"
+	check("inspected", "record", text)
+	for registers, want := range map[string][2]string{"": {"record", text}, dmp.RegistersLive: {"live", text + ", with its live registers"}} {
+		if _, err := c.Convert(context.Background(), dmp.Options{Registers: registers}); err != nil {
+			t.Fatal(err)
+		}
+		check("converted "+registers, want[0], want[1])
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"coredrop/core"
 	"coredrop/core/demo"
+	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/source"
 	"coredrop/core/summary"
@@ -28,6 +29,7 @@ debugger block is searched in memory, so -symbols none works for most cores.
 // convertFlags are the flags of convert.
 type convertFlags struct {
 	symbols, compat, kind string
+	registers             string
 	json, verbose, demo   bool
 }
 
@@ -36,6 +38,7 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	set.StringVar(&o.compat, "compat", "", "write what another `tool` writes, byte for byte: elf2dmp")
 	set.StringVar(&o.kind, "type", "", "full or bitmap (default: full, bitmap when the memory has too many runs): the `kind` of dump")
+	set.StringVar(&o.registers, "registers", "", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	set.BoolVar(&o.verbose, "v", false, "print each step with the values found, on stderr")
 	set.BoolVar(&o.demo, "demo", false, "convert the built-in demo core; no network")
@@ -55,6 +58,8 @@ func (o *convertFlags) check(args []string) string {
 		return fmt.Sprintf("-compat knows elf2dmp, not %q", o.compat)
 	case o.kind != "" && o.kind != "full" && o.kind != "bitmap":
 		return fmt.Sprintf("-type is full or bitmap, not %q", o.kind)
+	case o.registers != "" && o.registers != dmp.RegistersLive:
+		return fmt.Sprintf("-registers is live, not %q", o.registers)
 	case o.compat != "" && o.kind == "bitmap":
 		return "elf2dmp writes full dumps only: -compat and -type bitmap exclude each other"
 	}
@@ -147,7 +152,7 @@ func (o *convertFlags) prepare(args []string, t *terminal) (*conversion, error) 
 		return nil, err
 	}
 	j.out = out
-	j.options = core.Options{Compat: o.compat != "", Type: o.kind, CacheBytes: cacheBytes, Sink: t.sink()}
+	j.options = core.Options{Compat: o.compat != "", Type: o.kind, Registers: o.registers, CacheBytes: cacheBytes, Sink: t.sink()}
 	j.options.Symbols = o.chooseSymbols(j, t)
 	return j, nil
 }

@@ -34,13 +34,7 @@ func describe(w io.Writer, s *summary.Summary) {
 	l.put("file", "%s, %s (%s)", s.File.Name, words.Bytes(s.File.Size), words.Of(words.All.Formats, format))
 	describeGuest(l, s)
 	if n := len(s.CPUs); n > 0 {
-		kernel := 0
-		for _, c := range s.CPUs {
-			if c.Mode == "kernel" {
-				kernel++
-			}
-		}
-		l.put("cpus", "%d, %d of them in kernel mode", n, kernel)
+		l.put("cpus", "%d, %s", n, modesText(s.CPUs))
 	}
 	if s.Memory.Bytes > 0 {
 		l.put("memory", "%s in %s", words.Bytes(s.Memory.Bytes), words.Count(len(s.Memory.Runs), "run"))
@@ -61,6 +55,22 @@ func describe(w io.Writer, s *summary.Summary) {
 			l.put("verified", "read back as a debugger would")
 		}
 	}
+}
+
+// modesText counts the CPUs by what they were doing: those in the kernel, then
+// those that are not in Windows.
+func modesText(cpus []summary.CPU) string {
+	count := map[string]int{}
+	for _, c := range cpus {
+		count[c.Mode]++
+	}
+	text := fmt.Sprintf("%d of them %s", count["kernel"], words.Of(words.All.Modes, "kernel"))
+	for _, mode := range []string{"hypervisor", "vtl1", "firmware", "smm", "reset"} {
+		if n := count[mode]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, words.Of(words.All.Modes, mode))
+		}
+	}
+	return text
 }
 
 func describeGuest(l lines, s *summary.Summary) {
@@ -97,6 +107,9 @@ func describeWindows(l lines, w *summary.Windows) {
 		l.put("bug check", "%s (%s)", b.Code, strings.Join(values, ", "))
 	} else if w.KDBG != nil {
 		l.put("bug check", "none: the guest was alive")
+	}
+	if o := w.Opens; o != nil {
+		l.put("registers", "%s", o.Text)
 	}
 	if len(w.Modules)+len(w.Processes) > 0 {
 		l.put("lists", "%s, %s", words.Count(len(w.Modules), "module"), words.Count(len(w.Processes), "process"))

@@ -20,14 +20,18 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs whole programs: each file of testdata/script is a session.
-// They find the demo core as demo.elf and its PDB in the symbol store "store"
-// and as demo.pdb. Nothing they do may reach a network.
+// They find the demo core as demo.elf, its PDB in the symbol store "store"
+// and as demo.pdb, and the core of a crash as crash.elf. Nothing they do may reach a network.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			core, err := demo.Core()
+			if err != nil {
+				return err
+			}
+			crash, err := demo.Crash.Core()
 			if err != nil {
 				return err
 			}
@@ -41,6 +45,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			return errors.Join(
 				putFile(e.WorkDir, "demo.elf", core),
+				putFile(e.WorkDir, "crash.elf", crash),
 				putFile(e.WorkDir, "demo.pdb", pdb),
 				putFile(e.WorkDir, "store/"+demo.PDBKey, pdb),
 			)

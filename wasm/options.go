@@ -17,8 +17,9 @@ import (
 // options are what the page chooses. They are flat and of plain types: vert
 // panics on others.
 type options struct {
-	Compat bool   `js:"compat"`
-	Type   string `js:"type"`
+	Compat    bool   `js:"compat"`
+	Type      string `js:"type"`
+	Registers string `js:"registers"`
 }
 
 // answer is what the page gets: JSON as the command line prints it, and what
@@ -47,7 +48,7 @@ func optionsIn(v js.Value) (o dmp.Options, err error) {
 	if err := (vert.Value{Value: v}).AssignTo(&in); err != nil {
 		return o, fault.Wrap(err, fault.BadOption, "the options are not understood: %v", err)
 	}
-	return dmp.Options{Compat: in.Compat, Type: in.Type}, nil
+	return dmp.Options{Compat: in.Compat, Type: in.Type, Registers: in.Registers}, nil
 }
 
 // summaryOut hands a summary over, with the error that ended it, if one did.

@@ -114,7 +114,7 @@ export interface CPU {
   index: number;
   processor: number | null;
   /**
-   * kernel, user, hypervisor, firmware, reset, unknown
+   * kernel, user; not Windows': hypervisor, vtl1, firmware, smm, reset; unknown
    */
   mode: string;
   pc: string;
@@ -136,7 +136,7 @@ export interface CPU {
    */
   opens: boolean;
   /**
-   * why the dump opens on it, in a sentence
+   * in words: why registers_from is what it is
    */
   why: string;
   stack: Frame[];
@@ -211,6 +211,7 @@ export interface Windows {
   pdb: PDB | null;
   kdbg: KDBG | null;
   bugcheck: BugCheck | null;
+  opens: Opens | null;
   modules: Module[];
   processes: Process1[];
 }
@@ -260,6 +261,15 @@ export interface Parameter {
   value: string;
   meaning: string;
   at: string;
+}
+/**
+ * null: not decided, as with compat
+ */
+export interface Opens {
+  processor: number | null;
+  cpu: number | null;
+  by: string;
+  text: string;
 }
 /**
  * Module is a loaded module of either system.

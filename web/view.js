@@ -16,10 +16,13 @@ export function facts(s) {
   const cpus = s.cpus || [];
   if (cpus.length) {
     const known = cpus.some((cpu) => cpu.mode), kernel = cpus.filter((cpu) => cpu.mode === 'kernel').map((cpu) => cpu.index);
-    add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}` : ''}`);
+    const elsewhere = ['hypervisor', 'vtl1', 'firmware', 'smm', 'reset'].map((mode) => [mode, cpus.filter((cpu) => cpu.mode === mode).map((cpu) => cpu.index)])
+      .filter(([, list]) => list.length).map(([mode, list]) => `; ${of('modes', mode)}: ${ranges(list)}`).join('');
+    add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}${elsewhere}` : ''}`);
   }
   if (windows) {
     add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).map((p) => p.value).join(', ')})` : 'none: the guest was alive');
+    if (windows.opens) add('Registers', windows.opens.text);
     add('Kernel base', windows.kernel_base);
     add('Page tables', [windows.dtb, windows.dtb_from && `from ${of('dtb_from', windows.dtb_from.way, windows.dtb_from)}`].filter(Boolean).join(', '));
     if (windows.kdbg && windows.kdbg.va) add('Debugger block', `${windows.kdbg.va}, ${windows.kdbg.encoded ? 'encoded' : 'in clear'}, found ${of('found_by', windows.kdbg.found_by)}`);

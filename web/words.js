@@ -38,6 +38,16 @@ export const words = {
     "live": "as the CPU had them when the core was taken",
     "none": "not known",
     "record": "as Windows recorded them"
+  },
+  "modes": {
+    "firmware": "in firmware",
+    "hypervisor": "in the hypervisor",
+    "kernel": "in kernel mode",
+    "reset": "in reset",
+    "smm": "in SMM",
+    "unknown": "elsewhere",
+    "user": "in user mode",
+    "vtl1": "in VTL1, beside Windows"
   }
 };
 

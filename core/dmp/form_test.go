@@ -93,6 +93,9 @@ func TestCompatNeedsThePlaceOfContexts(t *testing.T) {
 	if _, err := dmp.New(context.Background(), k, dmp.Options{Compat: true}); !fault.Is(err, fault.CompatLossy) {
 		t.Errorf("%v", err)
 	}
+	if err := dmp.Check(k, true); !fault.Is(err, fault.CompatLossy) {
+		t.Errorf("promised: %v", err)
+	}
 }
 
 // TestRegistersOption: a value that is not known is refused.

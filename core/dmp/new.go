@@ -54,12 +54,30 @@ func New(ctx context.Context, k *windows.Kernel, o Options) (*Image, error) {
 	return im, nil
 }
 
+// Check says why New would refuse a kernel's dump, without making one; nil: it
+// would not.
+func Check(k *windows.Kernel, compat bool) error {
+	if compat {
+		_, err := upstreamOf(k)
+		return err
+	}
+	if len(k.Machine.Mem.Extents()) == 0 {
+		return fault.New(fault.NoMemory, "")
+	}
+	return newPatcher(&Image{}, k, k.Machine.Mem, false).kdbg(k, 0)
+}
+
+// upstreamOf gives elf2dmp's layout of a core, or says what it would lose.
+func upstreamOf(k *windows.Kernel) (*compatLayout, error) {
+	if k.KDBG.PrcbContext() == 0 {
+		return nil, fault.New(fault.CompatLossy, "elf2dmp looks for the context records by an offset that this kernel's debugger block of %#x bytes does not have, and could overwrite anything", k.KDBG.Size)
+	}
+	return upstreamLayout(k.Machine)
+}
+
 // upstream lays the image out as elf2dmp 10.2.2 writes it.
 func (im *Image) upstream(_ context.Context, k *windows.Kernel, o Options) error {
-	if k.KDBG.PrcbContext() == 0 {
-		return fault.New(fault.CompatLossy, "elf2dmp looks for the context records by an offset that this kernel's debugger block of %#x bytes does not have, and could overwrite anything", k.KDBG.Size)
-	}
-	l, err := upstreamLayout(k.Machine)
+	l, err := upstreamOf(k)
 	if err != nil {
 		return err
 	}

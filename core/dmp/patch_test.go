@@ -82,4 +82,7 @@ func TestKDBGCannotBeWritten(t *testing.T) {
 	if _, err := New(context.Background(), k, Options{}); !fault.Is(err, fault.KDBGUndecodable) {
 		t.Error(err)
 	}
+	if err := Check(k, false); !fault.Is(err, fault.KDBGUndecodable) {
+		t.Errorf("promised: %v", err)
+	}
 }

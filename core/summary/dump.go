@@ -28,6 +28,14 @@ func (s *Summary) image(im *dmp.Image, verified bool) {
 		d.Patches = append(d.Patches, Patch{p.What, hex64(uint64(p.PA)), p.Bytes})
 	}
 	s.Dump = d
+	if s.Windows != nil && s.Windows.Opens != nil {
+		s.Windows.Opens.Text = im.Opens
+	}
+	for _, p := range im.Shown {
+		if p.CPU >= 0 && p.CPU < len(s.CPUs) {
+			s.CPUs[p.CPU].RegistersFrom, s.CPUs[p.CPU].Why, s.CPUs[p.CPU].Opens = string(p.From), p.Why, p.Opens
+		}
+	}
 	for cpu, va := range im.Contexts {
 		if cpu < len(s.CPUs) {
 			s.CPUs[cpu].Context = hex64(uint64(va))

@@ -121,7 +121,7 @@ type Mark struct {
 type CPU struct {
 	Index         int        `json:"index"`
 	Processor     *int       `json:"processor" jsonschema:"nullable"`
-	Mode          string     `json:"mode"` // kernel, user, hypervisor, firmware, reset, unknown
+	Mode          string     `json:"mode"` // kernel, user; not Windows': hypervisor, vtl1, firmware, smm, reset; unknown
 	PC            string     `json:"pc"`
 	SP            string     `json:"sp"`
 	Root          string     `json:"root"`
@@ -131,7 +131,7 @@ type CPU struct {
 	Context       string     `json:"context"`        // address of its context record, "" where it has none
 	RegistersFrom string     `json:"registers_from"` // live, record, none: what the dump shows for it
 	Opens         bool       `json:"opens"`          // the dump opens on it
-	Why           string     `json:"why"`            // why the dump opens on it, in a sentence
+	Why           string     `json:"why"`            // in words: why registers_from is what it is
 	Stack         []Frame    `json:"stack"`
 	LiveStack     []Frame    `json:"live_stack"`
 }

@@ -32,6 +32,7 @@ func TestVersionNames(t *testing.T) {
 	}{
 		{0, 1, ""},
 		{100, 1, "Windows (build 100)"},
+		{20348, 0, "build 20348"},
 		{7601, 1, "Windows 7 SP1 (build 7601)"},
 		{7601, 3, "Windows Server 2008 R2 SP1 (build 7601)"},
 		{17763, 2, "Windows Server 2019 (build 17763)"},

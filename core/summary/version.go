@@ -48,6 +48,9 @@ func versionName(build, product uint32) string {
 	if build == 0 {
 		return ""
 	}
+	if product == 0 {
+		return fmt.Sprintf("build %d", build) // client and server differ by it alone
+	}
 	server := product == productDomain || product == productServer
 	name := ""
 	for _, r := range releases {

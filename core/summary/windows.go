@@ -17,6 +17,7 @@ type Windows struct {
 	PDB        *PDB      `json:"pdb" jsonschema:"nullable"`
 	KDBG       *KDBG     `json:"kdbg" jsonschema:"nullable"`
 	BugCheck   *BugCheck `json:"bugcheck" jsonschema:"nullable"` // null: the guest was alive
+	Opens      *Opens    `json:"opens" jsonschema:"nullable"`    // null: not decided, as with compat
 	Modules    []Module  `json:"modules"`
 	Processes  []Process `json:"processes"`
 }
@@ -26,6 +27,17 @@ type Windows struct {
 type DTBFrom struct {
 	Way string `json:"way"`
 	CPU *int   `json:"cpu" jsonschema:"nullable"`
+}
+
+// Opens says whose registers a debugger is shown first: a processor of Windows',
+// null for none, the CPU that runs it, null for none, by what it was chosen
+// (record, stack, odd-one-out, interrupts-off, first, guest-record, none), and
+// the sentence for people.
+type Opens struct {
+	Processor *int   `json:"processor" jsonschema:"nullable"`
+	CPU       *int   `json:"cpu" jsonschema:"nullable"`
+	By        string `json:"by"`
+	Text      string `json:"text"`
 }
 
 // PDB is the identity of the kernel's PDB, from its CodeView record.
@@ -101,19 +113,53 @@ func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
 	for _, p := range k.Processes {
 		w.Processes = append(w.Processes, Process{p.PID, p.Name, hex64(uint64(p.DTB))})
 	}
-	for _, p := range k.Processors {
-		if p.CPU >= 0 && p.CPU < len(s.CPUs) {
-			number := p.Number
-			s.CPUs[p.CPU].Processor = &number
-			if p.KPCR != 0 {
-				s.CPUs[p.CPU].KPCR = hex64(uint64(p.KPCR))
-			}
-		}
-	}
+	s.processors(k)
 	for _, m := range marks {
 		s.Memory.Marks = append(s.Memory.Marks, Mark{m.What, hex64(uint64(m.PA)), m.Bytes})
 	}
 	s.windowsGuest(k)
+}
+
+// processors says of each CPU which of Windows' processors it runs, what it was
+// doing, and whose registers a dump would show for it.
+func (s *Summary) processors(k *windows.Kernel) {
+	for i, mode := range k.Modes {
+		if i < len(s.CPUs) {
+			s.CPUs[i].Mode = string(mode)
+			if len(k.Processors) > 0 {
+				s.CPUs[i].RegistersFrom, s.CPUs[i].Why = string(windows.RegistersNone), "it runs none of Windows' processors"
+			}
+		}
+	}
+	for i, p := range k.Processors {
+		if p.CPU < 0 || p.CPU >= len(s.CPUs) {
+			continue
+		}
+		c, number := &s.CPUs[p.CPU], p.Number
+		c.Processor = &number
+		if p.KPCR != 0 {
+			c.KPCR = hex64(uint64(p.KPCR))
+		}
+		c.RegistersFrom, c.Why = string(k.RegistersOf(i, false)), k.WhyRegisters(i, false)
+		c.Opens = k.Opens.Choice != "" && k.Opens.Index == i
+	}
+	s.opens(k, k.Opening(false))
+}
+
+// opens notes whose registers a dump opens with; text is the sentence.
+func (s *Summary) opens(k *windows.Kernel, text string) {
+	if text == "" {
+		return
+	}
+	o := &Opens{By: string(k.Opens.Choice), Text: text}
+	if i := k.Opens.Index; i >= 0 {
+		number := k.Processors[i].Number
+		o.Processor = &number
+	}
+	if cpu := k.OpensCPU(); cpu >= 0 {
+		o.CPU = &cpu
+	}
+	s.Windows.Opens = o
 }
 
 func (s *Summary) windowsGuest(k *windows.Kernel) {

@@ -17,6 +17,7 @@ type Table struct {
 	Symbols  map[string]string `json:"symbols"`   // symbols.status; {from} is where they came from
 	From     map[string]string `json:"from"`      // symbols.from.kind; {name} is its name
 	Register map[string]string `json:"registers"` // cpus[].registers_from
+	Modes    map[string]string `json:"modes"`     // cpus[].mode
 }
 
 // All is the table.
@@ -47,6 +48,10 @@ var All = Table{
 	},
 	From: map[string]string{
 		"file": "the file {name}", "store": "the symbol store {name}", "server": "the server {name}", "cache": "the cache of this browser",
+	},
+	Modes: map[string]string{
+		"kernel": "in kernel mode", "user": "in user mode", "hypervisor": "in the hypervisor", "vtl1": "in VTL1, beside Windows",
+		"firmware": "in firmware", "smm": "in SMM", "reset": "in reset", "unknown": "elsewhere",
 	},
 	Register: map[string]string{
 		"live": "as the CPU had them when the core was taken", "record": "as Windows recorded them", "none": "not known",
