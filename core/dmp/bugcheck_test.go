@@ -143,6 +143,23 @@ func wantRecord(t *testing.T, b *synth.Built, what string, got []byte, s dmp.Sho
 	}
 }
 
+func edited(o synth.Options, edit func(*synth.Editor)) synth.Options {
+	o.Edit = edit
+	return o
+}
+
+// noExports takes the kernel's export names away, so that only the stack can say
+// whether a record is a call of KeBugCheckEx.
+func noExports(o synth.Options, more ...func(*synth.Editor)) synth.Options {
+	o.Edit = func(g *synth.Editor) {
+		g.NoExports()
+		for _, edit := range more {
+			edit(g)
+		}
+	}
+	return o
+}
+
 // driverBug is a driver's access at raised IRQL, as it is called.
 var driverBug = [4]uint64{0xffffe00123456780, 2, 1, 0xfffff80314a01319}
 
@@ -171,14 +188,25 @@ func TestBugChecks(t *testing.T) {
 			Called: 0x4c, CalledWith: &[4]uint64{0xc000021a, 0xffffb00012345678, 0, 0}, Record: synth.RecordFresh, Frozen: true}), byRecord},
 		"0x4c as it is": {crashed(synth.BugCheck{Code: 0x4c, Parameters: [4]uint64{0xc000021a, 2, 3, 4}, Called: 0x99, CalledWith: &[4]uint64{7, 8, 9, 10},
 			Record: synth.RecordFresh, Frozen: true}), byRecord},
-		"0xe2, zero parameters":          {crashed(synth.BugCheck{Code: 0xe2, Record: synth.RecordFresh, Frozen: true, InDriver: true}), byRecord},
-		"0xe2, by the stack":             {crashed(synth.BugCheck{Code: 0xe2, InDriver: true}), byStack},
-		"0x80 by NMI":                    {crashed(synth.BugCheck{Code: 0x80, Parameters: [4]uint64{0x4f4454, 0, 0, 0}, Record: synth.RecordFresh, Frozen: true}), byRecord},
-		"in a dump driver, no record":    {crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, InDriver: true}), byStack},
-		"record absent, the others wait": {crashed(synth.BugCheck{Code: 0x50, Parameters: driverBug, InDriver: true, Frozen: true}), byStack},
-		"record stale":                   {crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordStale, Frozen: true, InDriver: true}), byStack},
-		"record, in KeBugCheckEx still":  {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true}), byRecord},
-		"record, no frame":               {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true, NoFrame: true, InDriver: true}), byRecord},
+		"0x4c, by the stack": {crashed(synth.BugCheck{Code: 0xc000021a, Parameters: [4]uint64{0xffffc000a1b2c3d4, 0xc0000005, 0x7ff6, 0x12},
+			Called: 0x4c, CalledWith: &[4]uint64{0xc000021a, 0xffffb00012345678, 0, 0}, InDriver: true}), byStack},
+		"no export names KeBugCheckEx": {noExports(crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true, InDriver: true})), byRecord},
+		"no export, no frame": {noExports(crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true, InDriver: true, NoFrame: true})),
+			shown{2, windows.ChoiceOddOneOut, alive, processBase, nil, ""}},
+		"no export, a rip outside the kernel": {noExports(crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Frozen: true, InDriver: true}), func(g *synth.Editor) {
+			r := g.Call(2)
+			r.RIP = 0xfffff90012340000
+			g.SaveRecord(2, r)
+		}), byStack},
+		"0xe2, zero parameters":             {crashed(synth.BugCheck{Code: 0xe2, Record: synth.RecordFresh, Frozen: true, InDriver: true}), byRecord},
+		"0xe2, the number alone on another": {edited(crashed(synth.BugCheck{Code: 0xe2, InDriver: true}), func(g *synth.Editor) { g.Write64(g.Stack(1)+0x5000, 0xe2) }), byStack},
+		"0xe2, by the stack":                {crashed(synth.BugCheck{Code: 0xe2, InDriver: true}), byStack},
+		"0x80 by NMI":                       {crashed(synth.BugCheck{Code: 0x80, Parameters: [4]uint64{0x4f4454, 0, 0, 0}, Record: synth.RecordFresh, Frozen: true}), byRecord},
+		"in a dump driver, no record":       {crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, InDriver: true}), byStack},
+		"record absent, the others wait":    {crashed(synth.BugCheck{Code: 0x50, Parameters: driverBug, InDriver: true, Frozen: true}), byStack},
+		"record stale":                      {crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordStale, Frozen: true, InDriver: true}), byStack},
+		"record, in KeBugCheckEx still":     {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true}), byRecord},
+		"record, no frame":                  {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true, NoFrame: true, InDriver: true}), byRecord},
 		"record, the others go on": {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh}),
 			shown{2, windows.ChoiceRecord, []windows.Registers{live, live, record, live}, processBase, nil, called}},
 		"nothing but the odd one": {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Frozen: true, NoFrame: true, InDriver: true}),

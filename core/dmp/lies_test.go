@@ -36,6 +36,7 @@ func TestLies(t *testing.T) {
 			shown{2, windows.ChoiceStack, []windows.Registers{record, live, live, live}, processBase, []fault.Code{fault.CrasherUnclear, fault.ProcessorParked}, ""}},
 		"of a CPU in user mode": {synth.RecordNone, kernel, func(g *synth.Editor) {
 			g.SaveRecord(3, g.Call(3))
+			g.WriteFrame(3)
 			x := g.CPUs()[3].X64
 			x.CS.Selector, x.RIP = 0x33, 0x7ff612340000
 		}, shown{2, windows.ChoiceStack, alive, processBase, unclear, ""}},
@@ -102,6 +103,7 @@ func TestListOfProcessors(t *testing.T) {
 		"repeats behind":      {func(g *synth.Editor, block uint64) { g.Write64(block+8*3, g.Truth.PRCB[0]) }, 3, nil},
 		"repeats within":      {func(g *synth.Editor, block uint64) { g.Write64(block+8*1, g.Truth.PRCB[0]) }, 2, append(damaged, fault.ProcessorParked)},
 		"points at itself":    {func(g *synth.Editor, block uint64) { g.Write64(block+8*1, block+8) }, 3, append(damaged, fault.ProcessorParked)},
+		"4,096 processors":    {func(g *synth.Editor, _ uint64) { g.Write32(0xfffff78000000000+0x3c0, 4096) }, 3, nil},
 		"user address":        {func(g *synth.Editor, block uint64) { g.Write64(block+8*1, 0x7ff000) }, 3, append(damaged, fault.ProcessorParked)},
 		"nowhere":             {func(g *synth.Editor, block uint64) { g.Write64(block+8*1, 0xffffb00000000180) }, 3, append(damaged, fault.ProcessorParked)},
 		"region lies":         {func(g *synth.Editor, block uint64) { g.Write64(g.Truth.KPCR[1]+0x18, 0x1234) }, 3, damaged},
@@ -144,4 +146,21 @@ func TestManyProcessors(t *testing.T) {
 		from[i] = live
 	}
 	wantShown(t, b, dmp.Options{Registers: dmp.RegistersLive}, shown{129, windows.ChoiceRecord, from, systemBase, nil, "with its live registers"})
+}
+
+// TestManyCPUs: a core that lists more CPUs than Windows can have, all of which
+// claim to run one processor.
+func TestManyCPUs(t *testing.T) {
+	b := synth.Guest(synth.Options{Tables: layout19041(t), CPUs: modes(kernel, process)})
+	e := b.ELF
+	for len(e.CPUs) < 4096 {
+		c := e.CPUs[0]
+		c.Index = len(e.CPUs)
+		e.CPUs = append(e.CPUs, c)
+	}
+	k, im, _ := convert(t, synth.WriteELF(e), nil, dmp.Options{})
+	if len(k.Processors) != 2 || k.Processors[0].CPU != 0 || k.Processors[1].CPU != 1 || len(k.Modes) != 4096 || !im.Shown[0].Opens {
+		t.Errorf("%+v", k.Processors)
+	}
+	wantWarnings(t, append(k.Warnings, im.Warnings...), []fault.Code{fault.ProcessorParked})
 }

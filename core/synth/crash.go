@@ -54,14 +54,7 @@ func (g *Editor) bugCheckState(s *machine.X64State, b *BugCheck, p int) {
 		}
 	}
 	if !b.NoFrame {
-		g.Write64(call.RSP, driverAt+0x1319) // return address
-		parameters := b.Parameters
-		if b.CalledWith != nil {
-			parameters = *b.CalledWith
-		}
-		for i, v := range []uint64{call.RCX, parameters[0], parameters[1], parameters[2], parameters[3]} {
-			g.Write64(call.RSP+8+uint64(8*i), v)
-		}
+		g.WriteFrame(p)
 	}
 	switch b.Record {
 	case RecordFresh:
@@ -69,6 +62,19 @@ func (g *Editor) bugCheckState(s *machine.X64State, b *BugCheck, p int) {
 	case RecordStale:
 		call.RDX, call.R8 = call.RDX+0x1000, call.R8^1
 		g.SaveRecord(p, call)
+	}
+}
+
+// WriteFrame puts the frame of the call on a processor's stack: the return
+// address, the parameters' home, the fifth parameter.
+func (g *Editor) WriteFrame(p int) {
+	call, b := g.Call(p), g.opts.BugCheck
+	fourth := b.Parameters[3]
+	if b.CalledWith != nil {
+		fourth = b.CalledWith[3]
+	}
+	for i, v := range []uint64{driverAt + 0x1319, call.RCX, call.RDX, call.R8, call.R9, fourth} {
+		g.Write64(call.RSP+uint64(8*i), v)
 	}
 }
 

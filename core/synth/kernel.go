@@ -99,6 +99,9 @@ func (l *layout) peImage(debug []DebugEntry, export string) image {
 // exportBytes is the size of the export directory with its tables and names.
 const exportBytes = 0x100
 
+// NoExports takes the names out of the kernel's export directory.
+func (g *Editor) NoExports() { g.Write32(kernelBase+uint64(g.lay.exports)+0x18, 0) }
+
 // exportTable writes the export directory: KeBugCheckEx between two others.
 func (l *layout) exportTable(b image, module string) {
 	at := int(l.exports)

@@ -75,39 +75,42 @@ const (
 )
 
 // readStack reads a kernel stack from sp up to the first page that is not
-// mapped: a guard page divides it from its neighbour.
-func readStack(s *paging.Space, sp mem.VA) []byte {
+// mapped: a guard page divides it from its neighbour. It gives as much of the
+// buffer as that is.
+func readStack(s *paging.Space, sp mem.VA, buffer []byte) []byte {
 	sp &^= callAlignment - 1
 	if !kernelHalf(s, sp) {
 		return nil
 	}
-	stack := make([]byte, 0, stackReach)
-	var page [mem.PageSize]byte
-	for at := sp; len(stack) < stackReach && at >= sp; {
-		p := page[:mem.PageSize-at%mem.PageSize]
+	got := 0
+	for at := sp; got < len(buffer) && at >= sp; {
+		p := buffer[got:min(len(buffer), got+int(mem.PageSize-at%mem.PageSize))]
 		if s.ReadAt(p, at) != nil {
 			break
 		}
-		stack = append(stack, p...)
+		got += len(p)
 		at += mem.VA(len(p))
 	}
-	return stack
+	return buffer[:got]
 }
 
+// statusSeverity is set in the codes that KeBugCheck2 takes out of a hard error:
+// they are NTSTATUS values of errors.
+const statusSeverity = 0xc0000000
+
 // onStack reports whether a kernel stack holds the call's frame: the code in the
-// place of the first parameter, then the parameters. Where those are all zero,
-// the word before must be a return address into an image as well.
+// place of the first parameter, then the parameters. Where those are all zero, or
+// are not those of the call, the word before must be a return address into an
+// image as well.
 func (b *BugCheck) onStack(stack []byte, image func(va mem.VA) bool) bool {
 	for off := 0; off+callBytes-callCode <= len(stack); off += callAlignment {
 		code := u64(stack, off)
-		if code != uint64(uint32(code)) || code == 0 || b.replaced(uint32(code)) && uint32(code) != b.Code ||
-			!b.calledAs(uint32(code)) {
+		if code == 0 || code != uint64(uint32(code)) || !b.calledAs(uint32(code)) {
 			continue
 		}
-		if [3]uint64{u64(stack, off+8), u64(stack, off+16), u64(stack, off+24)} != [3]uint64(b.Parameters[:3]) {
-			continue
-		}
-		if b.proves() || off >= 8 && image(mem.VA(u64(stack, off-8))) {
+		same := [3]uint64{u64(stack, off+8), u64(stack, off+16), u64(stack, off+24)} == [3]uint64(b.Parameters[:3])
+		hard := code == codeRewrites && b.Code&statusSeverity == statusSeverity
+		if same && b.proves() || (same || hard) && off >= 8 && image(mem.VA(u64(stack, off-8))) {
 			return true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type suspect struct {
 	index   int               // in Kernel.Processors
 	cpu     *machine.X64State // nil: no CPU runs it
-	stack   []byte            // of the CPU in the kernel, from its stack pointer up
+	stack   uint64            // bytes of the kernel stack that its CPU stands on, from the stack pointer up
 	claims  bool              // its record names the bug check
 	confirm bool              // the memory at the record's stack pointer does so too
 	holds   bool              // its stack does
@@ -22,7 +22,7 @@ type suspect struct {
 // reaches reports whether an address lies on the suspect's stack above where its
 // CPU stands.
 func (s *suspect) reaches(sp uint64) bool {
-	return s.cpu != nil && len(s.stack) > 0 && sp >= s.cpu.RSP && sp-s.cpu.RSP < uint64(len(s.stack))
+	return s.cpu != nil && sp >= s.cpu.RSP && sp-s.cpu.RSP < s.stack
 }
 
 // interruptFlag is IF in RFLAGS.
@@ -39,14 +39,15 @@ func frozen(x *machine.X64State) bool {
 // record, its stack, or that it alone does not stand where the others do.
 func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 	var all []*suspect
+	buffer := make([]byte, stackReach)
 	for i := range k.Processors {
 		p := &k.Processors[i]
 		s := &suspect{index: i}
 		if p.CPU >= 0 {
 			s.cpu = f.m.CPUs[p.CPU].X64
 			if s.cpu.Kernel() && s.cpu.RIP>>63 == 1 {
-				s.stack = readStack(k.Space, mem.VA(s.cpu.RSP))
-				s.holds = k.BugCheck.onStack(s.stack, k.inModule)
+				stack := readStack(k.Space, mem.VA(s.cpu.RSP), buffer)
+				s.stack, s.holds = uint64(len(stack)), k.BugCheck.onStack(stack, k.inModule)
 			}
 		}
 		all = append(all, s)
@@ -91,7 +92,9 @@ func (f *finder) judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA
 		return
 	}
 	s.confirm = b.atRecord(k.Space, r)
-	if entry != 0 && mem.VA(r.RIP) != entry || entry == 0 && !(s.confirm && inImage(mem.VA(r.RIP), k.Image.Base, k.Image.SizeOfImage, 1)) {
+	// Where the entry is not known, the record must agree with the stack.
+	agrees := s.confirm || s.holds && s.reaches(r.RSP)
+	if entry != 0 && mem.VA(r.RIP) != entry || entry == 0 && !(agrees && inImage(mem.VA(r.RIP), k.Image.Base, k.Image.SizeOfImage, 1)) {
 		return
 	}
 	if s.cpu != nil && !s.cpu.Kernel() {

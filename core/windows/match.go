@@ -14,7 +14,10 @@ import (
 // position among those that neither way can tell, with a warning. A CPU that
 // does not run Windows at all is nobody's.
 func (f *finder) matchProcessors(k *Kernel) {
-	m := matcher{f: f, k: k, taken: make([]bool, len(f.m.CPUs))}
+	m := matcher{f: f, k: k, taken: make([]bool, len(f.m.CPUs)), tables: map[*Processor]descriptors{}}
+	for i := range k.Processors {
+		m.tables[&k.Processors[i]] = descriptorsOf(k, &k.Processors[i])
+	}
 	named := func(x *machine.X64State, p *Processor) bool { return x.KPCR() == p.KPCR }
 	m.match(func(x *machine.X64State, p *Processor) bool { return named(x, p) && m.usesTables(x, p) })
 	m.match(named)
@@ -34,6 +37,23 @@ type matcher struct {
 	k          *Kernel
 	taken      []bool // by CPU
 	positional []string
+	tables     map[*Processor]descriptors
+}
+
+// descriptors is where a processor's control region has the descriptor tables; zero:
+// it cannot be read.
+type descriptors struct{ gdt, idt uint64 }
+
+func descriptorsOf(k *Kernel, p *Processor) descriptors {
+	if p.KPCR == 0 {
+		return descriptors{}
+	}
+	gdt, err1 := k.Space.Uint64(p.KPCR + pcrGdtBase)
+	idt, err2 := k.Space.Uint64(p.KPCR + pcrIdtBase)
+	if err1 != nil || err2 != nil {
+		return descriptors{}
+	}
+	return descriptors{gdt, idt}
 }
 
 func (m *matcher) match(is func(x *machine.X64State, p *Processor) bool) {
@@ -50,12 +70,8 @@ func (m *matcher) match(is func(x *machine.X64State, p *Processor) bool) {
 // usesTables reports whether a CPU's descriptor tables are those that a
 // processor's control region names.
 func (m *matcher) usesTables(x *machine.X64State, p *Processor) bool {
-	if !x.System {
-		return false
-	}
-	gdt, err1 := m.k.Space.Uint64(p.KPCR + pcrGdtBase)
-	idt, err2 := m.k.Space.Uint64(p.KPCR + pcrIdtBase)
-	return err1 == nil && err2 == nil && gdt == x.GDT.Base && idt == x.IDT.Base && gdt != 0
+	t := m.tables[p]
+	return x.System && t.gdt != 0 && t == descriptors{x.GDT.Base, x.IDT.Base}
 }
 
 // runs reports whether a CPU can be executing Windows on a processor: its own

@@ -44,9 +44,9 @@ var (
 )
 
 // imageReach is how far below a CPU's RIP the image it runs may begin.
-const imageReach = 16 << 20
+const imageReach = 4 << 20
 
-// modeOf classifies a CPU that runs none of Windows' processors.
+// strangerMode classifies a CPU that runs none of Windows' processors.
 func (f *finder) strangerMode(k *Kernel, x *machine.X64State) Mode {
 	switch {
 	case x == nil || !x.System:
@@ -128,8 +128,12 @@ func sameFrame(a, b *paging.Space, va mem.VA) bool {
 // imageNameBelow names the image that an address lies in, seen through a space;
 // "": none was found.
 func imageNameBelow(s *paging.Space, va mem.VA) string {
-	base := va.Page()
-	for range imageReach / mem.PageSize {
+	floor := va.Page() - min(va.Page(), imageReach)
+	for base := va.Page(); base > floor && base <= va; base -= mem.PageSize {
+		if _, _, err := s.Translate(base); err != nil {
+			base &^= mem.VA(paging.Span(err)) - 1
+			continue
+		}
 		if startsImage(s, base) {
 			if img, err := pe.Read(s, base); err == nil && inImage(va, base, img.SizeOfImage, 1) {
 				if img.Exports != "" || img.CodeView == nil {
@@ -138,10 +142,6 @@ func imageNameBelow(s *paging.Space, va mem.VA) string {
 				return img.CodeView.Name
 			}
 		}
-		if base < mem.PageSize {
-			break
-		}
-		base -= mem.PageSize
 	}
 	return ""
 }
