@@ -207,6 +207,11 @@ func TestBugChecks(t *testing.T) {
 		"record stale":                      {crashed(synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordStale, Frozen: true, InDriver: true}), byStack},
 		"record, in KeBugCheckEx still":     {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true}), byRecord},
 		"record, no frame":                  {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true, NoFrame: true, InDriver: true}), byRecord},
+		"record, the others go on, with records of another time": {edited(crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh}), func(g *synth.Editor) {
+			for _, p := range []int{0, 1, 3} {
+				g.SaveRecord(p, synth.Saved{Flags: 0x10001f, RIP: g.Sym("PoIdle"), RSP: g.Stack(p) + 0x5000, CS: 0x10, CR3: uint64(g.Truth.SystemDTB)})
+			}
+		}), shown{2, windows.ChoiceRecord, []windows.Registers{live, live, record, live}, processBase, nil, called}},
 		"record, the others go on": {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Record: synth.RecordFresh}),
 			shown{2, windows.ChoiceRecord, []windows.Registers{live, live, record, live}, processBase, nil, called}},
 		"nothing but the odd one": {crashed(synth.BugCheck{Code: 0x1e, Parameters: driverBug, Frozen: true, NoFrame: true, InDriver: true}),

@@ -138,6 +138,19 @@ func TestStarting(t *testing.T) {
 	}
 }
 
+// TestStartingWithoutModules: earlier still there are no modules either.
+func TestStartingWithoutModules(t *testing.T) {
+	g := newGuest(t)
+	for _, name := range []string{"PsActiveProcessHead", "PsLoadedModuleList"} {
+		head := g.symbol(name)
+		g.put(head, le64(uint64(head), uint64(head)))
+	}
+	k, err := g.locate(nil)
+	if err != nil || len(k.Modules)+len(k.Processes) != 0 || len(k.Warnings) != 1 || !warned(k, fault.GuestStarting) {
+		t.Errorf("%v, %+v", err, k)
+	}
+}
+
 // TestUnknownProcesses: what is not System is not guessed at.
 func TestUnknownProcesses(t *testing.T) {
 	for name, c := range map[string]struct {
