@@ -135,3 +135,36 @@ func TestNullRecord(t *testing.T) {
 	}
 	wantShown(t, b, dmp.Options{}, shown{0, windows.ChoiceFirst, []windows.Registers{live, live}, systemBase, []fault.Code{fault.ContextUnreadable}, ""})
 }
+
+// TestStrangersWithOneSign: the secure kernel is known by its image or by its
+// shared page; what has neither is the hypervisor.
+func TestStrangersWithOneSign(t *testing.T) {
+	for name, c := range map[string]struct {
+		cpu  synth.Mode
+		edit func(g *synth.Editor)
+		want windows.Mode
+	}{
+		"image alone":       {synth.Secure, func(g *synth.Editor) { g.UnmapOther(synth.InVTL1, 0xfffff78000000000) }, windows.ModeVTL1},
+		"shared page alone": {synth.Secure, func(g *synth.Editor) { g.UnmapOther(synth.InVTL1, synth.OtherBase(synth.InVTL1)) }, windows.ModeVTL1},
+		"nothing":           {synth.Hypervisor, func(g *synth.Editor) { g.UnmapOther(synth.InHypervisor, synth.OtherBase(synth.InHypervisor)) }, windows.ModeHypervisor},
+	} {
+		b := synth.Guest(synth.Options{Tables: layout19041(t), CPUs: modes(c.cpu, kernel), Edit: c.edit})
+		if k, _, _ := convert(t, b.Core, nil, dmp.Options{}); k.Modes[0] != c.want {
+			t.Errorf("%s: %s", name, k.Modes[0])
+		}
+	}
+}
+
+// TestRegionOfTwo: of two CPUs that name one control region, the one with its
+// descriptor tables runs it.
+func TestRegionOfTwo(t *testing.T) {
+	b := synth.Guest(synth.Options{Tables: layout19041(t), CPUs: modes(kernel, kernel, process), Edit: func(g *synth.Editor) {
+		c := g.CPUs()
+		c[0].X64.GS.Base = c[1].X64.GS.Base
+	}})
+	k, im, _ := convert(t, b.Core, nil, dmp.Options{})
+	if p := k.Processors; p[0].CPU != -1 || p[1].CPU != 1 || p[2].CPU != 2 || im.Shown[0].Opens {
+		t.Errorf("%+v", p)
+	}
+	wantWarnings(t, k.Warnings, []fault.Code{fault.ProcessorParked})
+}

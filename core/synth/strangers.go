@@ -31,7 +31,7 @@ func (g *Editor) strangerState(s *machine.X64State, mode Mode, p int) {
 		s.GDT, s.IDT = machine.Segment{Limit: 0x47, Base: 0x7ec10000}, machine.Segment{Limit: 0xfff, Base: 0x7ec11000}
 		return
 	case Secure:
-		t := g.other("secure", func(t *tables) {
+		t := g.other(InVTL1, func(t *tables) {
 			g.otherImage(t, secureAt, "securekernel.exe")
 			k := make(image, mem.PageSize)
 			copy(k, g.Read(sharedAt, mem.PageSize))
@@ -43,7 +43,7 @@ func (g *Editor) strangerState(s *machine.X64State, mode Mode, p int) {
 		s.GDT, s.IDT = machine.Segment{Limit: 0x57, Base: secureAt + rvaData}, machine.Segment{Limit: 0xfff, Base: secureAt + rvaData + 0x1000}
 		return
 	}
-	t := g.other("hypervisor", func(t *tables) { g.otherImage(t, hypervisorAt, "hvix64.exe") })
+	t := g.other(InHypervisor, func(t *tables) { g.otherImage(t, hypervisorAt, "hvix64.exe") })
 	s.CR3, s.RIP, s.RSP = uint64(t.root), hypervisorAt+rvaText+0x123, hypervisorAt+rvaData+0xff0
 	s.GS.Base, s.KernelGSBase = 0, g.Truth.KPCR[p]
 	s.RFLAGS = 2
@@ -62,6 +62,20 @@ func (g *Editor) other(name string, fill func(*tables)) *tables {
 		g.others[name] = t
 	}
 	return t
+}
+
+// Kinds of code beside Windows, for UnmapOther.
+const (
+	InHypervisor = "hypervisor"
+	InVTL1       = "secure"
+)
+
+// UnmapOther takes away a page of what is beside Windows.
+func (g *Editor) UnmapOther(kind string, va uint64) { g.others[kind].set(va, 1, 0) }
+
+// OtherBase is where its image is.
+func OtherBase(kind string) uint64 {
+	return map[string]uint64{InHypervisor: hypervisorAt, InVTL1: secureAt}[kind]
 }
 
 // otherPage maps a page in tables that are not Windows'.
