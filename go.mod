@@ -5,10 +5,13 @@ go 1.26
 require (
 	github.com/andybalholm/brotli v1.2.1
 	github.com/hack-pad/hackpadfs v0.2.4
+	github.com/invopop/jsonschema v0.14.0
 	github.com/klauspost/compress v1.18.0
 	github.com/norunners/vert v0.0.0-20221203075838-106a353d42dd
 	github.com/rogpeppe/go-internal v1.14.1
+	github.com/ulikunitz/xz v0.5.17
 	golang.org/x/sync v0.19.0
+	golang.org/x/term v0.30.0
 )
 
 require (
@@ -16,10 +19,8 @@ require (
 	github.com/buger/jsonparser v1.1.2 // indirect
 	github.com/hack-pad/go-indexeddb v0.3.2 // indirect
 	github.com/hack-pad/safejs v0.1.0 // indirect
-	github.com/invopop/jsonschema v0.14.0 // indirect
 	github.com/pb33f/ordered-map/v2 v2.3.1 // indirect
-	github.com/ulikunitz/xz v0.5.17 // indirect
 	go.yaml.in/yaml/v4 v4.0.0-rc.2 // indirect
-	golang.org/x/sys v0.26.0 // indirect
+	golang.org/x/sys v0.31.0 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

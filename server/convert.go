@@ -12,6 +12,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
+	"coredrop/core/identify"
 	"coredrop/core/source"
 	"coredrop/core/summary"
 	"coredrop/core/windows"
@@ -20,9 +21,10 @@ import (
 const convertUsage = `usage: coredrop convert [flags] CORE OUT.dmp
        coredrop convert [flags] -demo OUT.dmp
 
-Makes the crash dump of a Windows guest's memory core. The core is only read;
-OUT.dmp is replaced only by a complete dump. Without the kernel's PDB the
-debugger block is searched in memory, so -symbols none works for most cores.
+Makes the crash dump of a Windows guest's memory core. The core is only read.
+OUT.dmp is replaced only by a complete dump, and only if it is empty or a crash
+dump (-f: whatever it is); - writes the dump to a pipe. Without the kernel's PDB
+the debugger block is searched in memory: -symbols none works for most cores.
 
 `
 
@@ -31,6 +33,8 @@ type convertFlags struct {
 	symbols, compat, kind string
 	registers             string
 	json, verbose, demo   bool
+	force                 bool
+	allowHTTP             texts
 }
 
 func (o *convertFlags) set() *flag.FlagSet {
@@ -39,6 +43,8 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set.StringVar(&o.compat, "compat", "", "write what another `tool` writes, byte for byte: elf2dmp")
 	set.StringVar(&o.kind, "type", "", "full or bitmap (default: full, bitmap when the memory has too many runs): the `kind` of dump")
 	set.StringVar(&o.registers, "registers", "", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
+	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
+	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	set.BoolVar(&o.verbose, "v", false, "print each step with the values found, on stderr")
 	set.BoolVar(&o.demo, "demo", false, "convert the built-in demo core; no network")
@@ -52,6 +58,8 @@ func (o *convertFlags) check(args []string) string {
 		want, names = 1, "the name of the dump"
 	}
 	switch {
+	case !o.demo && len(args) == 1:
+		return fmt.Sprintf("convert needs a name for the dump too: coredrop convert %s %s", args[0], fault.DumpName(args[0]))
 	case len(args) != want:
 		return fmt.Sprintf("convert needs %s", names)
 	case o.compat != "" && o.compat != "elf2dmp":
@@ -75,20 +83,27 @@ func (o *convertFlags) inputName(argument string) string {
 }
 
 // runConvert is coredrop convert.
-func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+func runConvert(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var o convertFlags
-	set := o.set()
-	if code, done := parse(set, args, convertUsage, stdout, stderr); done {
+	files, code, done := parse(o.set(), args, convertUsage, stdout, stderr)
+	if done {
 		return code
 	}
-	if wrong := o.check(set.Args()); wrong != "" {
+	if wrong := o.check(files); wrong != "" {
 		return usageError(stderr, "convert", "%s", wrong)
 	}
+	report := stdout
+	if files[len(files)-1] == standard {
+		if isTerminal(stdout) {
+			return failAbout(stderr, files[0], fault.New(fault.OutputTerminal, ""))
+		}
+		report = stderr // the dump has the standard output
+	}
 	t := newTerminal(stderr, o.verbose)
-	j, err := o.prepare(set.Args(), t)
+	j, err := o.prepare(ctx, files, stdin, stdout, t)
 	var summary *summary.Summary
 	if err != nil {
-		summary = unopened(o.inputName(set.Arg(0)), err)
+		summary = unopened(o.inputName(files[0]), err)
 	} else {
 		defer j.close()
 		summary, err = j.run(ctx)
@@ -98,18 +113,20 @@ func runConvert(ctx context.Context, args []string, _ io.Reader, stdout, stderr 
 		if err != nil && summary.Error == nil {
 			summary.Fail(err) // the output's error: the core knows nothing of it
 		}
-		if err := printJSON(stdout, summary); err != nil {
+		if err := printJSON(report, summary); err != nil {
 			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
 		}
 	}
 	warn(stderr, summary.Warnings)
 	if err != nil {
-		return fail(stderr, err)
+		return failAbout(stderr, o.inputName(files[0]), err)
 	}
 	if !o.json {
-		describe(stdout, summary)
-		fmt.Fprintf(stdout, "written: %s\n", oneLine(j.out.path))
-		fmt.Fprintln(stdout, "next: open it in WinDbg, then: .symfix; .reload; !analyze -v")
+		describe(report, summary)
+		if j.out != nil {
+			fmt.Fprintf(report, "written: %s\n", oneLine(j.out.path))
+		}
+		fmt.Fprintln(report, "next: open it in WinDbg, then: .symfix; .reload; !analyze -v")
 	}
 	return exitDone
 }
@@ -119,7 +136,8 @@ type conversion struct {
 	source    source.Source
 	bytes     io.ReaderAt  // what source ranges of the image are read from
 	unchanged func() error // asked before the dump gets its name
-	out       *output
+	out       *output      // nil: the dump goes to pipe
+	pipe      io.Writer    // the standard output
 	options   core.Options
 	resolver  *resolver // nil: none
 	close     func()
@@ -127,7 +145,7 @@ type conversion struct {
 
 // prepare opens the input, and refuses an output that cannot be, before any
 // work is done.
-func (o *convertFlags) prepare(args []string, t *terminal) (*conversion, error) {
+func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Reader, stdout io.Writer, t *terminal) (*conversion, error) {
 	j := &conversion{close: func() {}, unchanged: func() error { return nil }}
 	var info fs.FileInfo
 	if o.demo {
@@ -139,22 +157,33 @@ func (o *convertFlags) prepare(args []string, t *terminal) (*conversion, error) 
 		j.bytes = r
 		j.source = source.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
 	} else {
-		in, err := openInput(args[0])
+		in, err := openInput(ctx, files[0], stdin)
 		if err != nil {
 			return nil, err
 		}
 		info = in.info
 		j.bytes, j.source, j.unchanged, j.close = in.file, in.source(), in.unchanged, in.close
 	}
-	out, err := newOutput(args[len(args)-1], info)
-	if err != nil {
-		j.close()
-		return nil, err
+	if path := files[len(files)-1]; path == standard {
+		j.pipe = stdout
+	} else {
+		out, err := newOutput(path, info, replacing{force: o.force, inputIsDump: isDump(j.source)})
+		if err != nil {
+			j.close()
+			return nil, err
+		}
+		j.out = out
 	}
-	j.out = out
 	j.options = core.Options{Compat: o.compat != "", Type: o.kind, Registers: o.registers, CacheBytes: cacheBytes, Sink: t.sink()}
 	j.options.Symbols = o.chooseSymbols(j, t)
 	return j, nil
+}
+
+// isDump reports whether the input is a dump itself: then an existing dump at
+// the output's name may be as dear as it.
+func isDump(s source.Source) bool {
+	kind, err := identify.Look(s)
+	return err == nil && kind.Class == identify.Dump
 }
 
 // chooseSymbols gives who is asked for the PDB; the demo brings its own.
@@ -165,10 +194,10 @@ func (o *convertFlags) chooseSymbols(j *conversion, t *terminal) windows.Symbols
 	case o.symbols == "":
 		o.symbols = defaultSymbolPath()
 	}
-	if o.symbols == noSymbols {
+	if isNoSymbols(o.symbols) {
 		return nil
 	}
-	j.resolver = newResolver(o.symbols, t.sink())
+	j.resolver = newResolver(o.symbols, o.allowHTTP, t.sink())
 	return j.resolver
 }
 
@@ -181,6 +210,9 @@ func (j *conversion) run(ctx context.Context) (*summary.Summary, error) {
 	}
 	if err != nil {
 		return summary, err
+	}
+	if j.out == nil {
+		return summary, stream(ctx, j.pipe, image, j.unchanged, j.options.Sink)
 	}
 	return summary, j.out.write(ctx, image, j.bytes, j.unchanged, j.options.Sink)
 }

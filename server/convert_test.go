@@ -53,7 +53,7 @@ func TestCtrlCAtEachStepLeavesNothing(t *testing.T) {
 	for _, stop := range []int{1, steps / 3, steps / 2, steps - 2, steps - 1} {
 		dir := t.TempDir()
 		out := filepath.Join(dir, "out.dmp")
-		if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
+		if err := os.WriteFile(out, []byte(oldDump), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -68,7 +68,7 @@ func TestCtrlCAtEachStepLeavesNothing(t *testing.T) {
 		if code != exitFailed || !strings.Contains(errs.String(), "coredrop: error: cancelled; nothing was saved or sent [cancelled]") {
 			t.Errorf("cancelled at line %d of %d: exit code %d\n%s", stop, steps, code, errs)
 		}
-		if got, err := os.ReadFile(out); err != nil || string(got) != "old" {
+		if got, err := os.ReadFile(out); err != nil || string(got) != oldDump {
 			t.Errorf("the old output holds %d bytes: %v", len(got), err)
 		}
 		if list := names(t, dir); len(list) != 1 {

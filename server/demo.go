@@ -27,10 +27,11 @@ func runDemo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	set := flag.NewFlagSet("demo", flag.ContinueOnError)
 	addr := set.String("addr", defaultAddress, "the `address` to listen on")
 	base := set.String("base", "/", "the `path` the site is served under")
-	if code, done := parse(set, args, demoUsage, stdout, stderr); done {
+	files, code, done := parse(set, args, demoUsage, stdout, stderr)
+	if done {
 		return code
 	}
-	if set.NArg() > 0 {
+	if len(files) > 0 {
 		return usageError(stderr, "demo", "demo takes no files")
 	}
 	path, err := cleanBase(*base)

@@ -16,6 +16,9 @@ import (
 	"coredrop/core/symstore"
 )
 
+// guidDigits is the length of a GUID in a key; the age follows it.
+const guidDigits = 32
+
 const getUsage = `usage: coredrop get [flags] -o STORE CORE|KEY...
 
 Fetches the PDB of a core, or of a key NAME/GUIDAGE/NAME as coredrop info prints
@@ -25,33 +28,35 @@ read. Carry the directory across an air gap.
 `
 
 // runGet is coredrop get.
-func runGet(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+func runGet(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("get", flag.ContinueOnError)
 	store := set.String("o", "", "the symbol store to fill, a `directory`; it is made if need be")
 	path := set.String("symbols", "", "symbol `path` to fetch from (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	verbose := set.Bool("v", false, "print each step, on stderr")
-	if code, done := parse(set, args, getUsage, stdout, stderr); done {
+	var allowHTTP texts
+	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
+	files, code, done := parse(set, args, getUsage, stdout, stderr)
+	if done {
 		return code
 	}
 	switch {
 	case *store == "":
 		return usageError(stderr, "get", "get needs -o STORE")
-	case set.NArg() == 0:
+	case len(files) == 0:
 		return usageError(stderr, "get", "get needs a core or a key")
 	case *path == "":
 		*path = defaultSymbolPath()
 	}
-	if *path == noSymbols {
+	if isNoSymbols(*path) {
 		return usageError(stderr, "get", "get has nowhere to fetch from with the symbol path none")
 	}
 	t := newTerminal(stderr, *verbose)
-	r := newResolver(*path, t.sink())
-	code := exitDone
-	for _, a := range set.Args() {
-		line, err := getOne(ctx, r, *store, a, t.sink())
+	r := newResolver(*path, allowHTTP, t.sink())
+	for _, a := range files {
+		line, err := getOne(ctx, r, *store, a, stdin, t.sink())
 		t.clear()
 		if err != nil {
-			code = fail(stderr, err)
+			code = failAbout(stderr, a, err)
 			if fault.Is(err, fault.Cancelled) {
 				break
 			}
@@ -64,12 +69,12 @@ func runGet(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.W
 }
 
 // getOne stores the PDB that one argument names and says what was done.
-func getOne(ctx context.Context, r *resolver, store, arg string, sink progress.Sink) (string, error) {
-	key, err := keyOf(ctx, arg, sink)
+func getOne(ctx context.Context, r *resolver, store, arg string, stdin io.Reader, sink progress.Sink) (string, error) {
+	key, err := keyOf(ctx, arg, stdin, sink)
 	if err != nil {
 		return "", err
 	}
-	if has(ctx, place(store), key) {
+	if has(ctx, place{dir: store}, key) {
 		return fmt.Sprintf("%s is in %s already", key, store), nil
 	}
 	f, from, err := r.find(ctx, key)
@@ -77,7 +82,7 @@ func getOne(ctx context.Context, r *resolver, store, arg string, sink progress.S
 		return "", err
 	}
 	defer f.Close()
-	if err := place(store).Put(ctx, key, io.NewSectionReader(f, 0, f.Size())); err != nil {
+	if err := (place{dir: store}).Put(ctx, key, io.NewSectionReader(f, 0, f.Size())); err != nil {
 		return "", fault.Wrap(err, fault.OutputFailed, "could not write to %s: %s", store, fault.As(err).Text)
 	}
 	return fmt.Sprintf("%s from %s", key, from), nil
@@ -95,15 +100,19 @@ func has(ctx context.Context, p place, key symstore.Key) bool {
 
 // keyOf gives the key that an argument is, or that the core it names needs. A
 // file of that name wins: keys look like relative paths.
-func keyOf(ctx context.Context, arg string, sink progress.Sink) (symstore.Key, error) {
+func keyOf(ctx context.Context, arg string, stdin io.Reader, sink progress.Sink) (symstore.Key, error) {
 	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && strings.Count(arg, "/") == 2 {
 		key, err := symstore.ParseKey(arg)
 		if err != nil {
 			return key, fault.Wrap(err, fault.BadOption, "%q is neither a core nor the key of a PDB", arg)
 		}
+		if len(key.ID) == guidDigits {
+			return key, fault.New(fault.BadOption, "the key %s has a GUID and no age", key).
+				Hint("the age is the number behind the GUID, mostly 1: %s/%s1/%[1]s", key.Name, key.ID)
+		}
 		return key, nil
 	}
-	in, err := openInput(arg)
+	in, err := openInput(ctx, arg, stdin)
 	if err != nil {
 		return symstore.Key{}, err
 	}

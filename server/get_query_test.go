@@ -26,7 +26,7 @@ func TestGetDoesNotShowTheSignature(t *testing.T) {
 			})
 			var text strings.Builder
 			r.chain.Sink = progress.Sink{OnLine: func(s string) { text.WriteString(s + "\n") }}
-			_, err := getOne(t.Context(), r, t.TempDir(), demo.PDBKey, progress.Sink{})
+			_, err := getOne(t.Context(), r, t.TempDir(), demo.PDBKey, nil, progress.Sink{})
 			if err == nil || *asked != 1 {
 				t.Fatalf("%v after %d requests", err, *asked)
 			}

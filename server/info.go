@@ -12,52 +12,73 @@ import (
 	"coredrop/core/summary"
 )
 
-const infoUsage = `usage: coredrop info [flags] CORE
+const infoUsage = `usage: coredrop info [flags] CORE...
 
-Says what a file is and whether it can be converted. Reads headers and a few
+Says what each file is and whether it can be converted. Reads headers and a few
 hundred pages; uses no network unless -symbols names a server. Exit code 0 for
 every file that is recognised, also where it cannot be converted.
 
 `
 
 // runInfo is coredrop info.
-func runInfo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	set := flag.NewFlagSet("info", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print the summary as JSON")
 	path := set.String("symbols", noSymbols, "symbol `path` as of convert")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
-	if code, done := parse(set, args, infoUsage, stdout, stderr); done {
+	var allowHTTP texts
+	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
+	files, code, done := parse(set, args, infoUsage, stdout, stderr)
+	if done {
 		return code
 	}
-	if set.NArg() != 1 {
-		return usageError(stderr, "info", "info needs one core")
+	if len(files) == 0 {
+		return usageError(stderr, "info", "info needs a core")
 	}
 	t := newTerminal(stderr, *verbose)
-	in, err := openInput(set.Arg(0))
-	if err != nil {
-		return printInfo(unopened(set.Arg(0), err), err, *asJSON, stdout, stderr)
-	}
-	defer in.close()
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
-	if *path != noSymbols && *path != "" {
-		r := newResolver(*path, t.sink())
+	var r *resolver
+	if !isNoSymbols(*path) && *path != "" {
+		r = newResolver(*path, allowHTTP, t.sink())
 		defer r.close()
 		options.Symbols = r
-		defer func() { warn(stderr, r.allWarnings()) }()
 	}
+	for i, name := range files {
+		if i > 0 && !*asJSON {
+			fmt.Fprintln(stdout)
+		}
+		summary, err := infoOf(ctx, name, stdin, options)
+		t.clear()
+		code = max(code, printInfo(name, summary, err, *asJSON, stdout, stderr))
+		if fault.Is(err, fault.Cancelled) {
+			break
+		}
+	}
+	if r != nil {
+		warn(stderr, r.allWarnings())
+	}
+	return code
+}
+
+// infoOf inspects one file.
+func infoOf(ctx context.Context, name string, stdin io.Reader, options core.Options) (*summary.Summary, error) {
+	in, err := openInput(ctx, name, stdin)
+	if err != nil {
+		return unopened(name, err), err
+	}
+	defer in.close()
 	summary, err := core.Inspect(ctx, in.source(), options)
-	t.clear()
 	if err == nil {
 		if err = in.unchanged(); err != nil {
 			summary.Fail(err)
 		}
 	}
-	return printInfo(summary, err, *asJSON, stdout, stderr)
+	return summary, err
 }
 
 // printInfo prints what was found. A file that is recognised is a success, and
 // why it cannot be converted is a part of the answer.
-func printInfo(s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+func printInfo(name string, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
 	if asJSON {
 		if err := printJSON(stdout, s); err != nil {
 			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
@@ -65,14 +86,14 @@ func printInfo(s *summary.Summary, err error, asJSON bool, stdout, stderr io.Wri
 	}
 	warn(stderr, s.Warnings)
 	if err != nil && !recognised(fault.As(err).Code) {
-		return fail(stderr, err)
+		return failAbout(stderr, name, err)
 	}
 	if !asJSON {
 		describe(stdout, s)
 		if err != nil {
 			f := fault.As(err)
 			fmt.Fprintf(stdout, "convertible: no: %s\n", oneLine(coded(f.Text, f.Code)))
-			for _, h := range fault.Lines(f.Steps(s.File.Name), fault.CLI) {
+			for _, h := range fault.Lines(f.Steps(name), fault.CLI) {
 				fmt.Fprintf(stdout, "  next step: %s\n", oneLine(h))
 			}
 		}
@@ -91,7 +112,7 @@ func unopened(path string, err error) *summary.Summary {
 // recognised reports whether an error still says what the file is.
 func recognised(c fault.Code) bool {
 	switch c {
-	case fault.UnknownFormat, fault.EmptyFile, fault.DamagedHeader, fault.InputUnreadable,
+	case fault.UnknownFormat, fault.EmptyFile, fault.DamagedHeader, fault.InputUnreadable, fault.InputStream,
 		fault.NoPermission, fault.FileChanged, fault.Cancelled, fault.BadOption, fault.Internal:
 		return false
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,36 +18,66 @@ type input struct {
 	info fs.FileInfo
 }
 
-// openInput opens a core for reading; nothing else is ever done to it.
-func openInput(path string) (*input, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, inputError(path, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
-		if info.IsDir() {
-			err = errors.New("it is a directory")
+// openInput opens a core for reading; nothing else is ever done to it. A core is
+// read here and there: "-" is taken where the standard input is a file itself,
+// a pipe is refused, and never opened, since that waits for a writer.
+func openInput(ctx context.Context, path string, stdin io.Reader) (*input, error) {
+	if path == standard {
+		f, ok := stdin.(*os.File)
+		if !ok {
+			return nil, fault.New(fault.InputStream, "")
 		}
+		return opened(f, "the standard input")
+	}
+	info, err := await(ctx, func() (fs.FileInfo, error) { return os.Stat(path) })
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, notAFile(path, info)
 	}
 	if err != nil {
-		f.Close()
 		return nil, inputError(path, err)
 	}
-	return &input{f, info}, nil
+	f, err := await(ctx, func() (*os.File, error) { return os.Open(path) })
+	if err != nil {
+		return nil, inputError(path, err)
+	}
+	return opened(f, path)
+}
+
+// opened takes a file that is open.
+func opened(f *os.File, path string) (*input, error) {
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		return &input{f, info}, nil
+	}
+	if f != os.Stdin {
+		f.Close()
+	}
+	if err != nil {
+		return nil, inputError(path, err)
+	}
+	return nil, notAFile(path, info)
+}
+
+// notAFile refuses what cannot be read at random by what it is.
+func notAFile(path string, info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return inputError(path, errors.New("it is a directory"))
+	case mode&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0:
+		return fault.New(fault.InputStream, "%s is no file: a core is read here and there, not from its beginning to its end, so it cannot come from a pipe", path)
+	}
+	return inputError(path, errors.New("it is not a regular file"))
 }
 
 // inputError puts the operating system's reason in words.
 func inputError(path string, err error) error {
-	reason := err
-	if p := (*fs.PathError)(nil); errors.As(err, &p) {
-		reason = p.Err
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fault.Wrap(err, fault.Cancelled, "")
+	case errors.Is(err, fs.ErrPermission):
+		return fault.Wrap(err, fault.NoPermission, "%s cannot be read by this user: %s", path, reasonOf(err))
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return fault.Wrap(err, fault.NoPermission, "%s cannot be read by this user: %v", path, reason)
-	}
-	return fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v", path, reason)
+	return fault.Wrap(err, fault.InputUnreadable, "could not read %s: %s", path, reasonOf(err))
 }
 
 // source is what the core reads.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 
 	"coredrop/core"
 	"coredrop/core/fault"
@@ -30,23 +31,27 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	asJSON := set.Bool("json", false, "print the summary as JSON")
 	asLog := set.Bool("log", false, "print the kernel log of a core instead of its reports")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
-	if code, done := parse(set, args, kcsanUsage, stdout, stderr); done {
+	files, code, done := parse(set, args, kcsanUsage, stdout, stderr)
+	if done {
 		return code
 	}
-	if set.NArg() != 1 {
-		return usageError(stderr, "kcsan", "kcsan takes one core or log, not %d", set.NArg())
+	if len(files) != 1 {
+		return usageError(stderr, "kcsan", "kcsan takes one core or log, not %d", len(files))
 	}
 	t := newTerminal(stderr, *verbose)
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
-	name := set.Arg(0)
-	if name == "-" {
-		if *asLog {
+	name := files[0]
+	if pipe, err := logPipe(ctx, name, stdin); pipe != nil || err != nil {
+		if err == nil && *asLog {
 			return usageError(stderr, "kcsan", "-log prints the kernel log of a core, which cannot come from a pipe")
 		}
-		result, sum, err := core.RacesOfLog(ctx, name, stdin, options)
+		if err != nil {
+			return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
+		}
+		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)
 		return printRaces(result, sum, err, *asJSON, stdout, stderr)
 	}
-	in, err := openInput(name)
+	in, err := openInput(ctx, name, stdin)
 	if err != nil {
 		return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
 	}
@@ -64,6 +69,29 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		}
 	}
 	return printRaces(result, sum, err, *asJSON, stdout, stderr)
+}
+
+// logPipe opens what can only be read from its beginning on: the standard input,
+// unless that is a file, and a FIFO or a shell's <(command). Neither may hold a
+// Ctrl-C. nil, nil: it is a file.
+func logPipe(ctx context.Context, name string, stdin io.Reader) (io.Reader, error) {
+	if name == standard {
+		if f, ok := stdin.(*os.File); ok {
+			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+				return nil, nil
+			}
+		}
+		return untilDone(ctx, stdin), nil
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().IsRegular() || info.IsDir() {
+		return nil, nil // opening it will say why
+	}
+	f, err := await(ctx, func() (*os.File, error) { return os.Open(name) })
+	if err != nil {
+		return nil, inputError(name, err)
+	}
+	return untilDone(ctx, f), nil // until the process ends
 }
 
 // printLog prints the log of a core.

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
 // The exit codes of every subcommand.
@@ -30,8 +28,8 @@ type command struct {
 // function and not a variable because the commands' own help refers to it.
 func commands() []command {
 	return []command{
-		{"convert", "[flags] CORE OUT.dmp", "make the crash dump of a Windows guest's core", runConvert},
-		{"info", "[flags] CORE", "what a file is and whether it can be converted; no network", runInfo},
+		{"convert", "[flags] CORE OUT.dmp|-", "make the crash dump of a Windows guest's core", runConvert},
+		{"info", "[flags] CORE...", "what each file is and whether it can be converted; no network", runInfo},
 		{"kcsan", "[-json] CORE|LOG", "race reports of a Linux core or a kernel log", runKCSAN},
 		{"get", "[flags] -o STORE CORE|KEY...", "fetch a kernel's PDB into a symbol store", runGet},
 		{"serve", "[flags]", "the page that does this in a browser, and a symbol proxy", runServe},
@@ -40,25 +38,35 @@ func commands() []command {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() {
-		// The first Ctrl-C cancels, so that the temporary file is removed; once
-		// it has, the default action is back and a second one ends the process
-		// even if it hangs in a read of a dead network disk.
-		<-ctx.Done()
-		stop()
-	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	ctx, finish := interruptible()
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	finish()
+	os.Exit(code)
 }
 
 // run is main without the process: tests call it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &sticky{w: stdout}
+	code := dispatch(ctx, args, stdin, out, stderr)
+	if err := out.err(); err != nil && code == exitDone {
+		return fail(stderr, outputFailed("the standard output", err))
+	}
+	return code
+}
+
+// dispatch finds the command.
+func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		help(stderr)
 		return exitUsage
 	}
 	switch args[0] {
-	case "-h", "-help", "--help", "help":
+	case "help":
+		if len(args) > 1 {
+			return dispatch(ctx, []string{args[1], "-h"}, stdin, stdout, stderr)
+		}
+		fallthrough
+	case "-h", "-help", "--help":
 		help(stdout)
 		return exitDone
 	case "-version", "--version", "version":
@@ -70,7 +78,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return c.run(ctx, args[1:], stdin, stdout, stderr)
 		}
 	}
-	return usageError(stderr, "", "there is no command %q", args[0])
+	// "coredrop CORE OUT" is what elf2dmp takes.
+	if isFile(args[0]) {
+		if len(args) > 1 {
+			return runConvert(ctx, args, stdin, stdout, stderr)
+		}
+		return runInfo(ctx, args, stdin, stdout, stderr)
+	}
+	return usageError(stderr, "", "there is no command %q, and no file of that name", args[0])
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
 
 // help prints the one screen of help.
@@ -79,5 +99,5 @@ func help(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  coredrop %-8s%s\n      %s\n", c.name, c.arguments, c.summary)
 	}
-	fmt.Fprint(w, "  coredrop -version\n\ncoredrop COMMAND -h explains the flags of a command; flags come before files.\nexit codes: 0 done, 1 the job cannot be done, 2 wrong usage\n")
+	fmt.Fprint(w, "  coredrop -version\n\ncoredrop COMMAND -h explains the flags of a command; flags may stand\nbefore or behind files, and what follows -- is a file.\nexit codes: 0 done, 1 the job cannot be done, 2 wrong usage\n")
 }

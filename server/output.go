@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -27,64 +26,88 @@ type described interface {
 type outFile interface {
 	io.WriterAt
 	Truncate(size int64) error
+	Sync() error
 	Close() error
 }
 
 // output is where an image goes: first to a temporary name in the directory of
 // the final one, so that the rename is atomic and a half-written dump never
-// bears the name. The data is not synced: it doubles the time, what it protects
-// from is a power failure, and the core is still there.
+// bears the name. The data is synced before it gets its name: after a power
+// failure the name has the old file or the whole new one.
 type output struct {
 	path   string
-	create func(path string) (outFile, error)
+	mode   fs.FileMode
+	may    func() error // asked before the work and again before the rename
+	create func(path string, mode fs.FileMode) (outFile, error)
 	rename func(from, to string) error
 	remove func(path string) error
 }
 
-// newOutput checks that path may be replaced: it must be absent or a regular
-// file, and not the input itself (in is nil where there is none).
-func newOutput(path string, in fs.FileInfo) (*output, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // replace what a link points to, not the link
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		dir := filepath.Dir(path)
-		if d, err := os.Stat(dir); err != nil || !d.IsDir() {
-			return nil, fault.Wrap(err, fault.OutputFailed, "could not write %s: there is no directory %s", path, dir)
-		}
-	case err != nil:
-		return nil, outputFailed(path, err)
-	case in != nil && os.SameFile(info, in):
-		return nil, fault.New(fault.OutputFailed, "%s is the core itself", path).Hint("give the dump another name; a core is never changed")
-	case !info.Mode().IsRegular():
-		return nil, fault.New(fault.OutputFailed, "could not write %s: it is not a regular file", path)
-	}
-	return &output{path: path, create: createNew, rename: os.Rename, remove: os.Remove}, nil
-}
+// The permissions of a file that nothing restricts, before the umask; what the
+// owner always has.
+const (
+	openMode  fs.FileMode = 0o666
+	ownerMode fs.FileMode = 0o600
+)
 
-// createNew makes a file that must not exist yet, with the permissions that the
-// umask leaves.
-func createNew(path string) (outFile, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+// newOutput checks that path may be replaced. in is the input, nil where there
+// is none (the demo core): the output is never more readable than that, nor than
+// what it replaces.
+func newOutput(path string, in fs.FileInfo, rule replacing) (*output, error) {
+	path, err := target(path)
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	o := &output{path: path, mode: openMode, create: createNew, rename: os.Rename, remove: os.Remove}
+	o.may = func() error {
+		old, err := rule.check(path, in)
+		if old != nil {
+			o.mode &= old.Mode().Perm() | ownerMode
+		}
+		return err
+	}
+	if in != nil {
+		o.mode &= in.Mode().Perm() | ownerMode
+	}
+	if err := o.may(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// maxLinks is how many links a path may lead through, as in Linux.
+const maxLinks = 40
+
+// target gives what a path that is a link points to, whether that is there or
+// not: the link stays, what it points to is made.
+func target(path string) (string, error) {
+	at := path
+	for range maxLinks {
+		info, err := os.Lstat(at)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			return at, nil // what is wrong with it, the check says
+		}
+		to, err := os.Readlink(at)
+		if err != nil {
+			return "", outputFailed(path, err)
+		}
+		if !filepath.IsAbs(to) {
+			// Not cleaned: ".." behind a linked directory is that one's parent.
+			to = filepath.Dir(at) + string(filepath.Separator) + to
+		}
+		at = to
+	}
+	return "", fault.New(fault.OutputFailed, "could not write %s: it leads through too many links", path)
 }
 
 // outputFailed puts an error of the operating system in words, without the
 // temporary file's name, which nobody asked for.
 func outputFailed(path string, err error) error {
-	reason := err
-	if p := (*fs.PathError)(nil); errors.As(err, &p) {
-		reason = p.Err
+	f := fault.Wrap(err, fault.OutputFailed, "could not write %s: %s", path, reasonOf(err))
+	if errors.Is(err, syscall.EFBIG) {
+		f.Hint("the file system allows no file of this size: FAT32, as on memory sticks, ends at 4 GB (exFAT, NTFS and ext4 do not), and ulimit -f may set a limit")
 	}
-	if l := (*os.LinkError)(nil); errors.As(err, &l) {
-		reason = l.Err
-	}
-	return fault.Wrap(err, fault.OutputFailed, "could not write %s: %v", path, reason)
+	return f
 }
 
 // write writes the image, whose source ranges lie in in, and gives it its name.
@@ -92,8 +115,10 @@ func outputFailed(path string, err error) error {
 // that what was written is not to be trusted. When write fails the temporary
 // file is gone and what bore the name before is untouched.
 func (o *output) write(ctx context.Context, image described, in io.ReaderAt, still func() error, sink progress.Sink) (err error) {
-	temp := filepath.Join(filepath.Dir(o.path), fmt.Sprintf(".%s.tmp-%08x", filepath.Base(o.path), rand.Uint32()))
-	f, err := o.create(temp)
+	dir := filepath.Dir(o.path)
+	sweep(dir)
+	temp := filepath.Join(dir, tempName())
+	f, err := o.create(temp, o.mode)
 	if err != nil {
 		return outputFailed(o.path, err)
 	}
@@ -111,7 +136,17 @@ func (o *output) write(ctx context.Context, image described, in io.ReaderAt, sti
 	if err = w.all(); err != nil {
 		return err
 	}
+	sink.Report("waiting for the disk", image.Size(), image.Size())
+	if _, err = await(ctx, func() (struct{}, error) { return struct{}{}, f.Sync() }); err != nil {
+		if ctx.Err() != nil {
+			return fault.Wrap(err, fault.Cancelled, "")
+		}
+		return outputFailed(o.path, err)
+	}
 	if err = still(); err != nil {
+		return err
+	}
+	if err = o.may(); err != nil { // somebody else may have put a file there
 		return err
 	}
 	open = false
@@ -121,5 +156,6 @@ func (o *output) write(ctx context.Context, image described, in io.ReaderAt, sti
 	if err = o.rename(temp, o.path); err != nil {
 		return outputFailed(o.path, err)
 	}
+	syncDirectory(dir)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,9 @@ func sample(t *testing.T) (*os.File, *fakeImage) {
 
 func never() error { return nil }
 
+// oldDump is what an output holds that may be replaced.
+const oldDump = "PAGEDU64, an older dump"
+
 // names lists a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
@@ -80,10 +84,10 @@ func TestOutputIsTheImage(t *testing.T) {
 	for name, from := range map[string]io.ReaderAt{"file": in, "memory": struct{ io.ReaderAt }{in}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "out.dmp")
-			if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
+			if err := os.WriteFile(path, []byte(oldDump), 0o640); err != nil {
 				t.Fatal(err)
 			}
-			o, err := newOutput(path, nil)
+			o, err := newOutput(path, nil, replacing{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,6 +120,7 @@ type faulty struct {
 	short    bool
 	closing  error
 	truncate error
+	sync     error
 }
 
 func (f *faulty) WriteAt(p []byte, off int64) (int, error) {
@@ -135,6 +140,8 @@ func (f *faulty) Truncate(n int64) error {
 	return f.File.Truncate(n)
 }
 
+func (f *faulty) Sync() error { return errors.Join(f.File.Sync(), f.sync) }
+
 func (f *faulty) Close() error { return errors.Join(f.File.Close(), f.closing) }
 
 func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
@@ -153,6 +160,7 @@ func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
 		"quota":            {file: faulty{failAt: 2, err: syscall.EDQUOT}, code: fault.OutputFailed, say: "quota"},
 		"truncate":         {file: faulty{truncate: syscall.EFBIG}, code: fault.OutputFailed, say: "too large"},
 		"failing close":    {file: faulty{closing: syscall.EIO}, code: fault.OutputFailed, say: "input/output error"},
+		"failing sync":     {file: faulty{sync: syscall.EIO}, code: fault.OutputFailed, say: "input/output error"},
 		"failing rename":   {rename: &os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.EACCES}, code: fault.OutputFailed, say: "permission denied"},
 		"failing create":   {create: &os.PathError{Op: "open", Path: ".out.tmp", Err: syscall.EROFS}, code: fault.OutputFailed, say: "read-only"},
 		"input changed":    {still: func() error { return changed }, code: fault.FileChanged, say: "changed"},
@@ -161,14 +169,14 @@ func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in, image := sample(t)
 			path := filepath.Join(t.TempDir(), "out.dmp")
-			if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
+			if err := os.WriteFile(path, []byte(oldDump), 0o640); err != nil {
 				t.Fatal(err)
 			}
-			o, err := newOutput(path, nil)
+			o, err := newOutput(path, nil, replacing{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.create = func(path string) (outFile, error) {
+			o.create = func(path string, _ fs.FileMode) (outFile, error) {
 				if c.create != nil {
 					return nil, c.create
 				}
@@ -189,7 +197,7 @@ func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
 			if strings.Contains(err.Error(), ".tmp") {
 				t.Errorf("the message names the temporary file: %v", err)
 			}
-			if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+			if got, err := os.ReadFile(path); err != nil || string(got) != oldDump {
 				t.Errorf("the old output holds %q: %v", got, err)
 			}
 			if all := names(t, filepath.Dir(path)); len(all) != 1 {
@@ -204,7 +212,7 @@ func TestCancelledOutputLeavesNothing(t *testing.T) {
 	for stop := range len(image.parts) {
 		ctx, cancel := context.WithCancel(t.Context())
 		path := filepath.Join(t.TempDir(), "out.dmp")
-		o, err := newOutput(path, nil)
+		o, err := newOutput(path, nil, replacing{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +241,7 @@ func TestShrinkingInputIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "out.dmp")
-	o, err := newOutput(path, nil)
+	o, err := newOutput(path, nil, replacing{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +287,7 @@ func TestOutputIsSparseWhereTheInputIs(t *testing.T) {
 		t.Skip("this file system keeps no holes")
 	}
 	path := filepath.Join(dir, "out.dmp")
-	o, err := newOutput(path, nil)
+	o, err := newOutput(path, nil, replacing{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +326,7 @@ func TestOutputThatCannotBe(t *testing.T) {
 		dir:                                 "not a regular file",
 		filepath.Join(dir, "no", "out.dmp"): "no directory",
 	} {
-		_, err := newOutput(path, info)
+		_, err := newOutput(path, info, replacing{})
 		if !fault.Is(err, fault.OutputFailed) || !strings.Contains(err.Error(), say) {
 			t.Errorf("%s: %v", path, err)
 		}

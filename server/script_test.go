@@ -42,6 +42,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("_NT_SYMBOL_PATH", "none")
 			e.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // nobody listens there
 			e.Setenv("KEY", demo.PDBKey)
+			e.Setenv("LONG", strings.Repeat("n", 236)+".dmp")
+			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			return errors.Join(
 				putFile(e.WorkDir, "demo.elf", core),

@@ -37,6 +37,9 @@ const (
 	shutdownTimeout   = 5 * time.Second
 )
 
+// allowHTTPUsage is the help of the flag that convert, info, get and serve share.
+const allowHTTPUsage = "a `HOST` that may be asked over plain http, on a network you trust; may be repeated.\nthis machine's own servers always may"
+
 // texts is a flag that may be given more than once.
 type texts []string
 
@@ -49,15 +52,16 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	addr := set.String("addr", defaultAddress, "the `address` to listen on; others than this machine reach it only if you say so")
 	base := set.String("base", "/", "the `path` the site is served under")
 	cache := set.String("cache", defaultStore(), "the `directory` that keeps fetched PDBs")
-	allowHTTP := set.Bool("allow-http", false, "permit upstreams of plain http, on a network you trust")
-	var stores, upstreams, redirects texts
+	var stores, upstreams, redirects, allowHTTP texts
+	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	set.Var(&stores, "store", "a symbol store `directory` to read; may be repeated")
 	set.Var(&upstreams, "upstream", "a symbol server's https `URL`; may be repeated; none: ask nobody (default "+upstream.Microsoft+")")
 	set.Var(&redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
-	if code, done := parse(set, args, serveUsage, stdout, stderr); done {
+	files, code, done := parse(set, args, serveUsage, stdout, stderr)
+	if done {
 		return code
 	}
-	if set.NArg() > 0 {
+	if len(files) > 0 {
 		return usageError(stderr, "serve", "serve takes no files: they are opened in the browser")
 	}
 	path, err := cleanBase(*base)
@@ -81,10 +85,10 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 		h.Stores = append(h.Stores, s)
 	}
 	for _, url := range upstreams {
-		if url == noSymbols {
+		if isNoSymbols(url) {
 			continue
 		}
-		c := &upstream.Client{URL: url, AllowHTTP: *allowHTTP, RedirectHosts: redirects, UserAgent: userAgent()}
+		c := &upstream.Client{URL: url, AllowHTTP: allowHTTP, RedirectHosts: redirects, UserAgent: userAgent()}
 		if err := c.Check(); err != nil {
 			return fail(stderr, err)
 		}

@@ -105,7 +105,8 @@ func TestServeReadsItsStore(t *testing.T) {
 	}
 }
 
-// Plain http is asked if that is permitted, and the PDB kept.
+// This machine's own server is asked over plain http, as coredrop serve behind
+// another one is, and the PDB kept; another machine's only if it is named.
 func TestServeAllowsHTTP(t *testing.T) {
 	pdb, err := demo.PDB()
 	if err != nil {
@@ -114,7 +115,7 @@ func TestServeAllowsHTTP(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(pdb) }))
 	defer up.Close()
 	cache := filepath.Join(t.TempDir(), "made", "here")
-	url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", up.URL, "-allow-http", "-cache", cache)
+	url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", up.URL, "-cache", cache)
 	if status, body := fetch(t, url+"symbols/"+demo.PDBKey); status != http.StatusOK || !bytes.Equal(body, pdb) {
 		t.Errorf("%d, %d bytes: %.200s", status, len(body), body)
 	}
@@ -125,6 +126,15 @@ func TestServeAllowsHTTP(t *testing.T) {
 	defer stop()
 	if status, _ := fetch(t, url+"symbols/"+demo.PDBKey); status != http.StatusOK {
 		t.Errorf("from what was kept: %d", status)
+	}
+	var out, complaints strings.Builder
+	if code := run(t.Context(), []string{"serve", "-addr", "127.0.0.1:0", "-upstream", "http://sym.example/s", "-cache", cache}, nil, &out, &complaints); code != exitFailed ||
+		!strings.Contains(complaints.String(), "[plain-http]") || !strings.Contains(complaints.String(), "-allow-http sym.example") {
+		t.Errorf("exit %d: %s", code, complaints.String())
+	}
+	_, stop = start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", "http://sym.example/s", "-allow-http", "sym.example", "-cache", cache)
+	if code, complaints := stop(); code != exitDone {
+		t.Errorf("exit %d: %s", code, complaints)
 	}
 }
 

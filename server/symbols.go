@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"coredrop/core/fault"
 	"coredrop/core/pdb"
@@ -45,22 +47,31 @@ type resolver struct {
 	open     []io.Closer
 }
 
-// newResolver reads a symbol path; parts of it that are not understood are
-// warnings.
-func newResolver(text string, sink progress.Sink) *resolver {
+// isNoSymbols reports whether a symbol path is the word that means: ask nobody.
+func isNoSymbols(path string) bool { return strings.EqualFold(strings.TrimSpace(path), noSymbols) }
+
+// newResolver reads a symbol path; parts of it that are not understood, or that
+// cannot be right, are warnings. allowHTTP names hosts that may be asked over
+// plain http.
+func newResolver(text string, allowHTTP []string, sink progress.Sink) *resolver {
 	r := &resolver{client: func(url string) *upstream.Client {
-		return &upstream.Client{URL: url, UserAgent: userAgent()}
+		return &upstream.Client{URL: url, AllowHTTP: allowHTTP, UserAgent: userAgent()}
 	}}
 	path, warnings := symstore.ParsePath(text)
 	r.warnings = warnings
 	r.chain = symstore.Chain{Fetcher: r, Sink: sink}
 	for _, e := range path.Elements {
 		link := symstore.Link{URL: e.URL}
-		for _, dir := range e.Stores {
-			if dir == "" { // srv**URL: the default store
-				dir = defaultStore()
+		if e.Plain && !plainAllowed(e.URL, allowHTTP) {
+			refusal := upstream.PlainHTTP(e.URL)
+			r.warnings = append(r.warnings, fault.Warn(refusal.Code, "%s; %s", refusal.Text, strings.Join(refusal.Remedy(fault.CLI), "; ")))
+			link.URL = ""
+		}
+		for i, dir := range e.Stores {
+			filled := e.URL != "" || i < len(e.Stores)-1 // what is found further right is kept here
+			for _, dir := range r.directories(dir, filled) {
+				link.Places = append(link.Places, symstore.Place{Name: dir, Store: place{dir, r.foundNear}, Kind: kindOf(dir)})
 			}
-			link.Places = append(link.Places, symstore.Place{Name: dir, Store: place(dir), Kind: kindOf(dir)})
 		}
 		r.chain.Links = append(r.chain.Links, link)
 	}
@@ -73,6 +84,21 @@ func kindOf(path string) pdb.OriginKind {
 		return pdb.FromFile
 	}
 	return pdb.FromStore
+}
+
+func plainAllowed(address string, allowHTTP []string) bool {
+	u, err := url.Parse(address)
+	return err == nil && upstream.HTTPAllowed(u, allowHTTP)
+}
+
+// warn adds a warning of the path's text.
+func (r *resolver) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fault.Warn(fault.SymbolPath, format, args...))
+}
+
+// foundNear warns that a directory of the path is not the store, but near it.
+func (r *resolver) foundNear(dir, in string) {
+	r.warn("the symbol path's %s is no symbol store; the PDB was found in %s", dir, in)
 }
 
 // userAgent says honestly who asks.

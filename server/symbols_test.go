@@ -30,7 +30,7 @@ func symbolServer(t *testing.T, path func(url string) string, answer http.Handle
 	}))
 	t.Cleanup(s.Close)
 	url := s.URL + "/s"
-	r := newResolver(path(url), progress.Sink{})
+	r := newResolver(path(url), nil, progress.Sink{})
 	r.client = func(u string) *upstream.Client {
 		return &upstream.Client{URL: u, UserAgent: userAgent(), Transport: s.Client().Transport}
 	}

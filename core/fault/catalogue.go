@@ -55,7 +55,7 @@ var catalogue = map[Code]Entry{
 	Packed:          {"this file is packed", []Step{say("unpack it, then open what is inside")}},
 	ProcessCore:     {"this is the core of a process, not of a virtual machine's memory", with([]Step{say("a guest's memory is taken through QEMU or libvirt, not with gcore or by a crash of QEMU")}, TakeCore()...)},
 	NotTheFile:      {"this is a message or a placeholder in place of the file", []Step{say("fetch the file itself; the first lines of this one say what went wrong")}},
-	IsLog:           {"this is the text of a log, not a memory core", []Step{at(CLI, do("its race reports", "coredrop kcsan {file}")), at(Page, say("drop the log onto the page: its race reports are read"))}},
+	IsLog:           {"this is text, perhaps a kernel log, not a memory core", []Step{at(CLI, do("its race reports", "coredrop kcsan {file}")), at(Page, say("drop the log onto the page: its race reports are read"))}},
 	IsSymbols:       {"this is a symbol file, not a memory core", []Step{at(Page, say("open it together with a core")), at(CLI, do("give it with the core", "coredrop convert -symbols {file} vm.core vm.dmp"))}},
 	EmptyFile:       {"the file is empty", []Step{say("the dump may have failed for want of disk space: free some and take it again")}},
 	DamagedHeader:   {"the core's header is damaged", []Step{checkCopy, say("copy the file again")}},

@@ -24,7 +24,7 @@ func text(v *view) *File {
 	lower := strings.ToLower(trimmed[:min(len(trimmed), 2048)])
 	for _, t := range texts {
 		if t.match(lower) {
-			f := &File{Kind: Kind{ID: t.id, Class: Other, Noun: t.noun, Note: "in place of the file", Code: fault.NotTheFile, Steps: t.steps}}
+			f := &File{Kind: Kind{ID: t.id, Class: Other, Noun: t.noun, Note: notMemory, Code: fault.NotTheFile, Steps: t.steps}}
 			if quoted := t.quote(trimmed); quoted != "" {
 				f.Noun += fmt.Sprintf(" (%s)", quoted)
 			}

@@ -201,7 +201,7 @@ func TestR11_Entry(t *testing.T) {
 		for _, c := range []struct {
 			index int
 			ok    bool
-		}{{-1, false}, {0, true}, {n + 1, true}, {n + 2, false}, {1 << 40, false}} {
+		}{{-1, false}, {0, true}, {n + 1, true}, {n + 2, false}, {1<<31 - 1, false}} {
 			for _, typ := range []ReportType{ReportSignal, ReportConsumed, ReportUnknownOrigin} {
 				b := newBench(Config{Version: v, Watchpoints: n})
 				want := map[ReportType]Outcome{ReportSignal: Printed, ReportConsumed: Produced, ReportUnknownOrigin: Printed}[typ]

@@ -22,7 +22,7 @@ type Path struct{ Elements []Element }
 type Element struct {
 	Stores []string
 	URL    string // "": none; without a slash at its end
-	Plain  bool   // the URL is http:// without TLS
+	Plain  bool   // the URL is http:// without TLS: whether it is asked is the caller's rule
 }
 
 // ParsePath reads a symbol path as _NT_SYMBOL_PATH holds it: elements separated
@@ -34,7 +34,7 @@ type Element struct {
 func ParsePath(s string) (Path, []fault.Warning) {
 	p := &pathParser{}
 	for _, e := range strings.Split(s, ";") {
-		if e = strings.TrimSpace(e); e != "" {
+		if e = p.unquoted(strings.TrimSpace(e)); e != "" {
 			p.element(e)
 		}
 	}
@@ -53,6 +53,17 @@ type pathParser struct {
 
 func (p *pathParser) warn(format string, args ...any) {
 	p.warnings = append(p.warnings, fault.Warn(fault.SymbolPath, format, args...))
+}
+
+// unquoted takes off the quotes that a shell or an editor left: no directory and
+// no address has them.
+func (p *pathParser) unquoted(e string) string {
+	const quotes = "\"'\u201c\u201d\u2018\u2019"
+	bare := strings.TrimSpace(strings.Trim(e, quotes))
+	if bare != e {
+		p.warn("the symbol path's quotes were left out: %s", bare)
+	}
+	return bare
 }
 
 func (p *pathParser) element(e string) {
@@ -148,9 +159,6 @@ func (p *pathParser) url(e, whole, scheme, rest string) (url string, plain, ok b
 	if host == "" || strings.Contains(host, "@") || bad {
 		p.warn("the symbol path's %q was left out: it is not the address of a symbol server", e)
 		return "", false, false
-	}
-	if scheme == "http" {
-		p.warn("the symbol server %s is asked without encryption (http)", host)
 	}
 	return scheme + "://" + strings.TrimRight(rest, "/"), scheme == "http", true
 }

@@ -79,10 +79,10 @@ func TestEverySize(t *testing.T) {
 }
 
 func TestOtherSizesAreRefused(t *testing.T) {
-	for _, size := range []int{0, 0x288, 0x294, 0x384, 0x1008, 0x7ffffff8, 0xfffffff8} {
+	for _, size := range []uint32{0, 0x288, 0x294, 0x384, 0x1008, 0x7ffffff8, 0xfffffff8} {
 		g := newGuest(t)
 		p := g.plain()
-		binary.LittleEndian.PutUint32(p[0x14:], uint32(size))
+		binary.LittleEndian.PutUint32(p[0x14:], size)
 		g.put(demoKDBG, p)
 		g.refused(nil, fault.KDBGMissing)
 		g.refused(demoSymbols{}, fault.KDBGUndecodable)

@@ -150,7 +150,7 @@ func TestSilentServer(t *testing.T) {
 		transport.Proxy = nil
 		transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return here, nil }
 		began := time.Now()
-		_, err := download(t.Context(), &Client{URL: "http://sym.example", AllowHTTP: true, Transport: transport}, key)
+		_, err := download(t.Context(), &Client{URL: "http://sym.example", AllowHTTP: []string{"sym.example"}, Transport: transport}, key)
 		wantCode(t, err, fault.SymbolsOffline)
 		if after := time.Since(began); after != headerTimeout || after >= idleTimeout {
 			t.Errorf("given up after %v: %v", after, err)

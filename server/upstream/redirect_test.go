@@ -101,7 +101,7 @@ func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
 		http.Redirect(w, r, second.URL+"/blob?sig=secret", http.StatusFound)
 	})
 	c.RedirectHosts = []string{"127.0.0.1"}
-	for _, c.AllowHTTP = range []bool{false, true} { // what came by https goes on by https
+	for _, c.AllowHTTP = range [][]string{nil, {"127.0.0.1"}} { // what came by https goes on by https
 		_, err := download(t.Context(), c, key)
 		wantCode(t, err, fault.SymbolsOffline)
 		if reached != 0 || !strings.Contains(err.Error(), "not https") || strings.Contains(err.Error(), "secret") {
@@ -110,13 +110,13 @@ func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
 	}
 	plain := httptest.NewServer(http.RedirectHandler(second.URL+"/blob", http.StatusFound))
 	defer plain.Close()
-	c = &Client{URL: plain.URL, AllowHTTP: true, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
+	c = &Client{URL: plain.URL, AllowHTTP: []string{"127.0.0.1"}, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
 	if _, err := download(t.Context(), c, key); err != nil || reached != 1 {
 		t.Errorf("where it is permitted: reached %d times, %v", reached, err)
 	}
 	other := httptest.NewServer(http.RedirectHandler("ftp://127.0.0.1/blob", http.StatusFound))
 	defer other.Close()
-	c = &Client{URL: other.URL, AllowHTTP: true, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
+	c = &Client{URL: other.URL, AllowHTTP: []string{"127.0.0.1"}, RedirectHosts: []string{"127.0.0.1"}, Transport: c.Transport}
 	if _, err := download(t.Context(), c, key); !fault.Is(err, fault.SymbolsOffline) || !strings.Contains(err.Error(), "a redirect to ftp:") {
 		t.Errorf("another protocol: %v", err)
 	}
@@ -137,7 +137,7 @@ func TestAllowedHosts(t *testing.T) {
 		{"https://sym.example", "https://sym.example:8443/x", false},
 		{"https://sym.example:8443", "https://sym.example/x", false},
 	} {
-		c := &Client{URL: test.base, AllowHTTP: true}
+		c := &Client{URL: test.base, AllowHTTP: []string{"sym.example"}}
 		if err := c.Check(); err != nil {
 			t.Fatal(err)
 		}

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,12 +42,13 @@ const (
 // Client asks one symbol server. Only URL is needed; it is safe for concurrent
 // use once its fields are set.
 type Client struct {
-	// URL is the server's base, before /NAME/ID/NAME. It must be https, unless
-	// AllowHTTP is set.
+	// URL is the server's base, before /NAME/ID/NAME. It must be https, but for
+	// this machine's own servers and the hosts of AllowHTTP.
 	URL string
-	// AllowHTTP permits a base of http, for a server on a trusted network; its
-	// redirects may then be http too.
-	AllowHTTP bool
+	// AllowHTTP names hosts that may be asked over plain http, on a trusted
+	// network; redirects to them may then be http too. This machine's own
+	// (localhost, 127.0.0.1, ::1) always may: nobody is in between.
+	AllowHTTP []string
 	// RedirectHosts lists where the server may redirect to besides its own
 	// host: a name, or a suffix that begins with a dot. Nil: BlobHosts.
 	RedirectHosts []string
@@ -81,15 +84,19 @@ func NewTransport() *http.Transport {
 }
 
 // Check reports whether the address can be used, as a *fault.Error with the code
-// bad-option; it asks nobody. Without it the first fetch says so.
+// bad-option or plain-http; it asks nobody. Without it the first fetch says so.
 func (c *Client) Check() error { return c.prepare() }
 
 // prepare checks the fields once.
 func (c *Client) prepare() error {
 	c.once.Do(func() {
 		c.base, c.err = url.Parse(c.URL)
-		if c.err != nil || c.base.Host == "" || !c.allowedScheme(c.base.Scheme) || c.base.RawQuery != "" || c.base.User != nil {
+		if c.err != nil || c.base.Host == "" || !slices.Contains([]string{"https", "http"}, c.base.Scheme) || c.base.RawQuery != "" || c.base.User != nil {
 			c.err = fault.New(fault.BadOption, "the symbol server's address %q is not an https URL", c.URL)
+			return
+		}
+		if !c.allowedScheme(c.base) {
+			c.err = PlainHTTP(c.URL)
 			return
 		}
 		t := c.Transport
@@ -101,8 +108,29 @@ func (c *Client) prepare() error {
 	return c.err
 }
 
-func (c *Client) allowedScheme(s string) bool {
-	return s == "https" || s == "http" && c.AllowHTTP
+func (c *Client) allowedScheme(u *url.URL) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && HTTPAllowed(u, c.AllowHTTP)
+}
+
+// HTTPAllowed is the one rule of plain http: to this machine, or to a host (a
+// name, or a name with its port) that is on the list.
+func HTTPAllowed(u *url.URL, list []string) bool {
+	host := strings.ToLower(u.Hostname())
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	return slices.ContainsFunc(list, func(allowed string) bool {
+		return strings.EqualFold(allowed, host) || strings.EqualFold(allowed, u.Host)
+	})
+}
+
+// PlainHTTP is the refusal of an address that the rule does not allow.
+func PlainHTTP(address string) *fault.Error {
+	f := fault.New(fault.PlainHTTP, "the symbol server %s is not asked: plain http lets anybody on the way change the file, and it is allowed to this machine only, or by name", address)
+	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+		f.Instead(fault.Step{Text: "use its https address, or, on a network you trust, allow it", Command: "-allow-http " + u.Hostname(), For: []fault.Surface{fault.CLI}})
+	}
+	return f
 }
 
 // errRedirect is a redirect that the policy refuses; it names the host only,
@@ -118,7 +146,7 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		return &errRedirect{fmt.Sprintf("more than %d redirects", maxRedirects)}
 	}
 	from := via[len(via)-1].URL
-	if !c.allowedScheme(req.URL.Scheme) || from.Scheme == "https" && req.URL.Scheme != "https" {
+	if !c.allowedScheme(req.URL) || from.Scheme == "https" && req.URL.Scheme != "https" {
 		return &errRedirect{fmt.Sprintf("a redirect to %s:, which is not https", req.URL.Scheme)}
 	}
 	if req.URL.User != nil {
@@ -173,7 +201,8 @@ func (c *Client) Host() string {
 // does not say. The first bytes are those of a PDB, but what comes must be
 // verified. Errors, of reading too, are *fault.Error:
 // symbols-not-found, server-busy, symbols-not-a-pdb, symbols-compressed,
-// symbols-offline (any network trouble), cancelled, bad-option (the address).
+// symbols-offline (any network trouble), cancelled, bad-option and plain-http (the
+// address).
 func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
 	if err := c.prepare(); err != nil {
 		return nil, 0, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -197,19 +198,56 @@ func TestNetworkTroubleIsOffline(t *testing.T) {
 
 func TestAddressMustBeHTTPS(t *testing.T) {
 	_, key := pdbBytes(t)
-	for _, address := range []string{"http://example.org/symbols", "ftp://example.org", "symbols", "https://", "https://user:secret@example.org/", "https://example.org/?q=1", "https://a b/"} {
+	for _, address := range []string{"ftp://example.org", "symbols", "https://", "https://user:secret@example.org/", "https://example.org/?q=1", "https://a b/"} {
 		_, err := download(t.Context(), &Client{URL: address}, key)
 		wantCode(t, err, fault.BadOption)
 	}
 }
 
+// One rule: https, or this machine, or a host that was named.
 func TestPlainHTTPOnlyWhenAllowed(t *testing.T) {
 	data, key := pdbBytes(t)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(data) }))
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++; w.Write(data) }))
 	defer s.Close()
-	c := &Client{URL: s.URL, AllowHTTP: true, Transport: &http.Transport{}}
-	if _, err := download(t.Context(), c, key); err != nil {
+	if _, err := download(t.Context(), &Client{URL: s.URL, Transport: &http.Transport{}}, key); err != nil || asked != 1 {
+		t.Fatalf("this machine's own: %v", err)
+	}
+	proxy, err := url.Parse(s.URL)
+	if err != nil {
 		t.Fatal(err)
+	}
+	far := &http.Transport{Proxy: http.ProxyURL(proxy)}
+	for _, c := range []struct {
+		address string
+		allow   []string
+		ok      bool
+	}{
+		{"http://sym.example/symbols", nil, false},
+		{"http://sym.example/symbols", []string{"other.example"}, false},
+		{"http://sym.example/symbols", []string{"SYM.example"}, true},
+		{"http://sym.example:8080/symbols", []string{"sym.example"}, true},
+		{"http://sym.example:8080/symbols", []string{"sym.example:8080"}, true},
+		{"http://sym.example:8080/symbols", []string{"sym.example:80"}, false},
+		{"http://10.0.0.5/symbols", nil, false},
+		{"http://localhost.example/symbols", nil, false},
+		{"http://127.0.0.1.example/symbols", nil, false},
+	} {
+		before := asked
+		_, err := download(t.Context(), &Client{URL: c.address, AllowHTTP: c.allow, Transport: far}, key)
+		if c.ok {
+			if err != nil || asked != before+1 {
+				t.Errorf("%s with %q: %v", c.address, c.allow, err)
+			}
+			continue
+		}
+		wantCode(t, err, fault.PlainHTTP)
+		if asked != before {
+			t.Errorf("%s with %q was asked", c.address, c.allow)
+		}
+		if steps := strings.Join(fault.As(err).Remedy(fault.CLI), ""); !strings.Contains(steps, "-allow-http ") {
+			t.Errorf("%q", steps)
+		}
 	}
 }
 
