@@ -30,7 +30,7 @@ define stage
 endef
 
 .PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet \
-        fuzz bench wasm dist screenshots module clean help
+        fuzz bench wasm dist docs screenshots module clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,9 +50,18 @@ wasm: ## build/coredrop.wasm, the core for the browser
 dist: wasm ## server/page/dist: the page as any static server can serve it
 	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist -version "$(VERSION)" -commit "$(COMMIT)"
 
-vet: ## go vet, for both worlds
+# Other systems and 32 bits: what they would refuse shows here, though the tests
+# run on this machine only.
+PLATFORMS := linux/arm64 windows/amd64 darwin/arm64
+
+vet: ## go vet, for the browser and 32 bits too, and builds for other systems
 	$(GO) vet ./...
 	GOOS=js GOARCH=wasm $(GO) vet ./core/... ./wasm
+	GOARCH=386 $(GO) vet ./...
+	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$(p))) GOARCH=$(word 2,$(subst /, ,$(p))) $(GO) build -o /dev/null ./server &&) true
+
+docs: ## docs/errors.md, from the catalogue of errors
+	$(GO) test ./server/errordoc -run Catalogue -update
 
 test: ## every test: Go, the core as wasm under Node, the page in two browsers
 	$(call stage,what the tests need,$(MAKE) --no-print-directory test-deps)

@@ -1,5 +1,5 @@
-// Command pack lays out the page as it is served: index.html, web/ without its
-// tests, the core as WebAssembly with the loader of the Go tree it was built
+// Command pack lays out the page as it is served: index.html, errors.html (the
+// catalogue of errors), web/ without its tests, the core as WebAssembly with the loader of the Go tree it was built
 // with, and for everything worth it a .br and a .gz beside it. The folder works
 // on any static server; the coredrop binary embeds it.
 package main
@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"github.com/andybalholm/brotli"
+
+	"coredrop/server/errordoc"
 )
 
 func main() {
@@ -75,6 +77,7 @@ func (p *packer) collect() (map[string][]byte, error) {
 		}
 		files[name] = data
 	}
+	files["errors.html"] = errordoc.HTML()
 	sum := sha256.Sum256(files["coredrop.wasm"])
 	about, err := json.Marshal(map[string]string{"version": p.version, "commit": p.commit, "wasm": hex.EncodeToString(sum[:])})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
+
+	"coredrop/server/errordoc"
 )
 
 func TestPackLaysOutThePage(t *testing.T) {
@@ -49,7 +51,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 		}
 		return data
 	}
-	for name, want := range map[string]string{"index.html": "<!doctype html>", "web/app.js": long, "coredrop.wasm": "\x00asm", "wasm_exec.js": "loader"} {
+	for name, want := range map[string]string{"index.html": "<!doctype html>", "web/app.js": long, "coredrop.wasm": "\x00asm", "wasm_exec.js": "loader", "errors.html": string(errordoc.HTML())} {
 		if got := string(read(name)); got != want {
 			t.Errorf("%s holds %q", name, got)
 		}
@@ -62,7 +64,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 		}
 	}
 	worker := string(read("sw.js"))
-	if want := `const build = {"files":["coredrop.wasm","index.html","version.json","wasm_exec.js","web/app.js"],"hash":"`; !strings.HasPrefix(worker, want) || !strings.HasSuffix(worker, "// the service worker\n") {
+	if want := `const build = {"files":["coredrop.wasm","errors.html","index.html","version.json","wasm_exec.js","web/app.js"],"hash":"`; !strings.HasPrefix(worker, want) || !strings.HasSuffix(worker, "// the service worker\n") {
 		t.Errorf("the service worker is %s", worker)
 	}
 	put("index.html", "<!doctype html><p>newer")
