@@ -22,7 +22,7 @@ func headless(v *view) *File {
 	zeros := len(bytes.TrimLeft(v.head, "\x00")) == 0
 	switch tail := v.hasTail(); {
 	case tail && zeros:
-		return &File{Kind: Kind{ID: "core-head-zeros", Class: Damaged, Noun: "the end of a QEMU core whose beginning is zeros", Note: "so that the copy is not whole", Code: fault.DamagedCopy}}
+		return &File{Kind: Kind{ID: "core-head-zeros", Class: Damaged, Noun: "the end of a QEMU core whose beginning is zeros or missing", Note: "so that the copy is not whole", Code: fault.DamagedCopy}}
 	case tail:
 		return &File{Kind: Kind{ID: "core-headless", Class: Damaged, Noun: "the end of a QEMU core whose beginning is missing", Note: "as in the last part of a split or resumed copy", Code: fault.DamagedCopy,
 			Steps: []fault.Step{do("is it one of several parts? join them in their order", "cat vm.core.part* > vm.core"), say("copy the file again, whole")}}}
@@ -36,14 +36,18 @@ func headless(v *view) *File {
 	return nil
 }
 
-// allZeros samples the file: sixteen places.
+// zeroSamples is how many pages are looked at: most of a guest's memory can be
+// zeros.
+const zeroSamples = 1024
+
+// allZeros samples the file.
 func allZeros(v *view) bool {
 	if v.more == nil || v.size < 0 {
 		return v.size == int64(len(v.head))
 	}
 	p := make([]byte, min(4096, v.size))
-	for i := range int64(16) {
-		off := (v.size - int64(len(p))) / 15 * i
+	for i := range int64(zeroSamples) {
+		off := (v.size - int64(len(p))) / (zeroSamples - 1) * i
 		if !v.read(p, off) || len(bytes.TrimLeft(p, "\x00")) > 0 {
 			return false
 		}

@@ -117,7 +117,7 @@ func elf(v *view) *File {
 	case s.process && s.physical == 0:
 		f.Kind = processCore(s.program)
 	default:
-		f.Kind = Kind{ID: "elf-core", Class: Core, Noun: "an ELF memory core of a " + f.Arch + " guest"}
+		f.Kind = Kind{ID: "elf-core", Class: Core, Noun: "an ELF memory core of a guest on " + f.Arch}
 		if s.qemu {
 			f.ID, f.Noun = "qemu-core", "an ELF memory core of QEMU, "+f.Arch
 		}

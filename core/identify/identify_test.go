@@ -324,6 +324,9 @@ func cases(t *testing.T) []testCase {
 		{"a", []byte(`<Error><Code>AccessDenied</Code></Error>`), "s3-error", fault.NotTheFile, "AccessDenied", ""},
 		{"a", []byte(`{"error":{"code":"NoSuchKey","message":"not here"}}`), "json-error", fault.NotTheFile, "NoSuchKey: not here", ""},
 		{"a", []byte(` {"message":"404 Project Not Found"}`), "json-error", fault.NotTheFile, "404 Project", ""},
+		{"a", []byte(`{"kind":"Status","status":"Failure","message":"virtualmachineexports not found","reason":"NotFound","code":404}`), "json-error", fault.NotTheFile, "NotFound", ""},
+		{"a", []byte(`{"schema": 1, "file": {"name": "vm.core"}}`), "text", fault.UnknownFormat, "a text", ""},
+		{"a", []byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":"BUG: KCSAN: data-race in a / b","ERROR":1}`), "kernel-log", fault.IsLog, "log", ""},
 		{"vm.core", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"), "lfs-pointer", fault.NotTheFile, "Git LFS pointer", "git lfs pull --include vm.core"},
 		{"a", []byte("00000000: 7f45 4c46 0201 0100 0000 0000 0000 0000  .ELF............\n"), "hexdump", fault.NotTheFile, "hexadecimal", "xxd -r"},
 		{"a", []byte("f0VMRgIBAQAAAAAAAAAAAAQAPgABAAAA"), "base64", fault.Packed, "base64", "base64 -di a"},
@@ -338,7 +341,7 @@ func cases(t *testing.T) []testCase {
 		{"a", []byte("M"), "text", fault.UnknownFormat, "", ""},
 
 		{"a", append(bytes.Clone(raw[:100000]), tail...), "core-headless", fault.DamagedCopy, "beginning is missing", "cat vm.core.part"},
-		{"a", append(make([]byte, 100000), tail...), "core-head-zeros", fault.DamagedCopy, "beginning is zeros", ""},
+		{"a", append(make([]byte, 100000), tail...), "core-head-zeros", fault.DamagedCopy, "beginning is zeros or missing", ""},
 		{"a", make([]byte, 1<<20), "zeros", fault.RawImage, "zeros", ""},
 		{"a", make([]byte, 1000), "zeros", fault.DamagedCopy, "zeros", "copy it again"},
 		{"a", utf16le(latin1(head), true), "core-utf16", fault.DamagedCopy, "UTF-16", ""},

@@ -97,7 +97,7 @@ var texts = []message{
 	{"web-page", "a web page", isHTML, found(htmlTitle), fetchAgain},
 	{"s3-error", "an object store's error message (XML)", isXMLError, found(xmlField), fetchAgain},
 	{"xml", "an XML document", begins("<?xml"), nothing, fetchAgain},
-	{"json-error", "a server's error message (JSON)", isJSON, found(jsonField), fetchAgain},
+	{"json-error", "a server's error message (JSON)", isJSONError, found(jsonField), fetchAgain},
 }
 
 func isHTML(s string) bool {
@@ -115,12 +115,12 @@ func isXMLError(s string) bool {
 	return begins("<?xml", "<error", "<errorresponse")(s) && strings.Contains(s, "<error") && strings.Contains(s, "<code>")
 }
 
-func isJSON(s string) bool {
-	if !begins("{", "[")(s) {
-		return false
-	}
-	rest := strings.TrimLeft(s[1:], " \t\r\n{")
-	return strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "}")
+var jsonError = regexp.MustCompile(`"(error|errors|errorcode|statuscode|status)"\s*:|"message"\s*:[^\n]*"(code|reason)"\s*:|"(code|reason)"\s*:[^\n]*"message"\s*:|^\{\s*"message"\s*:\s*"[^"]*"\s*\}`)
+
+// isJSONError tells a server's refusal from other JSON, such as a log or a
+// summary: it is short and speaks of an error.
+func isJSONError(s string) bool {
+	return strings.HasPrefix(s, "{") && len(s) < 2048 && !strings.Contains(s, "__realtime_timestamp") && jsonError.MatchString(s)
 }
 
 // decode gives a head as text; encoding is "" (ASCII or UTF-8) or "UTF-16". A

@@ -82,13 +82,20 @@ func Open(ctx context.Context, s source.Source, o Options, openers ...Opener) (*
 }
 
 // Doubted gives the error of a search for a kernel of Arch: where the registers
-// did not show that architecture, and nothing was found, that is what to say.
+// did not show that architecture, and nothing was found, that is what to say,
+// and the machine is no longer called so.
 func (m *Machine) Doubted(err error) error {
 	if m.Doubt == nil {
 		return err
 	}
 	for _, nothing := range []fault.Code{fault.KernelPagedState, fault.IDTUnreadable, fault.KernelNotFound, fault.NotWindows, fault.EncryptedGuest} {
 		if fault.Is(err, nothing) {
+			m.Arch = ""
+			for _, c := range m.CPUs {
+				if c.X64 != nil && c.X64.CR0&CR0Paging != 0 {
+					m.Arch = X86 // it ran with paging, and not in long mode
+				}
+			}
 			doubt := *m.Doubt
 			doubt.Err = err
 			return &doubt
