@@ -59,7 +59,7 @@ func TestTheDumpIsNeverMoreReadableThanTheCore(t *testing.T) {
 		}
 		first := fs.FileMode(0o7777)
 		o.create = func(path string, mode fs.FileMode) (outFile, error) {
-			f, err := createNew(path, mode)
+			f, err := createFor(info)(path, mode)
 			if at, err := os.Stat(path); err == nil {
 				first = at.Mode().Perm()
 			}

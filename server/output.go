@@ -58,7 +58,7 @@ func newOutput(path string, in fs.FileInfo, rule replacing) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &output{path: path, mode: openMode, create: createNew, rename: os.Rename, remove: os.Remove}
+	o := &output{path: path, mode: openMode, create: createFor(in), rename: os.Rename, remove: os.Remove}
 	o.may = func() error {
 		old, err := rule.check(path, in)
 		if old != nil {

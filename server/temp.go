@@ -26,6 +26,30 @@ func createNew(path string, mode fs.FileMode) (outFile, error) {
 	return f, nil
 }
 
+// What permissions there are for the group and for others.
+const (
+	groupMode fs.FileMode = 0o070
+	otherMode fs.FileMode = 0o007
+)
+
+// createFor makes the temporary file for a dump of in, nil where there is none.
+// A group permission is one of the file's own group: where a new file gets
+// another group than the core has, it may do no more than others may.
+func createFor(in fs.FileInfo) func(path string, mode fs.FileMode) (outFile, error) {
+	return func(path string, mode fs.FileMode) (outFile, error) {
+		narrow := mode&^groupMode | mode&otherMode<<3&mode
+		f, err := createNew(path, narrow)
+		if err != nil || narrow == mode || in != nil && !sameGroup(path, in) {
+			return f, err
+		}
+		f.Close() // nothing is in it
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		return createNew(path, mode)
+	}
+}
+
 // sweep removes what killed runs left in a directory. Who writes a temporary
 // file holds its lock, and the system lets go of it when the process ends: a
 // file whose lock can be had is dead.
