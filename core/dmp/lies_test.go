@@ -34,6 +34,10 @@ func TestLies(t *testing.T) {
 			shown{2, windows.ChoiceRecord, kept, processBase, []fault.Code{fault.CrasherUnclear, fault.ProcessorParked}, ""}},
 		"in a hypervisor CPU's, alone": {synth.RecordNone, synth.Hypervisor, func(g *synth.Editor) { g.SaveRecord(0, g.Call(0)) },
 			shown{2, windows.ChoiceStack, []windows.Registers{record, live, live, live}, processBase, []fault.Code{fault.CrasherUnclear, fault.ProcessorParked}, ""}},
+		"in a hypervisor CPU's, on a stack that holds the call": {synth.RecordNone, synth.Hypervisor, func(g *synth.Editor) {
+			g.SaveRecord(0, g.Call(0))
+			g.WriteFrame(0)
+		}, shown{2, windows.ChoiceStack, []windows.Registers{record, live, live, live}, processBase, []fault.Code{fault.CrasherUnclear, fault.ProcessorParked}, ""}},
 		"of a CPU in user mode": {synth.RecordNone, kernel, func(g *synth.Editor) {
 			g.SaveRecord(3, g.Call(3))
 			g.WriteFrame(3)
@@ -87,6 +91,16 @@ func TestLies(t *testing.T) {
 			wantShown(t, b, dmp.Options{}, c.want)
 		})
 	}
+}
+
+// TestCrasherInTheHypervisor: the crasher was in the hypervisor when the core was
+// taken, as for a port that a dump driver writes to. Its record is Windows' own
+// and is shown; the hypervisor's registers are not.
+func TestCrasherInTheHypervisor(t *testing.T) {
+	b := synth.Guest(synth.Options{Tables: layout19041(t), CPUs: modes(synth.Hypervisor, kernel, process), BugCheckCPU: 0, Encoded: true,
+		BugCheck: &synth.BugCheck{Code: 0xd1, Called: 0xa, Parameters: driverBug, Record: synth.RecordFresh, Frozen: true}})
+	wantShown(t, b, dmp.Options{}, shown{0, windows.ChoiceRecord, []windows.Registers{record, record, record}, systemBase, []fault.Code{fault.ProcessorParked}, "opens on processor 0, which called KeBugCheckEx"})
+	wantShown(t, b, dmp.Options{Registers: dmp.RegistersLive}, shown{0, windows.ChoiceRecord, []windows.Registers{record, live, live}, systemBase, []fault.Code{fault.ProcessorParked}, ""})
 }
 
 // TestListOfProcessors: KiProcessorBlock that loops, repeats or holds garbage.

@@ -52,16 +52,22 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 		}
 		all = append(all, s)
 	}
+	var passed []string
 	for _, s := range all {
-		f.judgeRecord(k, s, all, entry)
+		if why := k.judgeRecord(s, all, entry); why != "" {
+			passed = append(passed, fmt.Sprintf("processor %d (%s)", k.number(s), why))
+		}
+	}
+	if len(passed) > 0 {
+		k.warn(fault.CrasherUnclear, "passed over, though their records name the bug check: %s", nameSome(passed))
 	}
 	claims := only(all, func(s *suspect) bool { return s.claims })
 	holders := only(all, func(s *suspect) bool { return s.holds })
 	switch {
 	case len(claims) > 1:
-		return f.severalClaims(k, claims), ChoiceRecord
-	case len(claims) == 1 && !claims[0].holds && !claims[0].confirm && len(holders) == 1:
-		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but nothing on its stack does; it is on the stack of processor %d, and that one is shown",
+		return k.severalClaims(claims), ChoiceRecord
+	case len(claims) == 1 && !claims[0].holds && (claims[0].cpu == nil || !claims[0].confirm) && len(holders) == 1:
+		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but it is on the stack of processor %d, where that one stands: that one is shown",
 			k.number(claims[0]), k.number(holders[0]))
 		return holders[0].index, ChoiceStack
 	case len(claims) == 1:
@@ -85,34 +91,37 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 
 // judgeRecord decides whether a processor's record names the bug check: a call
 // of KeBugCheckEx with this code and these parameters, on a stack that is not
-// another processor's, by a processor that has not gone back to user mode.
-func (f *finder) judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA) {
+// another processor's, by a processor that has not gone back to user mode. It
+// gives the reason why one that names it is not believed.
+func (k *Kernel) judgeRecord(s *suspect, all []*suspect, entry mem.VA) string {
 	r, b := k.Processors[s.index].Record, k.BugCheck
 	if !r.Valid() || r.Flags&ctxInteger == 0 || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !kernelHalf(k.Space, mem.VA(r.RSP)) {
-		return
+		return ""
 	}
 	s.confirm = b.atRecord(k.Space, r)
 	// Where the entry is not known, the record must agree with the stack.
 	agrees := s.confirm || s.holds && s.reaches(r.RSP)
 	if entry != 0 && mem.VA(r.RIP) != entry || entry == 0 && !(agrees && inImage(mem.VA(r.RIP), k.Image.Base, k.Image.SizeOfImage, 1)) {
-		return
+		return ""
 	}
 	if s.cpu != nil && !s.cpu.Kernel() {
-		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but its CPU is in user mode: it is passed over", k.number(s))
-		return
+		return "its CPU is in user mode"
 	}
 	for _, other := range all {
 		if other != s && other.reaches(r.RSP) && !s.reaches(r.RSP) {
-			k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but on the stack of processor %d: it is passed over", k.number(s), k.number(other))
-			return
+			return fmt.Sprintf("it is on the stack of processor %d", k.number(other))
+		}
+		if s.cpu == nil && !s.confirm && other.cpu != nil {
+			return "no CPU runs it, and its stack does not hold the call"
 		}
 	}
 	s.claims = true
+	return ""
 }
 
 // severalClaims decides between processors whose records all name the bug check:
 // by the stack their CPUs stand on, else by the stack of the record.
-func (f *finder) severalClaims(k *Kernel, claims []*suspect) int {
+func (k *Kernel) severalClaims(claims []*suspect) int {
 	chosen := claims[0]
 	for _, proof := range []func(*suspect) bool{
 		func(s *suspect) bool { return s.holds && s.confirm },
