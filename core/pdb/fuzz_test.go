@@ -36,6 +36,15 @@ func FuzzOpen(f *testing.F) {
 		if len(found) != len(again) || (err == nil) != (err2 == nil) {
 			t.Fatalf("%v, %v, then %v, %v", found, err, again, err2)
 		}
+		below, err := file.Below(0x1010, 0x3000)
+		if err != nil && fault.As(err).Code == fault.Internal {
+			t.Fatal(err)
+		}
+		for rva, p := range below {
+			if p.RVA > rva || p.Name == "" {
+				t.Fatalf("%+v is not below %#x", p, rva)
+			}
+		}
 		if !file.Matches(file.GUID(), file.Age()) {
 			t.Fatal("it is not itself")
 		}

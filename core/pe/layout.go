@@ -27,10 +27,11 @@ const (
 	magic32 = 0x10b
 	magic64 = 0x20b
 
-	dirBytes  = 8
-	maxDirs   = 16
-	dirExport = 0
-	dirDebug  = 6
+	dirBytes     = 8
+	maxDirs      = 16
+	dirExport    = 0
+	dirException = 3
+	dirDebug     = 6
 
 	// A section header.
 	sectionBytes           = 40
@@ -38,16 +39,32 @@ const (
 	sectionVirtualSize     = 0x08
 	sectionVirtualAddress  = 0x0c
 	sectionCharacteristics = 0x24
+	sectionExecute         = 0x20000000 // IMAGE_SCN_MEM_EXECUTE
+
+	// The export directory.
+	exportName      = 0x0c // RVA of the module's name
+	exportMinBytes  = 0x10
+	exportBase      = 0x10 // ordinal of the first function
+	exportFunctions = 0x14 // u32: how many functions, and how many names
+	exportNames     = 0x18
+	exportAddresses = 0x1c // RVAs of three arrays: functions, names, ordinals of the names
+	exportNameList  = 0x20
+	exportOrdinals  = 0x24
+	exportBytes     = 0x28
+
+	// An entry of the exception directory of x86-64, RUNTIME_FUNCTION.
+	functionBegin  = 0x00
+	functionEnd    = 0x04
+	functionUnwind = 0x08
+	functionBytes  = 12
 
 	// An entry of the debug directory.
-	debugBytes     = 28
-	debugType      = 0x0c
-	debugSize      = 0x10
-	debugRVA       = 0x14 // AddressOfRawData: 0 when the record is not mapped
-	debugPointer   = 0x18 // PointerToRawData: in the file, of no use in memory
-	debugCodeView  = 2
-	exportName     = 0x0c // RVA of the module's name
-	exportMinBytes = 0x10
+	debugBytes    = 28
+	debugType     = 0x0c
+	debugSize     = 0x10
+	debugRVA      = 0x14 // AddressOfRawData: 0 when the record is not mapped
+	debugPointer  = 0x18 // PointerToRawData: in the file, of no use in memory
+	debugCodeView = 2
 
 	// A CodeView record of PDB 7.0.
 	rsdsMagic = "RSDS"
@@ -64,7 +81,10 @@ const (
 	maxSections     = 96            // the limit the PE document gives
 	maxDebugEntries = 32            // linkers write up to about eight
 	maxNameBytes    = 1024          // of a PDB's path
-	maxExportName   = 128
-	minCodeView     = rsdsName + 2 // a record with a name of one letter
+	maxExportName   = 128           // of the module
+	maxSymbolName   = 512           // of an export; a longer one is cut
+	maxExports      = 1 << 16       // ordinals have 16 bits
+	maxHoleProbes   = 64            // pages looked at on each side of a hole in a table
+	minCodeView     = rsdsName + 2  // a record with a name of one letter
 	pageBytes       = 4096
 )

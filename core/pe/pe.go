@@ -42,6 +42,8 @@ type Image struct {
 	Exports       string // module name of the export directory; "": none, or unreadable
 	CodeView      *CodeView
 	CodeViewErr   error // why CodeView is nil: a *fault.Error with code no-codeview
+
+	exportDir, exceptionDir directory
 }
 
 // Section is one section header. VirtualAddress is relative to the image's base,
@@ -72,6 +74,19 @@ func (i *Image) Section(name string) (Section, bool) {
 	}
 	return Section{}, false
 }
+
+// SectionAt finds the section that an offset in the image lies in.
+func (i *Image) SectionAt(rva uint32) (Section, bool) {
+	for _, s := range i.Sections {
+		if rva >= s.VirtualAddress && rva-s.VirtualAddress < s.VirtualSize {
+			return s, true
+		}
+	}
+	return Section{}, false
+}
+
+// Executable reports whether the section holds code.
+func (s Section) Executable() bool { return s.Characteristics&sectionExecute != 0 }
 
 // directory is one entry of the optional header's list.
 type directory struct{ rva, size uint32 }
@@ -107,7 +122,8 @@ func Read(m Memory, base mem.VA) (*Image, error) {
 	r := reader{m, base}
 	table := nt + ntOptional + uint32(le.Uint16(h[ntOptionalSize:]))
 	img.Sections = r.sections(table, int(le.Uint16(h[ntSections:])))
-	img.Exports = r.exports(entry(dirExport))
+	img.exportDir, img.exceptionDir = entry(dirExport), entry(dirException)
+	img.Exports = r.exports(img.exportDir)
 	img.CodeView, img.CodeViewErr = r.codeView(entry(dirDebug))
 	return img, nil
 }
