@@ -15,14 +15,22 @@ import (
 // lacks the part that the test needs; no part, "", is the corpus itself.
 func Dir(t testing.TB, part string) string {
 	t.Helper()
-	dir := os.Getenv("COREDROP_CORPUS")
-	if dir == "" {
-		dir = filepath.Join(root(t), "..", "shared", "corpus")
-	}
-	if _, err := os.Stat(filepath.Join(dir, part)); err != nil {
-		t.Skipf("the corpus is not here (set COREDROP_CORPUS): %v", err)
+	dir, ok := Find(t, part)
+	if !ok {
+		t.Skipf("the corpus is not here (set COREDROP_CORPUS): no %s", filepath.Join(dir, part))
 	}
 	return dir
+}
+
+// Find gives the corpus's directory and whether it has a part, for tests that
+// have a smaller fixture of their own.
+func Find(t testing.TB, part string) (dir string, ok bool) {
+	t.Helper()
+	if dir = os.Getenv("COREDROP_CORPUS"); dir == "" {
+		dir = filepath.Join(root(t), "..", "shared", "corpus")
+	}
+	_, err := os.Stat(filepath.Join(dir, part))
+	return dir, err == nil
 }
 
 // root gives the way up from a test's directory to the repository's.
