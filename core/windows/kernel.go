@@ -116,6 +116,10 @@ type Module struct {
 	Name string
 	Base mem.VA
 	Size uint32
+	// Exceptions is where Windows has the image's exception directory, of
+	// ExceptionBytes bytes; 0: not known.
+	Exceptions     mem.VA
+	ExceptionBytes uint32
 }
 
 // Process is an entry of the active-process list.
@@ -123,6 +127,9 @@ type Process struct {
 	PID  uint64
 	Name string
 	DTB  mem.PA // page-table base as EPROCESS holds it, with its PCID; 0: unknown
+	// Links is where its ActiveProcessLinks lie, EPROCESS where it begins; 0:
+	// unknown.
+	Links, EPROCESS mem.VA
 }
 
 // warn records a warning.

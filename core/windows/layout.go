@@ -59,10 +59,12 @@ const (
 // KLDR_DATA_TABLE_ENTRY of x86-64. Source: public structure
 // listings of 64-bit kernels, which agree on these fields.
 const (
-	ldrBase     = 0x30
-	ldrSize     = 0x40
-	ldrBaseName = 0x58 // UNICODE_STRING: length u16, maximum u16, pad, buffer u64
-	ldrBytes    = 0x68
+	ldrExceptions     = 0x10 // ExceptionTable
+	ldrExceptionBytes = 0x18
+	ldrBase           = 0x30
+	ldrSize           = 0x40
+	ldrBaseName       = 0x58 // UNICODE_STRING: length u16, maximum u16, pad, buffer u64
+	ldrBytes          = 0x68
 )
 
 // contextBytes is the size of CONTEXT on x86-64 (winnt.h).

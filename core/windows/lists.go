@@ -78,7 +78,8 @@ func readModule(s *paging.Space, entry mem.VA) (Module, error) {
 	if err := s.ReadAt(p[:], entry); err != nil {
 		return Module{}, err
 	}
-	m := Module{Base: mem.VA(u64(p[:], ldrBase)), Size: u32(p[:], ldrSize)}
+	m := Module{Base: mem.VA(u64(p[:], ldrBase)), Size: u32(p[:], ldrSize),
+		Exceptions: mem.VA(u64(p[:], ldrExceptions)), ExceptionBytes: u32(p[:], ldrExceptionBytes)}
 	name := make([]byte, min(int(u16(p[:], ldrBaseName)), maxNameBytes))
 	if s.ReadAt(name, mem.VA(u64(p[:], ldrBaseName+8))) == nil {
 		m.Name = utf16String(name)
@@ -92,6 +93,7 @@ type processLayout struct {
 	id   int // UniqueProcessId
 	name int // ImageFileName
 	dtb  int // DirectoryTableBase; 0: not known
+	back int // from the structure's start to the links; 0: not known
 }
 
 // What every release has in common. Source: public
@@ -134,7 +136,7 @@ func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, 
 			continue
 		}
 		if value, err := s.Uint64(start + mem.VA(at)); err == nil && rootWorks(s, value) {
-			l.dtb = at - back
+			l.dtb, l.back = at-back, back
 			break
 		}
 	}
@@ -244,6 +246,10 @@ func (k *Kernel) starting() bool {
 
 // readProcess reads one EPROCESS by its links; what cannot be read is zero.
 func readProcess(s *paging.Space, links mem.VA, l processLayout) (p Process) {
+	p.Links = links
+	if l.back != 0 {
+		p.EPROCESS = links - mem.VA(l.back)
+	}
 	p.PID, _ = s.Uint64(links + mem.VA(uint64(int64(l.id))))
 	var name [processNameBytes]byte
 	if s.ReadAt(name[:], links+mem.VA(l.name)) == nil {

@@ -1,9 +1,8 @@
 package windows
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
+	"sort"
 
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -56,7 +55,7 @@ func (k *Kernel) mark(what string, va mem.VA, bytes uint64) []Mark {
 		}
 		va, bytes = va+mem.VA(n), bytes-n
 	}
-	slices.SortFunc(pages, func(a, b Mark) int { return cmp.Compare(a.PA, b.PA) })
+	sort.Slice(pages, func(i, j int) bool { return pages[i].PA < pages[j].PA })
 	var list []Mark
 	for _, p := range pages {
 		if last := len(list) - 1; last >= 0 && list[last].PA+mem.PA(list[last].Bytes) == p.PA {

@@ -68,14 +68,19 @@ func wantBuilt(t *testing.T, k *Kernel, b *synth.Built) {
 	equal("modules", len(k.Modules), len(b.Modules))
 	for i := range min(len(k.Modules), len(b.Modules)) {
 		w := b.Modules[i]
-		equal("module", k.Modules[i], Module{w.Name, mem.VA(w.VA), w.Size})
+		equal("module", k.Modules[i], Module{Name: w.Name, Base: mem.VA(w.VA), Size: w.Size})
 	}
 	equal("processes", len(k.Processes), len(b.Processes))
 	for i := range min(len(k.Processes), len(b.Processes)) {
 		w := b.Processes[i]
 		p := k.Processes[i]
 		p.DTB &^= 0xfff // the PCID
-		equal("process", p, Process{w.PID, w.Name, w.DTB &^ 0xfff})
+		l := b.Opts.Layout
+		if l.Links == 0 {
+			l = synth.Layout19041
+		}
+		equal("process", p, Process{PID: w.PID, Name: w.Name, DTB: w.DTB &^ 0xfff,
+			Links: mem.VA(w.VA) + mem.VA(l.Links), EPROCESS: mem.VA(w.VA)})
 	}
 	n := 0
 	for i, prcb := range b.PRCB {
