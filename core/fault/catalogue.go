@@ -108,6 +108,7 @@ var catalogue = map[Code]Entry{
 	ProcessorsPositional:   {"processors were matched to CPUs by position", nil},
 	ProcessesUnknownLayout: {"the process list could not be read on this build", []Step{which}},
 	ModulesDamaged:         {"the module list ends early", nil},
+	ThreadsIncomplete:      {"not all threads of the guest could be listed", nil},
 	BitmapDump:             {"the memory has more runs than a full dump's header holds; a bitmap dump was written", nil},
 	CompatLossy:            {"elf2dmp would lose or corrupt data of this core", []Step{at(CLI, do("leave -compat away", "coredrop convert {file} {dump}"))}},
 	VerifyFailed:           {"reading the dump back did not give what was written", []Step{reportIt}},

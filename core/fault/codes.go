@@ -76,6 +76,7 @@ const (
 	ProcessorsPositional   Code = "processors-positional"
 	ProcessesUnknownLayout Code = "processes-unknown-layout"
 	ModulesDamaged         Code = "modules-damaged"
+	ThreadsIncomplete      Code = "threads-incomplete"
 	BitmapDump             Code = "bitmap-dump"
 	CompatLossy            Code = "compat-lossy"
 	VerifyFailed           Code = "verify-failed"

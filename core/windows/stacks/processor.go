@@ -1,0 +1,253 @@
+package stacks
+
+import (
+	"fmt"
+
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/windows"
+	"coredrop/core/windows/unwind"
+)
+
+// cpu is what a processor's block says.
+type cpu struct {
+	number        int
+	current, idle *Thread // nil: not known
+	dpcTop        uint64  // end of its DPC stack; 0: not known
+}
+
+// ownStack is a stack of a processor or of a thread that one runs.
+type ownStack struct {
+	low, high uint64 // high is included: an empty stack's pointer stands there
+	name      string
+}
+
+// threadStack is what a thread's own stack is called.
+const threadStack = "thread stack"
+
+// readProcessors reads what the processors run, and where their stacks are.
+func (r *Reader) readProcessors() {
+	l := &r.layout
+	r.cpus = make([]cpu, len(r.k.Processors))
+	for i := range r.k.Processors {
+		p := &r.k.Processors[i]
+		c := &r.cpus[i]
+		c.number = p.Number
+		c.current = r.runs(p.PRCB, l.currentThread)
+		if c.idle = r.runs(p.PRCB, l.idleThread); c.idle != nil {
+			c.idle.IdleOf, c.idle.ProcessName = p.Number, idleName
+		}
+		c.dpcTop = r.own(p.PRCB, l.dpcStack, "DPC stack")
+		r.own(p.PRCB, l.isrStack, "interrupt stack")
+		r.own(p.PRCB, l.exceptionStack, "exception stack")
+	}
+}
+
+// word reads a field of a processor's block; 0: it is not known.
+func (r *Reader) word(prcb mem.VA, off int) uint64 {
+	if prcb == 0 || off == 0 {
+		return 0
+	}
+	v, err := r.k.Space.Uint64(prcb + mem.VA(off))
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// runs reads a thread that a processor's block names, and notes its stack.
+func (r *Reader) runs(prcb mem.VA, off int) *Thread {
+	t, ok := r.readThread(mem.VA(r.word(prcb, off)))
+	if !ok {
+		return nil
+	}
+	r.known = append(r.known, ownStack{t.limit, t.base, threadStack})
+	return t
+}
+
+// own notes a stack of a processor by its top, and gives that.
+func (r *Reader) own(prcb mem.VA, off int, name string) uint64 {
+	top := r.word(prcb, off)
+	if top>>63 == 0 {
+		return 0
+	}
+	r.known = append(r.known, ownStack{top - kernelStackBytes, (top + mem.PageSize - 1) &^ (mem.PageSize - 1), name})
+	return top
+}
+
+// stackAt names the stack that an address lies on.
+func (r *Reader) stackAt(sp uint64) string {
+	for _, s := range r.known {
+		if sp >= s.low && sp <= s.high {
+			return s.name
+		}
+	}
+	if name, ok := r.interruptStack(sp); ok {
+		return name
+	}
+	return otherStack
+}
+
+const otherStack = "another stack"
+
+// interruptStack looks at the stacks that the processors switch to by
+// themselves, and names one by the interrupts that use it.
+func (r *Reader) interruptStack(sp uint64) (string, bool) {
+	for i := range r.k.Processors {
+		pcr := r.k.Processors[i].KPCR
+		if pcr == 0 {
+			continue
+		}
+		tss, err := r.k.Space.Uint64(pcr + pcrTSS)
+		if err != nil {
+			continue
+		}
+		var ists [8 * tssISTs]byte
+		if r.k.Space.ReadAt(ists[:], mem.VA(tss)+tssIST1) != nil {
+			continue
+		}
+		for n := range tssISTs {
+			top := u64(ists[:], 8*n)
+			if sp <= top && top-sp < kernelStackBytes && top>>63 == 1 {
+				return r.usersOf(pcr, n+1), true
+			}
+		}
+	}
+	return "", false
+}
+
+// vectors are the interrupts that have stacks of their own.
+var vectors = []struct {
+	number mem.VA
+	name   string
+}{{2, "NMI stack"}, {8, "double fault stack"}, {18, "machine check stack"}, {1, "debug stack"}}
+
+// usersOf names the stack with a number by the gate that uses it.
+func (r *Reader) usersOf(pcr mem.VA, ist int) string {
+	idt, err := r.k.Space.Uint64(pcr + pcrIDT)
+	if err == nil {
+		for _, v := range vectors {
+			var gate [gateBytes]byte
+			if r.k.Space.ReadAt(gate[:], mem.VA(idt)+v.number*gateBytes) == nil && int(gate[gateIST]&7) == ist {
+				return v.name
+			}
+		}
+	}
+	return fmt.Sprintf("interrupt stack %d", ist)
+}
+
+// Processor is what a processor did: with the registers it is shown with, and
+// with the live ones where they differ.
+type Processor struct {
+	Number  int     // Windows' number; -1: Windows does not run on the CPU
+	CPU     int     // index in the machine's; -1: no CPU runs it
+	Thread  *Thread // its current one; nil: not known
+	Idle    bool    // its current thread is its idle thread, and it does nothing else
+	DPC     bool    // it executes deferred procedure calls
+	User    bool    // its code is in user mode
+	Stack   *Stack  // nil: Why says why
+	Live    *Stack  // of the live registers, where Stack is of others; else nil
+	Why     string
+	Crasher bool // it called KeBugCheckEx
+}
+
+// Processors walks the stacks of all processors of the guest, the crasher's
+// first. CPUs that Windows does not run on come last: what their registers point
+// to is not Windows', so they have no stack.
+func (r *Reader) Processors() []*Processor {
+	var out []*Processor
+	var walks []*walked
+	for i := range r.k.Processors {
+		p := &r.k.Processors[i]
+		q := &Processor{Number: p.Number, CPU: p.CPU, Thread: r.cpus[i].current}
+		out = append(out, q)
+		if from, ok := r.record(p); ok {
+			walks = append(walks, r.processor(q, &q.Stack, from, KindRecord))
+		}
+		if from, ok := r.live(p); ok {
+			at := &q.Stack
+			if q.Stack != nil {
+				at = &q.Live
+			}
+			walks = append(walks, r.processor(q, at, from, KindLive))
+		}
+		if q.Stack == nil {
+			q.Why = "its registers are not known: no CPU of the core runs it"
+		}
+	}
+	r.name(walks)
+	for i, q := range out {
+		r.judge(q, &r.cpus[i])
+	}
+	crasherFirst(out)
+	for i := range r.k.Machine.CPUs {
+		if !r.windows(i) {
+			out = append(out, &Processor{Number: -1, CPU: i, Why: "Windows does not run on it"})
+		}
+	}
+	return out
+}
+
+// windows reports whether a processor of Windows runs on a CPU.
+func (r *Reader) windows(cpu int) bool {
+	for i := range r.k.Processors {
+		if r.k.Processors[i].CPU == cpu {
+			return true
+		}
+	}
+	return false
+}
+
+// processor walks a stack of a processor and puts it in its place.
+func (r *Reader) processor(q *Processor, at **Stack, from unwind.From, kind string) *walked {
+	var process mem.VA
+	if t := q.Thread; t != nil {
+		process = t.Process
+		if sp := from.RSP(); sp >= t.limit && sp < t.base {
+			from.Top = t.base
+		}
+	}
+	w := r.walk(r.viewOf(process), process, from, kind)
+	*at = w.stack
+	return w
+}
+
+// live gives the registers of the CPU that runs a processor.
+func (r *Reader) live(p *windows.Processor) (unwind.From, bool) {
+	if p.CPU < 0 || p.CPU >= len(r.k.Machine.CPUs) || r.k.Machine.CPUs[p.CPU].X64 == nil {
+		return unwind.From{}, false
+	}
+	x := r.k.Machine.CPUs[p.CPU].X64
+	return unwind.From{Registers: liveRegisters(x), User: !x.Kernel()}, true
+}
+
+func liveRegisters(x *machine.X64State) unwind.Registers {
+	return unwind.Full(x.RIP, [16]uint64{x.RAX, x.RCX, x.RDX, x.RBX, x.RSP, x.RBP, x.RSI, x.RDI,
+		x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15})
+}
+
+// record gives the registers that Windows saved of a processor in a bug check.
+func (r *Reader) record(p *windows.Processor) (unwind.From, bool) {
+	if r.k.BugCheck == nil || p.Context == 0 {
+		return unwind.From{}, false
+	}
+	return r.context(r.k.Space.ReadAt, p.Context)
+}
+
+// context reads a CONTEXT.
+func (r *Reader) context(read func([]byte, mem.VA) error, va mem.VA) (unwind.From, bool) {
+	p := make([]byte, contextBytes)
+	const whole = contextAMD64 | contextControl | contextInteger
+	if read(p, va) != nil || u32(p, contextFlags)&whole != whole {
+		return unwind.From{}, false
+	}
+	var regs [16]uint64
+	for i := range regs {
+		regs[i] = u64(p, contextRax+8*i)
+	}
+	rip := u64(p, contextRip)
+	if rip == 0 || regs[unwind.RSP] == 0 {
+		return unwind.From{}, false
+	}
+	return unwind.From{Registers: unwind.Full(rip, regs), User: rip>>63 == 0}, true
+}
