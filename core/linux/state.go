@@ -34,7 +34,7 @@ func (k *Kernel) State() *State {
 		c.Task, c.Known = k.Current(i)
 		for _, f := range k.Unwind(i) {
 			p := Place{Frame: f}
-			if sym, module, ok := k.Resolve(f.Addr); ok {
+			if sym, module, ok := k.Resolve(f.Lookup()); ok {
 				p.Symbol, p.Module = sym, module
 			}
 			c.Stack = append(c.Stack, p)

@@ -18,6 +18,16 @@ type Frame struct {
 	Regs uint64
 }
 
+// Lookup is the address by which the frame's function is looked up: behind a
+// call the last byte of the call, as the next function may begin where it
+// returns to.
+func (f Frame) Lookup() uint64 {
+	if f.Exact {
+		return f.Addr
+	}
+	return f.Addr - 1
+}
+
 // MaxFrames bounds every stack walk.
 const MaxFrames = 192
 
