@@ -69,7 +69,10 @@ func (c *Case) open(ctx context.Context) error {
 		c.facts.OS, c.facts.LinuxRelease = "linux", l.Release()
 		return fault.New(fault.IsLinux, "this is a Linux guest (%s)", l.Release())
 	}
-	return c.windows()
+	if err := c.windows(); err != nil {
+		return err
+	}
+	return c.stand(ctx)
 }
 
 // windows takes over what the search for a Windows kernel found.
@@ -121,7 +124,10 @@ func (c *Case) Use(ctx context.Context, s windows.Symbols) error {
 		if err := c.guest.Windows.Use(ctx, s); err != nil {
 			return err
 		}
-		return c.windows()
+		if err := c.windows(); err != nil {
+			return err
+		}
+		return c.stand(ctx)
 	})
 	if ctx.Err() == nil {
 		c.decide(err)

@@ -104,12 +104,15 @@ func describeWindows(l lines, w *summary.Windows) {
 		for _, p := range b.Parameters {
 			values = append(values, p.Value)
 		}
-		l.put("bug check", "%s (%s)", b.Code, strings.Join(values, ", "))
+		l.put("bug check", "%s (%s)", strings.Join(filled(b.Code, b.Name), " "), strings.Join(values, ", "))
 	} else if w.KDBG != nil {
 		l.put("bug check", "none: the guest was alive")
 	}
 	if o := w.Opens; o != nil {
 		l.put("registers", "%s", o.Text)
+	}
+	for _, line := range w.FirstAid {
+		fmt.Fprintln(l.w, oneLine(line))
 	}
 	if len(w.Modules)+len(w.Processes) > 0 {
 		l.put("lists", "%s, %s", words.Count(len(w.Modules), "module"), words.Count(len(w.Processes), "process"))

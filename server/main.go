@@ -30,6 +30,7 @@ func commands() []command {
 	return []command{
 		{"convert", "[flags] CORE OUT.dmp|-", "make the crash dump of a Windows guest's core", runConvert},
 		{"info", "[flags] CORE...", "what each file is and whether it can be converted; no network", runInfo},
+		{"stacks", "[flags] CORE", "where every processor and thread stood", runStacks},
 		{"kcsan", "[-json] CORE|LOG", "race reports of a Linux core or a kernel log", runKCSAN},
 		{"get", "[flags] -o STORE CORE|KEY...", "fetch a kernel's PDB into a symbol store", runGet},
 		{"serve", "[flags]", "the page that does this in a browser, and a symbol proxy", runServe},

@@ -146,8 +146,9 @@ func (s *session) report(what string, began time.Time, err error) (any, error) {
 }
 
 // inspect gives the summary without asking the network: PDBs that were given or
-// are in the browser's cache are used.
-func (s *session) inspect([]js.Value) (any, error) {
+// are in the browser's cache are used. Where the argument is true it has the
+// stacks of all threads too, named by every PDB that is here.
+func (s *session) inspect(args []js.Value) (any, error) {
 	return s.job(func(ctx context.Context) (any, error) {
 		if err := s.needFile(); err != nil {
 			return nil, err
@@ -157,6 +158,11 @@ func (s *session) inspect([]js.Value) (any, error) {
 		c, err := s.look(ctx)
 		if c == nil || ctx.Err() != nil {
 			return nil, err
+		}
+		if len(args) > 0 && args[0].Truthy() {
+			if _, err = c.Stacks(ctx, true); ctx.Err() != nil {
+				return nil, err
+			}
 		}
 		if err := s.sentinels.take(s.file, runStarts(c.Summary())); err != nil {
 			return nil, err

@@ -140,7 +140,12 @@ export interface CPU {
    */
   why: string;
   stack: Frame[];
+  /**
+   * why it ends early, or why there is none; "" where it ends by itself
+   */
+  stack_end: string;
   live_stack: Frame[];
+  live_stack_end: string;
 }
 /**
  * Register is a register's value.
@@ -162,6 +167,10 @@ export interface Process {
  */
 export interface Frame {
   address: string;
+  /**
+   * the stack pointer there; "" not known
+   */
+  sp: string;
   module: string;
   symbol: string;
   offset: number;
@@ -181,6 +190,10 @@ export interface Frame {
    * not proven by unwinding data
    */
   guessed: boolean;
+  /**
+   * what else is to be said: the stack that begins here, the trap frame
+   */
+  note: string;
 }
 /**
  * Thread is a thread and where it stood.
@@ -192,6 +205,10 @@ export interface Thread {
   state: string;
   processor: number | null;
   stack: Frame[];
+  /**
+   * as of a CPU's
+   */
+  stack_end: string;
 }
 /**
  * Process is a process of either system; DTB is "" where it is not known.
@@ -214,6 +231,10 @@ export interface Windows {
   opens: Opens | null;
   modules: Module[];
   processes: Process1[];
+  /**
+   * what the stacks prove, a line each: where it went wrong, what each processor did
+   */
+  first_aid: string[];
 }
 /**
  * DTBFrom says how the page-table base was found: a way, and the CPU at which it begins, null where it begins at none.
@@ -252,7 +273,19 @@ export interface BugCheck {
    * "" unknown
    */
   name: string;
+  /**
+   * documentation of the codes; "" where nothing was looked up
+   */
+  url: string;
   parameters: Parameter[];
+  /**
+   * of the exception, where a parameter leads to its registers
+   */
+  stack: Frame[];
+  /**
+   * as of a CPU's
+   */
+  stack_end: string;
 }
 /**
  * Parameter is a parameter of a bug check: its meaning, "" where the code gives it none, and for an address the place it points to.

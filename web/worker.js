@@ -51,7 +51,7 @@ ready.then(
 const methods = {
   open: async (file) => globalThis.coredrop.open(file, await withMark(file), progress, line),
   give: (file) => globalThis.coredrop.give(file),
-  inspect: () => globalThis.coredrop.inspect(),
+  inspect: (threads) => globalThis.coredrop.inspect(threads),
   fetchSymbols: (base) => globalThis.coredrop.fetchSymbols(base),
   convert: (options) => globalThis.coredrop.convert(options),
   races: () => globalThis.coredrop.races(),

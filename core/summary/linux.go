@@ -107,7 +107,7 @@ func (s *Summary) linux(k *linux.Kernel, state *linux.State) {
 
 // linuxFrame words a place of a CPU's stack.
 func linuxFrame(p linux.Place) Frame {
-	f := Frame{Address: hex64(p.Addr), Kind: "return"}
+	f := Frame{Address: hex64(p.Addr), SP: hex64(p.SP), Kind: "return"}
 	if p.Exact {
 		f.Kind = "live"
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -13,6 +14,7 @@ import (
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/windows"
+	"coredrop/core/windows/stacks"
 )
 
 // Facts are what was found of a file, as far as the search came: whatever is not
@@ -26,7 +28,8 @@ type Facts struct {
 	Windows *windows.Kernel // perhaps filled in part
 	Marks   []windows.Mark
 	Sizes   []dmp.Size // of the dumps that can be made
-	Cannot  error      // why no dump can be made; nil: it can, where Windows is set
+	Stacks  *stacks.Report
+	Cannot  error // why no dump can be made; nil: it can, where Windows is set
 
 	LinuxRelease string // known without the kernel
 	Linux        *linux.Kernel
@@ -57,6 +60,9 @@ func Of(f Facts) *Summary {
 	}
 	if f.Windows != nil {
 		s.windows(f.Windows, f.Marks)
+		if f.Stacks != nil {
+			s.stacks(f.Stacks)
+		}
 	}
 	if f.OS == "linux" {
 		s.Guest.Version = f.LinuxRelease
@@ -153,7 +159,7 @@ func (c *CPU) x64(x *machine.X64State) {
 // named is how many bytes of the file the extents name, each once.
 func named(blocks []mem.Extent) int64 {
 	list := slices.Clone(blocks)
-	slices.SortFunc(list, func(a, b mem.Extent) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Offset < list[j].Offset })
 	var total, end int64
 	for _, b := range list {
 		from, to := max(b.Offset, end), b.Offset+int64(b.Bytes)

@@ -133,7 +133,9 @@ type CPU struct {
 	Opens         bool       `json:"opens"`          // the dump opens on it
 	Why           string     `json:"why"`            // in words: why registers_from is what it is
 	Stack         []Frame    `json:"stack"`
+	StackEnd      string     `json:"stack_end"` // why it ends early, or why there is none; "" where it ends by itself
 	LiveStack     []Frame    `json:"live_stack"`
+	LiveStackEnd  string     `json:"live_stack_end"`
 }
 
 // Register is a register's value.
@@ -157,6 +159,7 @@ type Thread struct {
 	State     string   `json:"state"`
 	Processor *int     `json:"processor" jsonschema:"nullable"` // that runs it; null: none
 	Stack     []Frame  `json:"stack"`
+	StackEnd  string   `json:"stack_end"` // as of a CPU's
 }
 
 // Frame is a place in code, the innermost of a stack first. Symbol with Offset is
@@ -164,6 +167,7 @@ type Thread struct {
 // debugging information only.
 type Frame struct {
 	Address string `json:"address"`
+	SP      string `json:"sp"` // the stack pointer there; "" not known
 	Module  string `json:"module"`
 	Symbol  string `json:"symbol"`
 	Offset  uint64 `json:"offset"`
@@ -174,6 +178,7 @@ type Frame struct {
 	From    string `json:"from"`    // pdb, export, kallsyms, dwarf, text; "" no name
 	Kind    string `json:"kind"`    // live, record, machine-frame: the instruction itself; return: behind a call
 	Guessed bool   `json:"guessed"` // not proven by unwinding data
+	Note    string `json:"note"`    // what else is to be said: the stack that begins here, the trap frame
 }
 
 // Module is a loaded module of either system.

@@ -20,6 +20,7 @@ type Windows struct {
 	Opens      *Opens    `json:"opens" jsonschema:"nullable"`    // null: not decided, as with compat
 	Modules    []Module  `json:"modules"`
 	Processes  []Process `json:"processes"`
+	FirstAid   []string  `json:"first_aid"` // what the stacks prove, a line each: where it went wrong, what each processor did
 }
 
 // DTBFrom says how the page-table base was found: a way, and the CPU at which it
@@ -60,7 +61,10 @@ type KDBG struct {
 type BugCheck struct {
 	Code       string      `json:"code"`
 	Name       string      `json:"name"` // "" unknown
+	URL        string      `json:"url"`  // documentation of the codes; "" where nothing was looked up
 	Parameters []Parameter `json:"parameters"`
+	Stack      []Frame     `json:"stack"`     // of the exception, where a parameter leads to its registers
+	StackEnd   string      `json:"stack_end"` // as of a CPU's
 }
 
 // Parameter is a parameter of a bug check: its meaning, "" where the code gives
@@ -84,7 +88,7 @@ func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
 	s.Guest.OS = "windows"
 	w := &Windows{
 		KernelBase: hex64(uint64(k.Image.Base)), DTB: hex64(uint64(k.DTB)), DTBFrom: DTBFrom{Way: string(k.DTBFrom.Way)},
-		Modules: []Module{}, Processes: []Process{},
+		Modules: []Module{}, Processes: []Process{}, FirstAid: []string{},
 	}
 	if k.DTBFrom.Way.OfCPU() {
 		cpu := k.DTBFrom.CPU
@@ -102,7 +106,7 @@ func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
 		w.KDBG = &KDBG{VA: hex64(uint64(b.VA)), Size: b.Size, Encoded: b.Encoded, FoundBy: b.FoundBy}
 	}
 	if b := k.BugCheck; b != nil {
-		w.BugCheck = &BugCheck{Code: hex64(uint64(b.Code))}
+		w.BugCheck = &BugCheck{Code: hex64(uint64(b.Code)), Stack: []Frame{}}
 		for _, p := range b.Parameters {
 			w.BugCheck.Parameters = append(w.BugCheck.Parameters, Parameter{Value: hex64(p)})
 		}

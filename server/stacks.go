@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"coredrop/core"
+	"coredrop/core/fault"
+	"coredrop/core/summary"
+)
+
+const stacksUsage = `usage: coredrop stacks [flags] CORE
+
+Prints where every processor of the guest stood: call stacks from the core
+alone, the one that called KeBugCheckEx first. Names come from PDBs along the
+symbol path, else from exports; without either, module and offset. What is not
+proved is marked as guessed.
+
+`
+
+// runStacks is coredrop stacks.
+func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	set := flag.NewFlagSet("stacks", flag.ContinueOnError)
+	asJSON := set.Bool("json", false, "print the summary as JSON")
+	threads := set.Bool("threads", false, "all threads that can be reached, not the processors' only")
+	path := set.String("symbols", "", "symbol `path` as of convert")
+	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
+	var allowHTTP texts
+	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
+	files, code, done := parse(set, args, stacksUsage, stdout, stderr)
+	if done {
+		return code
+	}
+	if len(files) != 1 {
+		return usageError(stderr, "stacks", "stacks needs one core")
+	}
+	t := newTerminal(stderr, *verbose)
+	in, err := openInput(ctx, files[0], stdin)
+	if err != nil {
+		return printStacks("", unopened(files[0], err), err, *asJSON, stdout, stderr)
+	}
+	defer in.close()
+	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
+	if *path == "" {
+		*path = defaultSymbolPath()
+	}
+	if !isNoSymbols(*path) {
+		r := newResolver(*path, allowHTTP, t.sink())
+		defer r.close()
+		options.Symbols = r
+		defer func() { warn(stderr, r.allWarnings()) }()
+	}
+	c, _ := core.Open(ctx, in.source(), options) // Stacks says why there are none
+	rep, err := c.Stacks(ctx, *threads)
+	t.clear()
+	sum := c.Summary()
+	if err == nil {
+		if err = in.unchanged(); err != nil {
+			sum.Fail(err)
+		}
+	}
+	text := ""
+	if rep != nil {
+		text = rep.Text()
+	} else if err == nil {
+		text = linuxStacks(sum)
+	}
+	return printStacks(text, sum, err, *asJSON, stdout, stderr)
+}
+
+// printStacks prints the stacks as text, or the whole summary.
+func printStacks(text string, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		if err := printJSON(stdout, s); err != nil {
+			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
+		}
+	}
+	warn(stderr, s.Warnings)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if !asJSON {
+		for line := range strings.Lines(text) {
+			fmt.Fprintln(stdout, oneLine(strings.TrimSuffix(line, "\n")))
+		}
+	}
+	return exitDone
+}
+
+// linuxStacks writes the stacks of a Linux guest's CPUs in the kernel's form.
+func linuxStacks(s *summary.Summary) string {
+	var b strings.Builder
+	for i, c := range s.CPUs {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "CPU %d", c.Index)
+		if p := c.Process; p != nil {
+			fmt.Fprintf(&b, ", task %s (%d)", p.Name, p.PID)
+		}
+		b.WriteString("\n")
+		if len(c.Stack) == 0 {
+			fmt.Fprintf(&b, " no stack: %s mode at %s\n", c.Mode, c.PC)
+		}
+		for _, f := range c.Stack {
+			b.WriteString(" " + linuxPlace(f) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// linuxPlace writes a frame as the kernel does.
+func linuxPlace(f summary.Frame) string {
+	if f.Symbol == "" {
+		return f.Address
+	}
+	s := fmt.Sprintf("%s+%#x/%#x", f.Symbol, f.Offset, f.Size)
+	if f.Module != "" {
+		s += " [" + f.Module + "]"
+	}
+	return s
+}
