@@ -124,6 +124,7 @@ var catalogue = map[Code]Entry{
 	KallsymsMissing:  {"the kernel's symbol table was not found in memory", []Step{which}},
 	UnknownLayout:    {"a kernel structure has an unknown layout", []Step{which}},
 	LogDamaged:       {"the kernel log is damaged", nil},
+	NewerKernel:      {"this kernel is newer than any that was measured", []Step{say("what is shown was found by its contents; compare it with the kernel's own log where it matters")}},
 	LinuxUnreachable: {"the Linux kernel could not be reached", []Step{say("give the guest -device vmcoreinfo where it supports it, and take the core once more"), whyNone}},
 
 	OutputFailed:    {"the output could not be written", []Step{at(CLI, say("nothing was left behind; free space or choose another place"))}},

@@ -96,6 +96,7 @@ const (
 	UnknownLayout    Code = "unknown-layout"
 	LogDamaged       Code = "log-damaged"
 	LinuxUnreachable Code = "linux-unreachable"
+	NewerKernel      Code = "newer-kernel"
 )
 
 // The tool and its surroundings:

@@ -7,6 +7,6 @@
 // may have no end. Every walk has a bound, every read may fail, and what could
 // not be read is said in a warning or an error, never guessed.
 //
-// The layouts were measured on kernels 5.10.223, 6.1.192 and 6.12.117 and are
-// named after the kernel's own structures.
+// The layouts were measured on kernels 5.10.223, 6.1.192, 6.12.117 and 7.3.4 and
+// are named after the kernel's own structures.
 package linux

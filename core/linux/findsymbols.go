@@ -9,11 +9,14 @@ import (
 
 // Windows around a token table: names, offsets and, in 6.1.y, the sorted names
 // come before it, offsets behind it. The largest distribution kernels have
-// about 250,000 symbols: 4 MiB of names, 1 MiB of offsets.
+// about 250,000 symbols: 4 MiB of names, 1 MiB of offsets. Only when the table's
+// names do not begin in the first window, the second is read.
+var windowsBefore = []uint64{8 << 20, 64 << 20}
+
 const (
-	windowBefore = 8 << 20
 	windowAfter  = 2 << 20
-	maxNamesSize = 32 << 20
+	maxNamesSize = 64 << 20
+	maxTables    = 64 // token tables around which windows are read
 )
 
 // findSymbols reads the symbol table: through vmcoreinfo's keys (6.0 and later),
@@ -30,23 +33,29 @@ func (k *Kernel) findSymbols(ctx context.Context, o Options) error {
 			k.warn(fault.KallsymsMissing, "the symbol table that vmcoreinfo points to does not decode; searching for it")
 		}
 	}
+	tables := 0
 	scanSpans(k.view, k.image, 2*len(digitsRun), func(chunk []byte, at uint64) bool {
-		if ctx.Err() != nil {
-			return true
-		}
-		for from := 0; ; {
+		for from := 0; ctx.Err() == nil && tables < maxTables; {
 			i := bytes.Index(chunk[from:], digitsRun)
 			if i < 0 {
 				return false
 			}
-			if t, ok := findKallsyms(k.window(at + uint64(from+i))); ok {
-				if s, err := t.decode(known); err == nil {
-					k.Symbols, k.SymbolsFrom = s, "scan"
-					return true
+			from += i + 1
+			if !k.tokensAround(at + uint64(from-1)) {
+				continue
+			}
+			tables++
+			for _, before := range windowsBefore {
+				window, start := k.window(at+uint64(from-1), before)
+				if t, ok := findKallsyms(window, start); ok {
+					if s, err := t.decode(known); err == nil {
+						k.Symbols, k.SymbolsFrom = s, "scan"
+						return true
+					}
 				}
 			}
-			from += i + 1
 		}
+		return true
 	})
 	if err := ctx.Err(); err != nil {
 		return fault.Wrap(err, fault.Cancelled, "")
@@ -57,46 +66,69 @@ func (k *Kernel) findSymbols(ctx context.Context, o Options) error {
 	return nil
 }
 
-// window reads the mapped memory around an address.
-func (k *Kernel) window(at uint64) []byte {
+// tokensAround tells whether the digits at an address are a token table's, before
+// much memory is read around them.
+func (k *Kernel) tokensAround(at uint64) bool {
+	const most = tokenCount * (maxToken + 1)
+	window, start := k.window(at, most)
+	digits := int(at - start)
+	if digits+len(digitsRun) > len(window) {
+		return false
+	}
+	_, _, ok := tokenTable(window[:min(len(window), digits+most)], digits)
+	return ok
+}
+
+// window reads the mapped memory around an address, before bytes of it in front,
+// and gives the address at which it begins.
+func (k *Kernel) window(at, before uint64) ([]byte, uint64) {
 	for _, s := range k.image {
 		if !s.holds(at) {
 			continue
 		}
 		start := s.start
-		if at-start > windowBefore {
-			start = (at - windowBefore) &^ (mem4K - 1)
+		if at-start > before {
+			start = (at - before) &^ (mem4K - 1)
 		}
 		end := min(s.end, at+windowAfter)
-		return k.view.prefixInto(make([]byte, end-start), start)
+		return k.view.prefixInto(make([]byte, end-start), start), start
 	}
-	return nil
+	return nil, 0
 }
 
-// kallsymsByKeys reads the table's pieces from where vmcoreinfo says.
+// kallsymsByKeys reads the table's pieces from where vmcoreinfo says: without a
+// base the offsets count from themselves.
 func (k *Kernel) kallsymsByKeys() (*kallsyms, bool) {
-	var at [6]uint64
-	for i, name := range []string{"names", "num_syms", "token_table", "token_index", "offsets", "relative_base"} {
+	var at [4]uint64
+	for i, name := range []string{"names", "num_syms", "token_table", "token_index"} {
 		a, ok := k.Info.Symbol("kallsyms_" + name)
 		if !ok {
 			return nil, false
 		}
 		at[i] = a
 	}
-	names, num, table, index, offsets, base := at[0], at[1], at[2], at[3], at[4], at[5]
-	count, ok1 := k.view.u32(num)
-	b, ok2 := k.view.u64(base)
-	if !ok1 || !ok2 || count == 0 || count > maxSymbols {
+	names, num, table, index := at[0], at[1], at[2], at[3]
+	count, ok := k.view.u32(num)
+	if !ok || count == 0 || count > maxSymbols {
 		return nil, false
 	}
-	if table <= names || table-names > maxNamesSize || index <= table || index-table > tokenCount*(maxToken+1)+align {
+	if table <= names || table-names > maxNamesSize || index <= table || index-table > tokenCount*(maxToken+1)+8 {
 		return nil, false
 	}
-	t := &kallsyms{count: count, base: b}
-	var ok [4]bool
-	t.names, ok[0] = k.view.bytes(names, int(table-names))
-	t.tokens, ok[1] = k.view.bytes(table, int(index-table))
-	t.index, ok[2] = k.view.bytes(index, indexBytes)
-	t.offsets, ok[3] = k.view.bytes(offsets, 4*int(count))
-	return t, ok == [4]bool{true, true, true, true}
+	t := &kallsyms{count: count}
+	if a, ok := k.Info.Symbol("kallsyms_addresses"); ok {
+		t.counted, t.at = absolute, a
+	} else if t.at, ok = k.Info.Symbol("kallsyms_offsets"); !ok {
+		return nil, false
+	} else if base, ok := k.Info.Symbol("kallsyms_relative_base"); !ok {
+		t.counted = fromSelf
+	} else if t.base, ok = k.view.u64(base); !ok {
+		return nil, false
+	}
+	var read [4]bool
+	t.names, read[0] = k.view.bytes(names, int(table-names))
+	t.tokens, read[1] = k.view.bytes(table, int(index-table))
+	t.index, read[2] = k.view.bytes(index, indexBytes)
+	t.words, read[3] = k.view.bytes(t.at, t.counted.wordBytes()*int(count))
+	return t, read == [4]bool{true, true, true, true}
 }

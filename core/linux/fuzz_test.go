@@ -37,7 +37,7 @@ func FuzzKallsyms(f *testing.F) {
 		f.Add(b, uint64(kernelMap))
 	}
 	f.Fuzz(func(t *testing.T, window []byte, known uint64) {
-		k, ok := findKallsyms(window)
+		k, ok := findKallsyms(window, kernelMap)
 		if !ok {
 			return
 		}
@@ -99,7 +99,7 @@ func FuzzORC(f *testing.F) {
 	f.Add(seed, uint16(16), uint64(at+20), uint64(at+128), uint64(at+136))
 	f.Fuzz(func(t *testing.T, p []byte, count uint16, ip, sp, bp uint64) {
 		v := view{flat{at, p}}
-		table, ok := openOrc(v, at, at+4*uint64(count), uint64(count))
+		table, ok := openOrc(v, at, at+4*uint64(count), uint64(count), nil)
 		k := &Kernel{view: v, image: []span{{at, at + uint64(len(p))}}, Text: at, orc: &orcTables{kernel: table}}
 		if ok {
 			if _, ok := table.addr(uint32(count) - 1); !ok {

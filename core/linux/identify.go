@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"strings"
+
+	"coredrop/core/fault"
 )
 
 // struct new_utsname, include/uapi/linux/utsname.h: five strings of 65 bytes.
@@ -44,6 +46,19 @@ func (k *Kernel) identify(ctx context.Context) {
 	}
 	if i := strings.LastIndex(rest, ") #"); k.Version == "" && i >= 0 {
 		k.Version = rest[i+2:]
+	}
+}
+
+// The newest release on which the layouts were measured.
+const (
+	newestMajor = 7
+	newestMinor = 3
+)
+
+// warnNewer says that a kernel is newer than any that was measured.
+func (k *Kernel) warnNewer() {
+	if major, minor := k.MinorRelease(); major > newestMajor || major == newestMajor && minor > newestMinor {
+		k.warn(fault.NewerKernel, "Linux %d.%d is newer than %d.%d, the newest that was measured", major, minor, newestMajor, newestMinor)
 	}
 }
 

@@ -19,9 +19,10 @@ const (
 	linkText = 0xffffffff81000000
 )
 
-// maxImage bounds how much of the kernel image is believed to be mapped; the
-// largest configurations have about 100 MiB.
-const maxImage = 256 << 20
+// maxImage bounds how much of the kernel image is believed to be mapped: all that
+// there is room for. The largest distribution kernels have about 100 MiB, one
+// with sanitizers and debugging more than 256.
+const maxImage = kernelMapSize
 
 // bannerReach is how far behind the beginning of the image's read-only data the
 // banner is looked for first: at 0x1a0 to 0x61000 in the kernels measured.

@@ -8,12 +8,32 @@ import (
 // kallsyms is the compressed symbol table as the linker laid it out, each piece
 // copied from guest memory. Source: scripts/kallsyms.c, kernel/kallsyms.c.
 type kallsyms struct {
-	count   uint32
-	names   []byte // from kallsyms_names up to at least the markers
-	tokens  []byte // kallsyms_token_table
-	index   []byte // kallsyms_token_index: 256 16-bit offsets
-	offsets []byte // kallsyms_offsets: count 32-bit words
-	base    uint64 // kallsyms_relative_base, already slid
+	count  uint32
+	names  []byte // from kallsyms_names up to at least the markers
+	tokens []byte // kallsyms_token_table
+	index  []byte // kallsyms_token_index: 256 16-bit offsets
+
+	counted counted
+	words   []byte // kallsyms_offsets or kallsyms_addresses
+	base    uint64 // fromBase: kallsyms_relative_base, already slid
+	at      uint64 // fromSelf: the address of words
+}
+
+// counted is from where a table's words count.
+type counted uint8
+
+const (
+	fromBase counted = iota // 4.6 to 7.1: offsets from kallsyms_relative_base
+	fromSelf                // 7.2 and later: each offset from its own address
+	absolute                // before 4.6: addresses
+)
+
+// wordBytes is how many bytes a symbol's word has.
+func (c counted) wordBytes() int {
+	if c == absolute {
+		return 8
+	}
+	return 4
 }
 
 // Limits of what is believed of a symbol table.
@@ -27,8 +47,14 @@ const (
 	tokenCount     = 256
 	indexBytes     = 2 * tokenCount
 	markerInterval = 256 // one marker for so many names
-	align          = 8   // ALGN in scripts/kallsyms.c
 )
+
+// alignments are what scripts/kallsyms.c aligns a piece to: 4 from 7.2 on, 8
+// before. Which one it was shows in what the piece holds.
+var alignments = []int{4, 8}
+
+func alignUp(pos, align int) int   { return (pos + align - 1) &^ (align - 1) }
+func alignDown(pos, align int) int { return pos &^ (align - 1) }
 
 var errKallsyms = errors.New("the symbol table does not decode")
 
@@ -45,7 +71,8 @@ var nameLengths = []func(p []byte) (n, header int){
 }
 
 // skipNames finds the end of count names. It also gives the position of every
-// 256th, which are the markers' contents.
+// 256th, which are the markers' contents. Where the names do not parse, end is
+// how far they did.
 func skipNames(names []byte, count uint32, length func([]byte) (int, int)) (end int, marks []uint32, ok bool) {
 	pos := 0
 	for i := uint32(0); i < count; i++ {
@@ -53,11 +80,11 @@ func skipNames(names []byte, count uint32, length func([]byte) (int, int)) (end 
 			marks = append(marks, uint32(pos))
 		}
 		if pos >= len(names) {
-			return 0, nil, false
+			return pos, nil, false
 		}
 		n, header := length(names[pos:])
 		if n == 0 || n > maxNameBytes || n > len(names)-pos-header {
-			return 0, nil, false
+			return pos, nil, false
 		}
 		pos += header + n
 	}
@@ -65,28 +92,33 @@ func skipNames(names []byte, count uint32, length func([]byte) (int, int)) (end 
 }
 
 // nameLength decides between the encodings: the markers, which follow the names,
-// must hold the positions that the names turn out to have.
-func (k *kallsyms) nameLength() (func([]byte) (int, int), bool) {
+// must hold the positions that the names turn out to have. work is how many
+// bytes were looked at.
+func (k *kallsyms) nameLength() (length func([]byte) (int, int), work int, ok bool) {
 	for _, length := range nameLengths {
 		end, marks, ok := skipNames(k.names, k.count, length)
+		work += end
 		if !ok {
 			continue
 		}
-		at := (end + align - 1) &^ (align - 1)
-		if markersMatch(k.names, at, marks) {
-			return length, true
+		for _, align := range alignments {
+			at := alignUp(end, align)
+			if markersMatch(k.names, at, marks, 4) || markersMatch(k.names, at, marks, 8) {
+				return length, work, true
+			}
 		}
 	}
-	return nil, false
+	return nil, work, false
 }
 
-// markersMatch compares the markers at position at with marks.
-func markersMatch(p []byte, at int, marks []uint32) bool {
-	if at+4*len(marks) > len(p) {
+// markersMatch compares the markers at position at, each of width bytes (8
+// before 5.0), with marks.
+func markersMatch(p []byte, at int, marks []uint32, width int) bool {
+	if at+width*len(marks) > len(p) {
 		return false
 	}
 	for i, m := range marks {
-		if le32(p, at+4*i) != m {
+		if le32(p, at+width*i) != m || width == 8 && le32(p, at+width*i+4) != 0 {
 			return false
 		}
 	}
@@ -96,10 +128,10 @@ func markersMatch(p []byte, at int, marks []uint32) bool {
 // decode expands the table. knownText is the address of _stext when it is known
 // from elsewhere, else 0; it decides how offsets are meant.
 func (k *kallsyms) decode(knownText uint64) (*Symbols, error) {
-	if k.count == 0 || k.count > maxSymbols || len(k.offsets) < 4*int(k.count) || len(k.index) < indexBytes {
+	if k.count == 0 || k.count > maxSymbols || len(k.words) < k.counted.wordBytes()*int(k.count) || len(k.index) < indexBytes {
 		return nil, fmt.Errorf("%w: %d symbols", errKallsyms, k.count)
 	}
-	length, ok := k.nameLength()
+	length, _, ok := k.nameLength()
 	if !ok {
 		return nil, fmt.Errorf("%w: names and markers disagree", errKallsyms)
 	}
@@ -151,34 +183,61 @@ func (k *kallsyms) tokenStrings() ([][]byte, error) {
 	return out, nil
 }
 
-// addresses computes all addresses. With KALLSYMS_ABSOLUTE_PERCPU (x86 SMP up
-// to 6.14) an offset that is not negative is the address itself, of a per-CPU
-// symbol, and a negative one counts down from the base; without it, all are
-// offsets from the base. _stext tells them apart, else the signs do.
+// addresses computes all addresses. Offsets from a base have two meanings: with
+// KALLSYMS_ABSOLUTE_PERCPU (x86 SMP up to 6.14) one that is not negative is the
+// address itself, of a per-CPU symbol, and a negative one counts down from the
+// base; without it, all count up. _stext tells them apart, else the signs do.
 func (k *kallsyms) addresses(s *Symbols, knownText uint64) []uint64 {
-	percpu := make([]uint64, k.count)
-	plain := make([]uint64, k.count)
-	negative := uint32(0)
-	verdict := 0
-	for i := range percpu {
-		raw := le32(k.offsets, 4*i)
-		plain[i] = k.base + uint64(raw)
-		percpu[i] = uint64(raw)
-		if off := int64(int32(raw)); off < 0 {
-			percpu[i] = k.base - 1 - uint64(off)
-			negative++
+	out := make([]uint64, k.count)
+	if k.counted != fromBase {
+		for i := range out {
+			out[i] = k.address(i, false)
 		}
-		if knownText != 0 && s.name(i) == "_stext" {
-			switch knownText {
-			case percpu[i]:
-				verdict = 1
-			case plain[i]:
-				verdict = -1
+		return out
+	}
+	percpu := k.negative() > int(k.count)/2
+	if knownText != 0 {
+		for i := range out {
+			if s.name(i) == "_stext" {
+				if k.address(i, true) == knownText {
+					percpu = true
+				} else if k.address(i, false) == knownText {
+					percpu = false
+				}
 			}
 		}
 	}
-	if verdict > 0 || verdict == 0 && negative > k.count/2 {
-		return percpu
+	for i := range out {
+		out[i] = k.address(i, percpu)
 	}
-	return plain
+	return out
+}
+
+// address computes the i-th symbol's address; percpu is as addresses has it.
+func (k *kallsyms) address(i int, percpu bool) uint64 {
+	if k.counted == absolute {
+		return le64(k.words, 8*i)
+	}
+	raw := le32(k.words, 4*i)
+	off := uint64(int64(int32(raw)))
+	switch {
+	case k.counted == fromSelf:
+		return k.at + uint64(4*i) + off
+	case !percpu:
+		return k.base + uint64(raw)
+	case int32(raw) < 0:
+		return k.base - 1 - off
+	}
+	return uint64(raw)
+}
+
+// negative counts the offsets below zero.
+func (k *kallsyms) negative() int {
+	n := 0
+	for i := range int(k.count) {
+		if int32(le32(k.words, 4*i)) < 0 {
+			n++
+		}
+	}
+	return n
 }

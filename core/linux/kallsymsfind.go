@@ -11,18 +11,22 @@ const firstDigit = 0x30
 
 // Bounds of a search for a table in a window of memory.
 const (
-	maxCandidates = 4096     // starts at which names are parsed at all
-	maxNameSteps  = 32 << 20 // names skipped over in all
+	maxCandidates = 4096     // counts whose names are parsed at all
+	maxNameSteps  = 64 << 20 // bytes of names skipped over in all
 )
 
 // findKallsyms searches a window of the kernel image, which begins at a
-// multiple of 8, for a symbol table, in each of the section orders that kernels
-// use:
+// multiple of 8 and lies at address va, for a symbol table, in each of the
+// section orders that kernels use:
 //
 //	up to 6.1      offsets, relative_base, num_syms, names, markers, token_table, token_index
 //	6.2, 6.1.y     the same, with seqs_of_names behind the markers
 //	6.4 and later  num_syms, names, markers, token_table, token_index, offsets, relative_base, seqs_of_names
-func findKallsyms(window []byte) (*kallsyms, bool) {
+//	7.2 and later  the same without relative_base, aligned to 4
+//
+// Before 4.6 addresses of 8 bytes stand in the place of offsets and base. What
+// lies where is not asked of a release: every piece must hold what it should.
+func findKallsyms(window []byte, va uint64) (*kallsyms, bool) {
 	steps := maxNameSteps
 	for from := 0; ; {
 		i := bytes.Index(window[from:], digitsRun)
@@ -31,7 +35,7 @@ func findKallsyms(window []byte) (*kallsyms, bool) {
 		}
 		digits := from + i
 		if table, index, ok := tokenTable(window, digits); ok {
-			if k, ok := namesBefore(window, table, index, &steps); ok {
+			if k, ok := namesBefore(window, va, table, index, &steps); ok {
 				return k, true
 			}
 		}
@@ -61,7 +65,7 @@ func tokenTable(window []byte, digits int) (table, index int, ok bool) {
 	if end < 0 || window[end] != 0 {
 		return 0, 0, false
 	}
-	for table = end &^ (align - 1); table >= 0 && table >= end-maxToken; table -= align {
+	for table = alignDown(end, alignments[0]); table >= 0 && table >= end-maxToken; table -= alignments[0] {
 		if index, ok := tokenIndex(window, table); ok {
 			return table, index, true
 		}
@@ -72,77 +76,120 @@ func tokenTable(window []byte, digits int) (table, index int, ok bool) {
 // tokenIndex finds the index behind a token table and checks that it holds the
 // offsets of the table's strings.
 func tokenIndex(window []byte, table int) (index int, ok bool) {
-	var starts [tokenCount]uint16
+	var want [indexBytes]byte
 	pos := table
-	for i := range starts {
+	for i := range tokenCount {
 		n := bytes.IndexByte(window[pos:min(len(window), pos+maxToken+1)], 0)
 		if n < 0 || pos-table > 0xffff {
 			return 0, false
 		}
-		starts[i] = uint16(pos - table)
+		want[2*i], want[2*i+1] = byte(pos-table), byte((pos-table)>>8)
 		pos += n + 1
 	}
-	index = alignUp(pos)
-	if index+indexBytes > len(window) {
-		return 0, false
-	}
-	for i, s := range starts {
-		if window[index+2*i] != byte(s) || window[index+2*i+1] != byte(s>>8) {
-			return 0, false
+	for _, align := range alignments {
+		index = alignUp(pos, align)
+		if index+indexBytes <= len(window) && bytes.Equal(window[index:index+indexBytes], want[:]) {
+			return index, true
 		}
 	}
-	return index, true
+	return 0, false
 }
 
-// alignUp aligns a position in a window as ALGN does.
-func alignUp(pos int) int { return (pos + align - 1) &^ (align - 1) }
-
 // namesBefore walks back from the token table to the count in front of the
-// names, and takes offsets and base from where the section order has them.
-func namesBefore(window []byte, table, index int, steps *int) (*kallsyms, bool) {
+// names, and takes the addresses from where the section order has them.
+func namesBefore(window []byte, va uint64, table, index int, steps *int) (*kallsyms, bool) {
 	candidates := 0
-	for pos := table - align; pos >= 0 && candidates < maxCandidates && *steps > 0; pos -= align {
+	for pos := table - 4; pos >= 0 && candidates < maxCandidates && *steps > 0; pos -= 4 {
 		count := le32(window, pos)
-		if count < minSymbols || count > maxSymbols || le32(window, pos+4) != 0 {
-			continue
-		}
-		names := window[pos+align : table]
-		if len(names) < 2*int(count) {
+		if count < minSymbols || count > maxSymbols || int(count) > (table-pos)/2 {
 			continue // a name has a length and at least one byte
 		}
-		k := &kallsyms{count: count, names: names, tokens: window[table:index], index: window[index : index+indexBytes]}
-		if !k.takeOffsets(window, pos, index) {
-			continue
+		first := pos + 4
+		if pos%8 == 0 && le32(window, first) == 0 {
+			first += 4
 		}
-		candidates++
-		*steps -= 2 * int(count)
-		if _, ok := k.nameLength(); ok {
+		k := &kallsyms{count: count, names: window[first:table], tokens: window[table:index], index: window[index : index+indexBytes]}
+		_, work, ok := k.nameLength()
+		*steps -= work
+		if work > 64 {
+			candidates++
+		}
+		if ok && k.takeWords(window, va, pos, index+indexBytes) {
 			return k, true
 		}
 	}
 	return nil, false
 }
 
-// takeOffsets finds offsets and base before the count (up to 6.3) or behind the
-// token index (6.4 and later). The base is a kernel address, page aligned.
-func (k *kallsyms) takeOffsets(window []byte, count, index int) bool {
+// takeWords finds where the addresses are: before the count (up to 6.3) or
+// behind the token index (6.4 and later), with a base, which is a kernel address,
+// page aligned, or without one.
+func (k *kallsyms) takeWords(window []byte, va uint64, count, behind int) bool {
 	size := 4 * int(k.count)
-	if b := le64(window, count-align); plausibleBase(b) {
-		if at := (count - align - size) &^ (align - 1); at >= 0 {
-			k.base, k.offsets = b, window[at:at+size]
-			return true
+	type place struct {
+		counted counted
+		at      int
+		base    uint64
+	}
+	var places []place
+	for _, align := range alignments {
+		places = append(places, place{absolute, behind, 0}, place{absolute, alignDown(count-2*size, align), 0})
+		if b := le64(window, count-8); plausibleBase(b) {
+			places = append(places, place{fromBase, alignDown(count-8-size, align), b})
+		}
+		if b := le64(window, alignUp(behind+size, align)); plausibleBase(b) {
+			places = append(places, place{fromBase, behind, b})
 		}
 	}
-	after := index + indexBytes
-	if after+size <= len(window) {
-		at := alignUp(after + size)
-		if b := le64(window, at); plausibleBase(b) {
-			k.base, k.offsets = b, window[after:after+size]
-			return true
+	for _, align := range alignments {
+		places = append(places, place{fromSelf, behind, 0}, place{fromSelf, alignDown(count-size, align), 0})
+	}
+	best := 0
+	for _, p := range places {
+		bytes := p.counted.wordBytes() * int(k.count)
+		if p.at < 0 || p.at > len(window)-bytes {
+			continue
+		}
+		try := *k
+		try.counted, try.base, try.at, try.words = p.counted, p.base, va+uint64(p.at), window[p.at:p.at+bytes]
+		if n := try.ascending(); n > best {
+			best, *k = n, try
 		}
 	}
-	return false
+	return best > 0
 }
+
+// ascending counts, of some samples, the addresses that are as they should be,
+// or gives 0 when too few are: the table is sorted by address; per-CPU symbols
+// are small numbers in some releases, all others lie in the image; and offsets
+// that count from themselves lead back to the code first.
+func (k *kallsyms) ascending() int {
+	percpu := k.counted == fromBase && k.negative() > int(k.count)/2
+	if k.counted == fromSelf && k.address(0, false) >= k.at {
+		return 0
+	}
+	const samples = 256
+	last, good, image := uint64(0), 0, 0
+	n := min(samples, int(k.count))
+	for i := range n {
+		a := k.address(int(int64(i)*int64(k.count-1)/int64(n-1)), percpu)
+		switch {
+		case a < last:
+		case a >= kernelMap && a < moduleEnd:
+			good, image = good+1, image+1
+		case k.counted != fromSelf && a < maxPerCPU:
+			good++
+		}
+		last = a
+	}
+	if good < n-n/32 || image <= n/2 {
+		return 0
+	}
+	return good
+}
+
+// maxPerCPU bounds the addresses of per-CPU symbols that are small numbers.
+const maxPerCPU = 64 << 20
 
 // plausibleBase tells whether an address can be _text: the kernel is aligned to
 // CONFIG_PHYSICAL_ALIGN (2 MiB on x86-64), a page is asked for here.

@@ -43,6 +43,7 @@ const (
 	maxModuleStruct = 0x600
 	maxModuleSize   = 64 << 20
 	maxModuleSyms   = 1 << 18
+	maxModuleAreas  = 8 // MOD_MEM_NUM_TYPES is 7
 	maxModuleOrc    = 1 << 20
 )
 
@@ -53,71 +54,152 @@ const (
 	symValue = 8
 )
 
-// findModules walks the modules list. Without the symbol (no KALLSYMS_ALL) the
-// list's head is not known; modules' addresses then stay numbers.
+// modulesReaders are functions that walk the list of modules.
+var modulesReaders = []string{"find_module_all", "print_modules", "module_flags_taint", "m_start", "m_next", "find_module", "__module_address"}
+
+// modulesHead finds the list's head: by name, or, where kallsyms has no data
+// symbols, as an address in code that walks the list: its first entry lies in the
+// module area and points back to it.
+func (k *Kernel) modulesHead() (uint64, bool) {
+	if head, ok := k.Symbols.Lookup("modules"); ok {
+		return head, true
+	}
+	for _, c := range k.Code(modulesReaders...) {
+		for _, o := range k.Operands(c) {
+			first, ok := k.view.u64(o.Target)
+			if !ok || o.Target%8 != 0 || first < kernelMap || first >= moduleEnd {
+				continue
+			}
+			if back, ok := k.view.u64(first + 8); ok && back == o.Target && first != o.Target {
+				return o.Target, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// findModules walks the modules list. A kernel without modules, or whose list is
+// not found, has none.
 func (k *Kernel) findModules() {
-	head, ok := k.Symbols.Lookup("modules")
+	head, ok := k.modulesHead()
 	if !ok {
 		return
 	}
 	at, ok := k.view.u64(head)
 	seen := map[uint64]bool{}
+	var nodes []uint64
 	for ok && at != head {
-		if len(k.Modules) == maxModules || seen[at] || at < kernelHalf {
-			k.warn(fault.UnknownLayout, "the list of modules is damaged: %d were read", len(k.Modules))
-			return
+		if len(nodes) == maxModules || seen[at] || at < kernelHalf {
+			k.warn(fault.UnknownLayout, "the list of modules is damaged: %d were read", len(nodes))
+			break
 		}
 		seen[at] = true
-		if m, good := k.readModule(at - modList); good {
+		nodes = append(nodes, at)
+		at, ok = k.view.u64(at)
+	}
+	name := k.moduleNames(nodes)
+	for _, node := range nodes {
+		if m, good := k.readModule(node, name); good {
 			k.Modules = append(k.Modules, m)
 		}
-		at, ok = k.view.u64(at)
 	}
 }
 
-// readModule takes name, memory, symbols and unwind tables from a struct module.
-func (k *Kernel) readModule(addr uint64) (Module, bool) {
-	p := k.view.prefix(addr, maxModuleStruct)
-	if len(p) < modName+modNameSize {
+// moduleNames finds where, seen from a module's place in the list, its name is:
+// struct module may be randomised (RANDSTRUCT), and the name is then the one
+// member that holds a name in all of them.
+func (k *Kernel) moduleNames(nodes []uint64) int64 {
+	const usual = modName - modList
+	named := func(off int64) bool {
+		for _, node := range nodes {
+			if _, ok := moduleName(k.view.prefix(node+uint64(off), modNameSize)); !ok {
+				return false
+			}
+		}
+		return true
+	}
+	if len(nodes) == 0 || named(usual) {
+		return usual
+	}
+	for off := int64(8 - maxModuleStruct); off < maxModuleStruct; off += 8 {
+		if named(off) {
+			return off
+		}
+	}
+	return usual
+}
+
+// moduleName reads a name: a C identifier, padded with zeros.
+func moduleName(p []byte) (string, bool) {
+	n := bytes.IndexByte(p, 0)
+	if n <= 0 || len(p) < modNameSize {
+		return "", false
+	}
+	for i, c := range p {
+		letter := c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-'
+		if i < n && !letter || i >= n && c != 0 {
+			return "", false
+		}
+	}
+	return string(p[:n]), true
+}
+
+// readModule takes name, memory, symbols and unwind tables from the struct module
+// with an entry of the list at node; name is how far behind it the name is.
+func (k *Kernel) readModule(node uint64, name int64) (Module, bool) {
+	at := node + uint64(name)
+	n, ok := moduleName(k.view.prefix(at, modNameSize))
+	if !ok {
 		return Module{}, false
 	}
-	name := p[modName:][:modNameSize]
-	if i := bytes.IndexByte(name, 0); i > 0 {
-		name = name[:i]
-	} else {
-		return Module{}, false
+	m := Module{Name: n, Addr: node - modList}
+	p := k.view.prefix(m.Addr, maxModuleStruct)
+	if name != modName-modList { // randomised: the list may be anywhere in it
+		if p = k.view.prefix(node-maxModuleStruct, 2*maxModuleStruct); len(p) <= maxModuleStruct {
+			p = k.view.prefix(node&^(mem4K-1), 2*maxModuleStruct)
+		}
 	}
-	m := Module{Name: string(name), Addr: addr}
 	m.findMemory(p)
-	if len(m.memory) == 0 {
+	if len(m.memory) == 0 || !m.holds(node) {
 		return m, true // its name is known, nothing more
 	}
 	m.findKallsyms(k.view, p)
-	m.findOrc(p)
+	m.findOrc(k.view, p, k.orcFormat())
 	return m, true
 }
 
-// findMemory looks for the pairs {base, size}: core_layout up to 6.3, the array
-// mem[] from 6.4 on. Bases are pages in the module area.
+// findMemory looks for the module's areas: core_layout up to 6.3, the array
+// mem[] from 6.4 on. A base is a page in the module area, its size follows:
+//
+//	up to 6.3        base, u32 size, u32 text_size
+//	6.4 and later    base, u32 size
+//	6.13             base, rw_copy, bool is_rox, u32 size
+//	newer, to 7.3    base, bool is_rox, u32 size
 func (m *Module) findMemory(p []byte) {
-	for off := modName + modNameSize; off+16 <= len(p); off += 8 {
-		base, size := le64(p, off), uint64(le32(p, off+8))
-		if base < kernelMap || base >= moduleEnd || base%mem4K != 0 || size == 0 || size > maxModuleSize {
-			continue
+	for off := 0; off+16 <= len(p) && len(m.memory) < maxModuleAreas; off += 8 {
+		base := le64(p, off)
+		if base < kernelMap || base >= moduleEnd || base%mem4K != 0 || m.holds(base) {
+			continue // or a pointer into what is known already
 		}
-		if m.holds(base) {
-			continue // a pointer into what is known already
+		at := off + 8
+		if copy := le64(p, at); (copy == 0 || copy >= kernelHalf) && le32(p, at+8) <= 1 {
+			at += 8 // rw_copy
+		}
+		flag := le32(p, at) <= 1
+		if flag {
+			at += 4
+		}
+		size := uint64(le32(p, at))
+		if size == 0 || size > maxModuleSize {
+			continue
 		}
 		m.memory = append(m.memory, span{base, base + size})
 		if m.Size == 0 {
 			m.Base, m.Size = base, size
 			m.textEnd = base + size
-			if text := uint64(le32(p, off+12)); text != 0 && text <= size {
+			if text := uint64(le32(p, at+4)); !flag && text != 0 && text <= size {
 				m.textEnd = base + text
 			}
-		}
-		if len(m.memory) == 8 {
-			return
 		}
 	}
 }
@@ -137,7 +219,7 @@ func (m *Module) holds(a uint64) bool {
 // in struct module itself. The first that has symbols of the module counts.
 func (m *Module) findKallsyms(v view, p []byte) {
 	for _, follow := range []bool{true, false} {
-		for off := modName + modNameSize; off+32 <= len(p); off += 8 {
+		for off := 0; off+32 <= len(p); off += 8 {
 			table := p[off : off+32]
 			if follow {
 				at := le64(p, off)
@@ -176,16 +258,26 @@ func (s moduleSymbols) inUse(v view, m *Module) bool {
 }
 
 // findOrc looks for struct mod_arch_specific {num_orcs, orc_unwind_ip,
-// orc_unwind}: arrays of 4 and 6 bytes an entry in the module's memory.
-func (m *Module) findOrc(p []byte) {
-	for off := modName + modNameSize; off+24 <= len(p); off += 8 {
+// orc_unwind}: arrays of 4 and 6 bytes an entry in the module's memory. Other
+// members may look like it: of those whose addresses ascend and are the module's
+// the largest is taken.
+func (m *Module) findOrc(v view, p []byte, format *orcFormat) {
+	for off := 0; off+24 <= len(p); off += 8 {
 		count, ip, orc := le64(p, off), le64(p, off+8), le64(p, off+16)
-		if count == 0 || count > maxModuleOrc || !m.holds(ip) || !m.holds(orc) || ip == orc {
+		if count <= uint64(m.orcCount) || count > maxModuleOrc || !m.holds(ip) || !m.holds(orc) {
 			continue
 		}
-		if m.holds(ip+4*count-1) && m.holds(orc+orcEntrySize*count-1) && (ip+4*count <= orc || orc+orcEntrySize*count <= ip) {
+		if !m.holds(ip+orcIPSize*count-1) || !m.holds(orc+orcEntrySize*count-1) || ip < orc+orcEntrySize*count && orc < ip+orcIPSize*count {
+			continue
+		}
+		t, ok := openOrc(v, ip, orc, count, format)
+		if !ok {
+			continue
+		}
+		first, _ := t.addr(0)
+		last, _ := t.addr(uint32(count - 1))
+		if m.holds(first) && m.holds(last) {
 			m.orcIP, m.orc, m.orcCount = ip, orc, uint32(count)
-			return
 		}
 	}
 }

@@ -12,19 +12,29 @@ const (
 	maxOrc = 16 << 20
 )
 
-// The registers that an entry may name (ORC_REG_…).
+// orcReg is a register that an entry may name (ORC_REG_…), in one numbering for
+// all releases.
+type orcReg uint8
+
 const (
-	orcUndefined  = 0
-	orcPrevSP     = 1
-	orcDX         = 2
-	orcDI         = 3
-	orcBP         = 4
-	orcSP         = 5
-	orcR10        = 6
-	orcR13        = 7
-	orcBPIndirect = 8
-	orcSPIndirect = 9
+	orcUndefined orcReg = iota
+	orcAX
+	orcDX
+	orcDI
+	orcSP
+	orcBP
+	orcR10
+	orcR13
+	orcPrevSP
+	orcSPIndirect
+	orcBPIndirect
 )
+
+// orcNumbers are the releases' own numberings: up to 7.1, and from 7.2 on.
+var orcNumbers = [][16]orcReg{
+	{orcUndefined, orcPrevSP, orcDX, orcDI, orcBP, orcSP, orcR10, orcR13, orcBPIndirect, orcSPIndirect},
+	{orcUndefined, orcAX, orcDX, orcSP, orcBP, orcDI, orcR10, orcR13, orcPrevSP, orcSPIndirect, orcBPIndirect},
+}
 
 // orcKind is what lies on the stack, in one numbering for both formats.
 type orcKind uint8
@@ -39,9 +49,15 @@ const (
 // orcEntry is an entry, decoded.
 type orcEntry struct {
 	spOffset, bpOffset int16
-	spReg, bpReg       uint8
+	spReg, bpReg       orcReg
 	kind               orcKind
 	signal             bool // the address that it leads to is not behind a call
+}
+
+// orcFormat is how the entries of a kernel are to be read.
+type orcFormat struct {
+	types3  bool // the types of 6.4 and later
+	numbers *[16]orcReg
 }
 
 // orcTable is one pair of arrays: the kernel's or a module's.
@@ -49,32 +65,58 @@ type orcTable struct {
 	v       view
 	ip, orc uint64
 	count   uint32
-	types3  bool // the format of 6.4 and later
+	orcFormat
 }
 
+// orcSamples is how many entries are looked at before a table is believed.
+const orcSamples = 256
+
 // openOrc checks a pair of arrays: the addresses must ascend, as far as samples
-// tell. The format shows in the entries: nearly all are of type call, which is 0
-// in the older and 2 in the newer one.
-func openOrc(v view, ip, orc uint64, count uint64) (*orcTable, bool) {
+// tell. format is nil for the kernel's own table, which tells it, see tell.
+func openOrc(v view, ip, orc uint64, count uint64, format *orcFormat) (*orcTable, bool) {
 	if count == 0 || count > maxOrc {
 		return nil, false
 	}
 	t := &orcTable{v: v, ip: ip, orc: orc, count: uint32(count)}
-	const samples = 64
+	n := min(orcSamples, count)
 	var last uint64
-	calls := [8]int{}
-	for i := range uint64(samples) {
-		n := uint32(i * (count - 1) / (samples - 1))
-		a, ok := t.addr(n)
-		e, ok2 := v.bytes(orc+uint64(n)*orcEntrySize, orcEntrySize)
+	entries := make([][]byte, n)
+	for i := range n {
+		at := uint32(i * (count - 1) / max(n-1, 1))
+		a, ok := t.addr(at)
+		e, ok2 := v.bytes(orc+uint64(at)*orcEntrySize, orcEntrySize)
 		if !ok || !ok2 || a < last || a < kernelMap {
 			return nil, false
 		}
-		last = a
-		calls[e[5]&7]++
+		last, entries[i] = a, e
 	}
-	t.types3 = calls[2] > calls[0]
+	if format != nil {
+		t.orcFormat = *format
+	} else {
+		t.tell(entries)
+	}
 	return t, true
+}
+
+// tell finds the format of entries: nearly all of them are of type call, which is
+// 0 in the older and 2 in the newer numbering, and nearly all find the frame by
+// the stack pointer.
+func (t *orcTable) tell(entries [][]byte) {
+	var types [8]int
+	var regs [16]int
+	for _, e := range entries {
+		types[e[5]&7]++
+		regs[e[4]&15]++
+	}
+	t.types3 = types[2] > types[0]
+	best := -1
+	for i := range orcNumbers {
+		for n, r := range orcNumbers[i] {
+			if r == orcSP && regs[n] > best {
+				t.numbers, best = &orcNumbers[i], regs[n]
+			}
+		}
+	}
 }
 
 // addr is the code address that entry i begins to apply to.
@@ -97,20 +139,20 @@ func (t *orcTable) find(pc uint64) (orcEntry, bool) {
 	if !ok {
 		return orcEntry{}, false
 	}
-	return decodeOrc(p, t.types3)
+	return decodeOrc(p, t.orcFormat)
 }
 
 // decodeOrc reads the six bytes of an entry; false for what has no meaning.
-func decodeOrc(p []byte, types3 bool) (orcEntry, bool) {
-	if len(p) < orcEntrySize {
+func decodeOrc(p []byte, f orcFormat) (orcEntry, bool) {
+	if len(p) < orcEntrySize || f.numbers == nil {
 		return orcEntry{}, false
 	}
 	e := orcEntry{
 		spOffset: int16(uint16(p[0]) | uint16(p[1])<<8),
 		bpOffset: int16(uint16(p[2]) | uint16(p[3])<<8),
-		spReg:    p[4] & 15, bpReg: p[4] >> 4,
+		spReg:    f.numbers[p[4]&15], bpReg: f.numbers[p[4]>>4],
 	}
-	if types3 {
+	if f.types3 {
 		switch p[5] & 7 {
 		case 0:
 			return e, false // UNDEFINED
@@ -150,28 +192,45 @@ type orcTables struct {
 
 // orcFor finds the table for a code address.
 func (k *Kernel) orcFor(pc uint64) *orcTable {
-	if k.orc == nil {
-		k.orc = &orcTables{modules: map[uint64]*orcTable{}}
-		ip, ok1 := k.Symbols.Lookup("__start_orc_unwind_ip")
-		orc, ok2 := k.Symbols.Lookup("__start_orc_unwind")
-		if ok1 && ok2 {
-			end, ok := k.Symbols.Lookup("__stop_orc_unwind_ip")
-			if !ok || end <= ip {
-				end = orc // the arrays are neighbours
-			}
-			if end > ip {
-				k.orc.kernel, _ = openOrc(k.view, ip, orc, (end-ip)/orcIPSize)
-			}
-		}
-	}
+	kernel := k.kernelOrc()
 	m := k.moduleAt(pc)
 	if m == nil {
-		return k.orc.kernel
+		return kernel
 	}
 	t, ok := k.orc.modules[m.Addr]
 	if !ok {
-		t, _ = openOrc(k.view, m.orcIP, m.orc, uint64(m.orcCount))
+		t, _ = openOrc(k.view, m.orcIP, m.orc, uint64(m.orcCount), k.orcFormat())
 		k.orc.modules[m.Addr] = t
 	}
 	return t
+}
+
+// kernelOrc opens the kernel's own table once; nil where there is none.
+func (k *Kernel) kernelOrc() *orcTable {
+	if k.orc != nil {
+		return k.orc.kernel
+	}
+	k.orc = &orcTables{modules: map[uint64]*orcTable{}}
+	ip, ok1 := k.Symbols.Lookup("__start_orc_unwind_ip")
+	orc, ok2 := k.Symbols.Lookup("__start_orc_unwind")
+	if !ok1 || !ok2 {
+		return nil
+	}
+	end, ok := k.Symbols.Lookup("__stop_orc_unwind_ip")
+	if !ok || end <= ip {
+		end = orc // the arrays are neighbours
+	}
+	if end > ip {
+		k.orc.kernel, _ = openOrc(k.view, ip, orc, (end-ip)/orcIPSize, nil)
+	}
+	return k.orc.kernel
+}
+
+// orcFormat is the kernel's, which its modules share: a module's table is too
+// small to tell.
+func (k *Kernel) orcFormat() *orcFormat {
+	if t := k.kernelOrc(); t != nil {
+		return &t.orcFormat
+	}
+	return nil
 }

@@ -3,24 +3,30 @@ package linux
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"coredrop/core/linux/linuxtest"
 	"coredrop/core/machine"
 )
 
-// orcBytes encodes an entry.
-func orcBytes(sp, bp int16, spReg, bpReg uint8, flags byte) []byte {
+// orcBytes encodes an entry in the numbering up to 7.1, orcBytesIn in any.
+func orcBytes(sp, bp int16, spReg, bpReg orcReg, flags byte) []byte {
+	return orcBytesIn(0, sp, bp, spReg, bpReg, flags)
+}
+
+func orcBytesIn(numbering int, sp, bp int16, spReg, bpReg orcReg, flags byte) []byte {
 	p := binary.LittleEndian.AppendUint16(nil, uint16(sp))
 	p = binary.LittleEndian.AppendUint16(p, uint16(bp))
-	return append(p, spReg|bpReg<<4, flags)
+	number := func(r orcReg) byte { return byte(max(0, slices.Index(orcNumbers[numbering][:], r))) }
+	return append(p, number(spReg)|number(bpReg)<<4, flags)
 }
 
 func TestDecodeOrc(t *testing.T) {
 	for _, c := range []struct {
 		types3 bool
 		flags  byte
-		spReg  uint8
+		spReg  orcReg
 		kind   orcKind
 		signal bool
 		ok     bool
@@ -37,21 +43,27 @@ func TestDecodeOrc(t *testing.T) {
 		{true, 4, orcSP, orcRegsPartial, false, true},
 		{true, 7, orcSP, orcEnd, false, false},
 	} {
-		e, ok := decodeOrc(orcBytes(-8, 16, c.spReg, orcPrevSP, c.flags), c.types3)
-		if ok != c.ok || ok && (e.kind != c.kind || e.signal != c.signal || e.spOffset != -8 || e.bpOffset != 16 || e.spReg != c.spReg || e.bpReg != orcPrevSP) {
-			t.Errorf("%+v: %+v %v", c, e, ok)
+		for n := range orcNumbers {
+			e, ok := decodeOrc(orcBytesIn(n, -8, 16, c.spReg, orcPrevSP, c.flags), orcFormat{c.types3, &orcNumbers[n]})
+			if ok != c.ok || ok && (e.kind != c.kind || e.signal != c.signal || e.spOffset != -8 || e.bpOffset != 16 || e.spReg != c.spReg || e.bpReg != orcPrevSP) {
+				t.Errorf("numbering %d, %+v: %+v %v", n, c, e, ok)
+			}
 		}
 	}
-	if _, ok := decodeOrc(make([]byte, orcEntrySize-1), false); ok {
+	if _, ok := decodeOrc(make([]byte, orcEntrySize-1), orcFormat{false, &orcNumbers[0]}); ok {
 		t.Error("five bytes are an entry")
 	}
 }
 
-// TestUnwindORC walks a stack of two calls and an interrupt, in both formats of
+// TestUnwindORC walks a stack of two calls and an interrupt, in all formats of
 // entries: inner was interrupted in middle, which outer called; outer ends the
 // stack.
 func TestUnwindORC(t *testing.T) {
-	for _, types3 := range []bool{false, true} {
+	for format := range 4 {
+		types3, numbering := format&1 != 0, format>>1
+		orcBytes := func(sp, bp int16, spReg, bpReg orcReg, flags byte) []byte {
+			return orcBytesIn(numbering, sp, bp, spReg, bpReg, flags)
+		}
 		call, regs, end := byte(0), byte(1), byte(4)
 		if types3 {
 			call, regs, end = 2, 3|8, 1
@@ -104,11 +116,11 @@ func TestUnwindORC(t *testing.T) {
 			{Addr: outer + 8, SP: task + 24, End: task + 24},
 		}
 		if len(got) != len(want) {
-			t.Fatalf("types3 %v: %d frames: %+v", types3, len(got), got)
+			t.Fatalf("types3 %v, numbering %d: %d frames: %+v", types3, numbering, len(got), got)
 		}
 		for i := range want {
 			if got[i] != want[i] {
-				t.Errorf("types3 %v: frame %d is %+v, want %+v", types3, i, got[i], want[i])
+				t.Errorf("types3 %v, numbering %d: frame %d is %+v, want %+v", types3, numbering, i, got[i], want[i])
 			}
 		}
 	}

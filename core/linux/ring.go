@@ -34,6 +34,7 @@ const (
 	infoLen    = 16
 	infoFlags  = 2 // behind text_len: facility, then flags:5 level:3 (no keys)
 	infoCaller = 20
+	infoLeast  = 24
 
 	txSizeBits = 0
 	txData     = 8
@@ -146,7 +147,35 @@ func openRingAt(v view, rb, text uint64, info *VMCoreInfo) (*ring, error) {
 		r.tail = (r.head - count + 1) & idMask
 		r.cut = true
 	}
+	if info.Value("SIZE(printk_info)") == "" {
+		r.measureInfo()
+	}
 	return r, nil
+}
+
+// measureInfo finds the size of struct printk_info by what the newest ones hold:
+// their numbers follow one another. It depends on the configuration: with
+// PRINTK_EXECUTION_CTX a caller's name is in it.
+func (r *ring) measureInfo() {
+	const most, enough = 512, 8
+	last := min((r.head-r.tail)&idMask, enough)
+	follow := func(size uint64) (n uint64) {
+		for ; n < last; n++ {
+			slot := func(id uint64) uint64 { return r.infos + (id&(1<<r.descBits-1))*size + r.seq }
+			newer, ok1 := r.v.u64(slot(r.head - n))
+			older, ok2 := r.v.u64(slot(r.head - n - 1))
+			if !ok1 || !ok2 || newer != older+1 {
+				break
+			}
+		}
+		return n
+	}
+	best := follow(r.sizeInfo)
+	for size := uint64(infoLeast); size <= most; size += 8 {
+		if n := follow(size); n > best {
+			best, r.sizeInfo = n, size
+		}
+	}
 }
 
 // each reads the records from the oldest to the newest until visit answers

@@ -140,6 +140,7 @@ func (k *Kernel) complete(ctx context.Context, o Options) (*Kernel, error) {
 		}
 	}
 	k.identify(ctx)
+	k.warnNewer()
 	k.findModules()
 	return k, ctx.Err()
 }

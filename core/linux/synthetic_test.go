@@ -44,35 +44,48 @@ func smallGuest(c linuxtest.Config) *linuxtest.Guest {
 	return g
 }
 
+// tableForms are the forms of symbol tables that kernels have, and mixtures.
+func tableForms() []linuxtest.Config {
+	var out []linuxtest.Config
+	for _, order := range linuxtest.Orders() {
+		for _, words := range []linuxtest.Words{linuxtest.FromBase, linuxtest.FromSelf, linuxtest.Addresses} {
+			for _, align := range []int{4, 8} {
+				for lengths := 1; lengths <= 2; lengths++ {
+					out = append(out, linuxtest.Config{Table: order, Words: words, Align: align, Lengths: lengths})
+					if words == linuxtest.FromBase {
+						out = append(out, linuxtest.Config{Table: order, Plain: true, Align: align, Lengths: lengths})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
 // TestKallsymsForms reads every form of symbol table in every way.
 func TestKallsymsForms(t *testing.T) {
-	for _, order := range []linuxtest.Order{linuxtest.OrderFirst, linuxtest.OrderSeqs, linuxtest.OrderLast} {
-		for _, plain := range []bool{false, true} {
-			for lengths := 1; lengths <= 2; lengths++ {
-				for _, keys := range []bool{false, true} {
-					for _, data := range []bool{false, true} {
-						name := fmt.Sprintf("order %d plain %v lengths %d keys %v data %v", order, plain, lengths, keys, data)
-						g := smallGuest(linuxtest.Config{Release: "6.1.0", Slide: 0x1e00000, Table: order, Plain: plain, Lengths: lengths, Keys: keys, DataSymbols: data, Note: true})
-						k, err := Locate(context.Background(), g.Machine(), Options{})
-						if err != nil {
-							t.Errorf("%s: %v", name, err)
-							continue
-						}
-						from := "scan"
-						if keys {
-							from = "keys"
-						}
-						alpha, _ := k.Symbols.Lookup("alpha")
-						s, module, ok := k.Resolve(alpha + 5)
-						_, long := k.Symbols.Lookup(strings.Repeat("long_name_", 25))
-						if k.SymbolsFrom != from || !ok || module != "" || s.Name != "alpha" || s.Addr != alpha || s.Size == 0 || !long || k.Slide != 0x1e00000 {
-							t.Errorf("%s: from %q, %+v %v, long name %v, slide %#x", name, k.SymbolsFrom, s, ok, long, k.Slide)
-						}
-						if !plain {
-							if a, ok := k.Symbols.Lookup("current_task"); !ok || a != 0x40 {
-								t.Errorf("%s: per-CPU symbol at %#x", name, a)
-							}
-						}
+	for _, form := range tableForms() {
+		for _, keys := range []bool{false, true} {
+			for _, data := range []bool{false, true} {
+				form.Release, form.Slide, form.Note, form.Keys, form.DataSymbols = "6.1.0", 0x1e00000, true, keys, data
+				k, err := Locate(context.Background(), smallGuest(form).Machine(), Options{})
+				if err != nil {
+					t.Errorf("%+v: %v", form, err)
+					continue
+				}
+				from := "scan"
+				if keys {
+					from = "keys"
+				}
+				alpha, _ := k.Symbols.Lookup("alpha")
+				s, module, ok := k.Resolve(alpha + 5)
+				_, long := k.Symbols.Lookup(strings.Repeat("long_name_", 25))
+				if k.SymbolsFrom != from || !ok || module != "" || s.Name != "alpha" || s.Addr != alpha || s.Size == 0 || !long || k.Slide != 0x1e00000 {
+					t.Errorf("%+v: from %q, %+v %v, long name %v, slide %#x", form, k.SymbolsFrom, s, ok, long, k.Slide)
+				}
+				if !form.Plain && form.Words != linuxtest.FromSelf {
+					if a, ok := k.Symbols.Lookup("current_task"); !ok || a != 0x40 {
+						t.Errorf("%+v: per-CPU symbol at %#x", form, a)
 					}
 				}
 			}
@@ -227,7 +240,7 @@ func TestTruncated(t *testing.T) {
 		whole, pieces := linuxtest.Table{Order: order, Base: 0xffffffff81000000, Lengths: 2}.Encode(symbols)
 		need := max(pieces.TokenIndex+indexBytes, pieces.RelativeBase+8)
 		for n := range len(whole) + 1 {
-			k, ok := findKallsyms(whole[:n])
+			k, ok := findKallsyms(whole[:n], kernelMap)
 			if ok != (n >= need) {
 				t.Fatalf("order %d: %d of %d bytes: %v", order, n, len(whole), ok)
 			}

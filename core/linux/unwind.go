@@ -37,6 +37,7 @@ const (
 	regsR13   = 16
 	regsBP    = 32
 	regsR10   = 56
+	regsAX    = 80
 	regsDX    = 96
 	regsDI    = 112
 	regsIP    = 128
@@ -129,6 +130,8 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.R13 }, regsR13)
 	case orcDI:
 		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDI }, regsDI)
+	case orcAX:
+		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RAX }, regsAX)
 	case orcDX:
 		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDX }, regsDX)
 	default:

@@ -7,12 +7,16 @@ import (
 	"testing"
 )
 
-// KCSANCores are the cases of the corpus's kcsan directory that have a core.
+// KCSANCores are the cases of the corpus's kcsan directory that have a core of a
+// kernel up to 6.12 and a truth.json of crash, drgn and gdb.
 var KCSANCores = []string{
 	"a-live", "b-live-la57", "c-live", "d-live", "a-novmci", "a-panic",
 	"a-inflight-signal", "a-inflight-pending", "a-inflight-unknown",
 	"b-inflight-verbose-la57", "b-inflight-filtered-la57", "d-inflight-signal",
 }
+
+// KCSANNewest are the cases with a core of a newer kernel, 7.3.
+var KCSANNewest = []string{"e-inflight", "f-heap-inflight", "g-static-inflight"}
 
 // KCSAN gives the directory of the KCSAN cases, or skips the test.
 func KCSAN(t testing.TB) string {

@@ -5,8 +5,10 @@ package linuxtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"coredrop/core/machine"
@@ -15,18 +17,20 @@ import (
 )
 
 // Where things are in a guest's memory. The image is mapped at linkText plus the
-// slide; all memory is mapped once more at directMap.
+// slide, modules at moduleArea; all memory is mapped once more at directMap.
 const (
-	linkText  = 0xffffffff81000000
-	kernelMap = 0xffffffff80000000
-	directMap = 0xffff888000000000
+	linkText   = 0xffffffff81000000
+	kernelMap  = 0xffffffff80000000
+	moduleArea = 0xffffffffc0000000
+	directMap  = 0xffff888000000000
 
-	physTables = 0x100000
-	physInfo   = 0x180000 // the vmcoreinfo page
-	physHeap   = 0x200000 // tasks, stacks, per-CPU data
-	physImage  = 0x1000000
-	imageBytes = 0x400000
-	memory     = physImage + imageBytes
+	physTables  = 0x100000
+	physInfo    = 0x180000 // the vmcoreinfo page
+	physHeap    = 0x200000 // tasks, stacks, per-CPU data
+	physModules = 0xe00000 // 2 MiB
+	physImage   = 0x1000000
+	imageBytes  = 0x400000
+	largePage   = 2 << 20
 
 	textBytes  = 0x100000
 	rodataFrom = 0x200000 // on a boundary of large pages, as the kernel's linker script has it
@@ -38,14 +42,19 @@ type Config struct {
 	Release     string // "5.9.1"
 	Slide       uint64
 	Table       Order
-	Plain       bool // see Table
-	Lengths     int  // see Table; 0 is 1
+	Words       Words // see Table, as the three that follow
+	Align       int
+	Plain       bool
+	Lengths     int  // 0 is 1
 	Note        bool // a VMCOREINFO note; the page in memory is always there
 	NoInfo      bool // no vmcoreinfo anywhere
 	Keys        bool // vmcoreinfo has the kallsyms keys
 	DataSymbols bool // KALLSYMS_ALL
 	LA57        bool
-	NoNX        bool // the tables have no no-execute bits
+	NoNX        bool   // the tables have no no-execute bits
+	InfoBytes   int    // of a struct printk_info; 0 is 88
+	ReadOnly    uint64 // bytes of read-only data, multiple of 2 MiB; 0 is 1 MiB
+	Gap         uint64 // bytes of nothing behind the code, multiple of 2 MiB
 }
 
 // Guest is a guest under construction.
@@ -57,15 +66,19 @@ type Guest struct {
 	rodata  uint64
 	data    uint64
 	heap    uint64
+	modules uint64
 	info    strings.Builder
 	cpus    []machine.CPU
 }
 
 // New begins a guest.
 func New(c Config) *Guest {
-	g := &Guest{Config: c, ram: make([]byte, memory), heap: directMap + physHeap}
+	g := &Guest{Config: c, ram: make([]byte, physImage+imageBytes+c.ReadOnly+largePage), heap: directMap + physHeap, modules: moduleArea}
 	g.text = linkText + c.Slide
-	g.rodata, g.data = g.text+rodataFrom, g.text+dataFrom
+	g.rodata, g.data = g.text+c.Gap+rodataFrom, g.text+c.Gap+dataFrom
+	if c.ReadOnly != 0 { // behind the data
+		g.rodata = g.text + c.Gap + imageBytes
+	}
 	g.symbols = append(g.symbols, Symbol{"cpu_base", 'A', 0}, Symbol{"current_task", 'A', 0x40},
 		Symbol{"_text", 'T', g.text}, Symbol{"_stext", 'T', g.text})
 	g.text += 16
@@ -74,7 +87,13 @@ func New(c Config) *Guest {
 
 // phys translates an address of the image or of the direct map.
 func (g *Guest) phys(va uint64) uint64 {
+	if va >= moduleArea {
+		return va - moduleArea + physModules
+	}
 	if va >= kernelMap {
+		if off := va - linkText - g.Slide; off >= g.Gap+rodataFrom {
+			return off - g.Gap + physImage
+		}
 		return va - linkText - g.Slide + physImage
 	}
 	return va - directMap
@@ -85,6 +104,9 @@ func (g *Guest) Poke(va uint64, p []byte) { copy(g.ram[g.phys(va):], p) }
 
 // Poke64 writes a word to memory.
 func (g *Guest) Poke64(va, v uint64) { g.Poke(va, binary.LittleEndian.AppendUint64(nil, v)) }
+
+// Peek64 reads a word of memory back.
+func (g *Guest) Peek64(va uint64) uint64 { return binary.LittleEndian.Uint64(g.ram[g.phys(va):]) }
 
 // Func places a function, aligned to 16 and padded, and gives its address.
 func (g *Guest) Func(name string, code []byte) uint64 {
@@ -174,7 +196,11 @@ func (g *Guest) Tasks(names ...string) []uint64 {
 // Log makes a log and the pointer to it.
 func (g *Guest) Log(records []Record) {
 	at := g.Data("ring", 0)
-	b := Ring(at, 6, 14, 0xfffffff0, ^uint64(0)-0x3f7, records)
+	size := g.InfoBytes
+	if size == 0 {
+		size = infoBytes
+	}
+	b := RingSized(size, at, 6, 14, 0xfffffff0, ^uint64(0)-0x3f7, records)
 	g.data += uint64(len(b))
 	g.Poke(at, b)
 	prb := g.Data("prb", 8)
@@ -195,7 +221,7 @@ func (g *Guest) Machine() *machine.Machine {
 	}
 	g.Symbol("_etext", 'T', text+textBytes)
 	if g.DataSymbols {
-		g.Symbol("_end", 'B', text+imageBytes)
+		g.Symbol("_end", 'B', text+g.Gap+imageBytes+g.ReadOnly)
 	}
 	for i := range 80 { // a table of a few symbols is not believed
 		g.Symbol(fmt.Sprintf("kcsan_report_symbol_%d", i), 't', g.text)
@@ -204,7 +230,8 @@ func (g *Guest) Machine() *machine.Machine {
 	g.table()
 	g.vmcoreinfo()
 	g.pageTables()
-	f, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(g.ram), Size: memory}, []mem.Extent{{Start: 0, Bytes: memory, Offset: 0}}, 0)
+	size := int64(len(g.ram))
+	f, err := mem.NewFile(source.Source{ReaderAt: bytes.NewReader(g.ram), Size: size}, []mem.Extent{{Start: 0, Bytes: uint64(size), Offset: 0}}, 0)
 	if err != nil {
 		panic(err)
 	}
@@ -215,23 +242,33 @@ func (g *Guest) Machine() *machine.Machine {
 	return m
 }
 
-// table writes kallsyms into read-only data.
+// table writes kallsyms into read-only data, sorted by address.
 func (g *Guest) table() {
-	lengths := max(g.Lengths, 1)
 	symbols := g.symbols
-	if g.Plain { // no per-CPU symbols as small numbers there
+	if g.Plain || g.Words == FromSelf { // no per-CPU symbols as small numbers there
 		symbols = symbols[2:]
 	}
-	b, p := Table{Order: g.Table, Base: linkText + g.Slide, Plain: g.Plain, Lengths: lengths}.Encode(symbols)
+	slices.SortStableFunc(symbols, func(a, b Symbol) int { return cmp.Compare(a.Addr, b.Addr) })
 	g.rodata = (g.rodata + 63) &^ 63
 	at := g.rodata
+	b, p := Table{Order: g.Table, Base: linkText + g.Slide, Plain: g.Plain, Lengths: max(g.Lengths, 1),
+		Words: g.Words, Align: g.Align, At: at}.Encode(symbols)
 	g.Poke(at, b)
 	g.rodata += uint64(len(b))
-	if g.Keys {
-		for name, off := range map[string]int{"offsets": p.Offsets, "relative_base": p.RelativeBase, "num_syms": p.NumSyms,
-			"names": p.Names, "token_table": p.TokenTable, "token_index": p.TokenIndex} {
-			g.Key("SYMBOL(kallsyms_%s)=%x", name, at+uint64(off))
-		}
+	if !g.Keys {
+		return
+	}
+	keys := map[string]int{"num_syms": p.NumSyms, "names": p.Names, "token_table": p.TokenTable, "token_index": p.TokenIndex}
+	if g.Words == Addresses {
+		keys["addresses"] = p.Offsets
+	} else {
+		keys["offsets"] = p.Offsets
+	}
+	if g.Words == FromBase {
+		keys["relative_base"] = p.RelativeBase
+	}
+	for name, off := range keys {
+		g.Key("SYMBOL(kallsyms_%s)=%x", name, at+uint64(off))
 	}
 }
 
@@ -275,14 +312,21 @@ func (g *Guest) pageTables() {
 		le.PutUint64(g.ram[t+8*(va>>21&511):], pa|0x83)
 	}
 	const noExecute = 1 << 63
-	for off := uint64(0); off < imageBytes; off += 2 << 20 {
-		pa := physImage + off
-		if off >= rodataFrom && !g.NoNX {
-			pa |= noExecute
+	for off := uint64(0); off < imageBytes+g.ReadOnly; off += largePage {
+		va, pa := linkText+g.Slide+off, physImage+off
+		if off >= rodataFrom {
+			va += g.Gap
+			if !g.NoNX {
+				pa |= noExecute
+			}
 		}
-		large(linkText+g.Slide+off, pa)
+		large(va, pa)
 	}
-	for pa := uint64(0); pa < memory; pa += 2 << 20 {
+	for off := uint64(0); off < g.Gap; off += largePage {
+		large(linkText+g.Slide+rodataFrom+off, uint64(len(g.ram))-largePage) // nothing's page
+	}
+	large(moduleArea, physModules)
+	for pa := uint64(0); pa < uint64(len(g.ram)); pa += largePage {
 		large(directMap+pa, pa)
 	}
 }

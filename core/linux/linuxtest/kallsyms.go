@@ -22,15 +22,33 @@ const (
 	OrderLast               // 6.4: num_syms, names, markers, token_table, token_index, offsets, relative_base, seqs_of_names
 )
 
+// Orders lists them.
+func Orders() []Order { return []Order{OrderFirst, OrderSeqs, OrderLast} }
+
+// Words is what a table's words say.
+type Words int
+
+// The words' meanings, in the order in which kernels had them.
+const (
+	FromBase  Words = iota // 4.6 to 7.1: offsets from kallsyms_relative_base
+	FromSelf               // 7.2: each offset from its own address, no base
+	Addresses              // before 4.6: addresses of 8 bytes, no base
+)
+
 // Table says how a symbol table is encoded.
 type Table struct {
 	Order   Order
 	Base    uint64 // kallsyms_relative_base
 	Plain   bool   // all offsets count from the base (without KALLSYMS_ABSOLUTE_PERCPU)
 	Lengths int    // bytes of a long name's length: 1 (to 6.0) or 2 (from 6.1)
+	Words   Words
+	Align   int    // of each piece: 4 from 7.2 on; 0 is 8
+	At      uint64 // where the table will be; needed for FromSelf
+	Markers int    // bytes of a marker, and of the count: 8 before 5.0; 0 is 4
 }
 
-// Pieces are the places of the parts of a table in its bytes.
+// Pieces are the places of the parts of a table in its bytes. Offsets are the
+// words, whatever they say; RelativeBase is 0 without one.
 type Pieces struct {
 	Offsets, RelativeBase, NumSyms, Names, Markers, TokenTable, TokenIndex int
 }
@@ -42,10 +60,16 @@ var multi = map[byte]string{0x80: "kcsan_", 0x81: "report", 0x82: "__", 0x83: "t
 // Encode lays a table out; the bytes begin at a multiple of 8.
 func (t Table) Encode(symbols []Symbol) ([]byte, Pieces) {
 	le := binary.LittleEndian
-	var names, markers, offsets []byte
+	word := func(p []byte, v uint64) []byte { // of a marker's width
+		if t.Markers == 8 {
+			return le.AppendUint64(p, v)
+		}
+		return le.AppendUint32(p, uint32(v))
+	}
+	var names, markers []byte
 	for i, s := range symbols {
 		if i%256 == 0 {
-			markers = le.AppendUint32(markers, uint32(len(names)))
+			markers = word(markers, uint64(len(names)))
 		}
 		code := compress(string(s.Kind) + s.Name)
 		if len(code) > 0x7f && t.Lengths == 2 {
@@ -54,14 +78,6 @@ func (t Table) Encode(symbols []Symbol) ([]byte, Pieces) {
 			names = append(names, byte(len(code)))
 		}
 		names = append(names, code...)
-		off := uint32(s.Addr)
-		switch {
-		case t.Plain:
-			off = uint32(s.Addr - t.Base)
-		case s.Addr >= t.Base:
-			off = uint32(t.Base - 1 - s.Addr)
-		}
-		offsets = le.AppendUint32(offsets, off)
 	}
 	var table, index []byte
 	for c := range 256 {
@@ -76,8 +92,12 @@ func (t Table) Encode(symbols []Symbol) ([]byte, Pieces) {
 	}
 	var out []byte
 	var p Pieces
+	align := t.Align
+	if align == 0 {
+		align = 8
+	}
 	put := func(at *int, piece []byte) {
-		for len(out)%8 != 0 {
+		for len(out)%align != 0 {
 			out = append(out, 0)
 		}
 		if at != nil {
@@ -85,17 +105,21 @@ func (t Table) Encode(symbols []Symbol) ([]byte, Pieces) {
 		}
 		out = append(out, piece...)
 	}
-	base := le.AppendUint64(nil, t.Base)
-	num := le.AppendUint32(nil, uint32(len(symbols)))
+	words := func() {
+		put(&p.Offsets, nil)
+		put(nil, t.words(symbols, uint64(p.Offsets)))
+		if t.Words == FromBase {
+			put(&p.RelativeBase, le.AppendUint64(nil, t.Base))
+		}
+	}
 	seqs := make([]byte, 3*len(symbols))
 	for i := range seqs {
 		seqs[i] = 0xe5 // what lies before a token table need not be zero
 	}
 	if t.Order != OrderLast {
-		put(&p.Offsets, offsets)
-		put(&p.RelativeBase, base)
+		words()
 	}
-	put(&p.NumSyms, num)
+	put(&p.NumSyms, word(nil, uint64(len(symbols))))
 	put(&p.Names, names)
 	put(&p.Markers, markers)
 	if t.Order == OrderSeqs {
@@ -104,12 +128,32 @@ func (t Table) Encode(symbols []Symbol) ([]byte, Pieces) {
 	put(&p.TokenTable, table)
 	put(&p.TokenIndex, index)
 	if t.Order == OrderLast {
-		put(&p.Offsets, offsets)
-		put(&p.RelativeBase, base)
+		words()
 		put(nil, seqs)
 	}
 	put(nil, nil)
 	return out, p
+}
+
+// words says where each symbol is, in words that begin off bytes into the table.
+func (t Table) words(symbols []Symbol, off uint64) []byte {
+	le := binary.LittleEndian
+	var out []byte
+	for i, s := range symbols {
+		switch {
+		case t.Words == Addresses:
+			out = le.AppendUint64(out, s.Addr)
+		case t.Words == FromSelf:
+			out = le.AppendUint32(out, uint32(s.Addr-(t.At+off+uint64(4*i))))
+		case t.Plain:
+			out = le.AppendUint32(out, uint32(s.Addr-t.Base))
+		case s.Addr >= t.Base:
+			out = le.AppendUint32(out, uint32(t.Base-1-s.Addr))
+		default:
+			out = le.AppendUint32(out, uint32(s.Addr))
+		}
+	}
+	return out
 }
 
 // compress replaces what multi stands for.

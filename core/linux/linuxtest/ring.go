@@ -17,12 +17,19 @@ const (
 	RingBytes = 88
 	descBytes = 24
 	infoBytes = 88
+	// InfoBytesContext is the size of a printk_info with PRINTK_EXECUTION_CTX.
+	InfoBytesContext = 112
 )
 
 // Ring lays a printk ring buffer out at address at: the structure first, then
 // descriptors, infos and text. firstID is the id of the first record, firstPos
 // the logical position of the first text block.
 func Ring(at uint64, descBits, textBits uint, firstID, firstPos uint64, records []Record) []byte {
+	return RingSized(infoBytes, at, descBits, textBits, firstID, firstPos, records)
+}
+
+// RingSized is Ring with a struct printk_info of so many bytes.
+func RingSized(infoBytes int, at uint64, descBits, textBits uint, firstID, firstPos uint64, records []Record) []byte {
 	const idMask = 1<<62 - 1
 	count, size := 1<<descBits, 1<<textBits
 	descs := RingBytes
