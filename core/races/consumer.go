@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
@@ -19,7 +17,7 @@ const (
 	delaying stage = iota // in the delay: nothing is decided
 	waiting               // in the report's preparation: waits for the producer
 	printing              // in print_report
-	entering              // at its first instruction: all arguments are in registers
+	entering              // at its first instruction
 )
 
 // consumer is a thread that is about to report, found on a CPU's stack.
@@ -32,9 +30,11 @@ type consumer struct {
 	inner   int // index of the innermost frame of its reporting
 
 	access  kcsan.Access
-	exact   bool // access was read as a structure, not put together
+	exact   bool // access was read as a structure or from arguments, not put together
 	guessed bool // an address that stood on the stack was taken for its own
 	change  kcsan.ValueChange
+	decided bool // change is known
+	index   int  // of the watchpoint, -1 unknown
 	values  *kcsan.Values
 	other   uint64 // address of the other_info, from registers
 	task    linux.Task
@@ -60,7 +60,7 @@ func (s *State) consumers() []*consumer {
 			if found++; found > maxNested {
 				break
 			}
-			c := &consumer{cpu: cpu, frames: frames, at: i, inner: i}
+			c := &consumer{cpu: cpu, frames: frames, at: i, inner: i, index: -1}
 			c.task, c.hasTask = s.k.Current(cpu)
 			s.judge(c)
 			out = append(out, c)
@@ -99,37 +99,12 @@ func (s *State) judge(c *consumer) {
 		}
 		c.inner = i
 	}
-	if c.stage == printing && c.inner == 0 {
-		s.fromRegisters(c)
+	if c.stage > delaying && c.inner == 0 {
+		s.fromArguments(c)
 	}
 	if c.access.Size == 0 && c.stage > delaying {
 		s.accessOnStack(c)
 	}
-}
-
-// fromRegisters reads print_report's arguments when the CPU stands at its first
-// instruction. Before 5.14 they are value_change, type, ai, other_info; from
-// then on value_change, ai, other_info, old, new, mask.
-func (s *State) fromRegisters(c *consumer) {
-	x := s.k.Machine.CPUs[c.cpu].X64
-	sym, _, ok := s.k.Resolve(x.RIP)
-	if !ok || sym.Addr != x.RIP || sym.Name != "print_report" {
-		return // inside, or a clone with arguments of its own
-	}
-	ai, other := x.RSI, x.RDX
-	if !s.Version.Features().ValueChange {
-		ai, other = x.RDX, x.RCX
-		c.unknown = c.unknown || uint32(x.RSI) == uint32(kcsan.ReportUnknownOrigin)
-	} else {
-		c.values = &kcsan.Values{Old: x.RCX, New: x.R8, Mask: x.R9}
-		c.unknown = c.unknown || other == 0
-	}
-	if p, ok := s.k.Read(ai, s.layout.stack); ok {
-		c.access, c.exact = s.decodeAccess(p), true
-	}
-	c.change = kcsan.ValueChange(uint8(x.RDI))
-	c.other = other
-	c.stage = entering
 }
 
 // accessOnStack looks for the consumer's struct access_info in the frames of the
@@ -170,71 +145,6 @@ func (s *State) window(f linux.Frame) []byte {
 		return nil
 	}
 	return p
-}
-
-// tsanAccess reads size and kind of an access from the name of the function that
-// the compiler calls for it: __tsan_[unaligned_][volatile_]{read,write,read_write}N.
-// Volatile accesses are marked ones.
-func tsanAccess(name string) (size uint64, typ kcsan.AccessType, ok bool) {
-	rest, ok := strings.CutPrefix(name, "__tsan_")
-	if !ok {
-		return 0, 0, false
-	}
-	rest = strings.TrimPrefix(rest, "unaligned_")
-	if after, marked := strings.CutPrefix(rest, "volatile_"); marked {
-		rest, typ = after, kcsan.AccessAtomic
-	}
-	switch {
-	case strings.HasPrefix(rest, "read_write"):
-		rest, typ = rest[len("read_write"):], typ|kcsan.AccessWrite|kcsan.AccessCompound
-	case strings.HasPrefix(rest, "read"):
-		rest = rest[len("read"):]
-	case strings.HasPrefix(rest, "write"):
-		rest, typ = rest[len("write"):], typ|kcsan.AccessWrite
-	default:
-		return 0, 0, false
-	}
-	n, err := strconv.ParseUint(rest, 10, 8)
-	if err != nil || n == 0 || n > 16 {
-		return 0, 0, false
-	}
-	return n, typ, true
-}
-
-// delayedAccess puts a delaying consumer's access together: size and kind from
-// the function that was called for it, the address from what stands on the stack
-// in and below kcsan_setup_watchpoint, or was in registers, and overlaps the
-// producer's. It answers false when this consumer cannot be the producer's.
-func (s *State) delayedAccess(c *consumer, producer kcsan.Access) bool {
-	if c.at+1 >= len(c.frames) {
-		return false
-	}
-	f := c.frames[c.at+1]
-	name := s.function(f)
-	size, typ, ok := tsanAccess(name)
-	if !ok {
-		return false
-	}
-	a := kcsan.Access{Size: size, Type: typ, CPU: c.cpu, PID: c.task.PID}
-	if s.inInterrupt(c) {
-		a.PID = kcsan.InterruptPID
-	}
-	a.Addr, ok = s.overlapping(c, producer, size)
-	if ok {
-		c.access, c.guessed = a, a.Addr != producer.Addr
-	}
-	return ok
-}
-
-// inInterrupt reports whether a consumer's own access happened in interrupt
-// context: an interrupted frame lies below it.
-func (s *State) inInterrupt(c *consumer) bool {
-	for _, f := range c.frames[c.at:] {
-		if f.Regs != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // overlapping looks for an address that the producer's access overlaps, the same

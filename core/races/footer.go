@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coredrop/core/kcsan"
+	"coredrop/core/linux"
 )
 
 // taints are the kernel's flags in the order of their bits (kernel/panic.c,
@@ -50,10 +51,10 @@ func (c *recovery) footers(found []kcsan.Found) {
 func (c *recovery) footer(rep *kcsan.Report, own *consumer, out *Report) {
 	f := &rep.Footer
 	f.CPU = own.cpu
-	known := own.hasTask
-	f.PID, f.Comm = own.task.PID, own.task.Comm
+	known := c.printing(f, own)
 	f.Release = c.k.Release
 	f.Build, _, _ = strings.Cut(c.k.Version, " ")
+	known = c.kdump(f) && known
 	known = c.taint(f) && known
 	known = c.tail(f) && known
 	if at, ok := c.k.Symbols.Lookup("dump_stack_arch_desc_str"); ok {
@@ -63,22 +64,78 @@ func (c *recovery) footer(rep *kcsan.Report, own *consumer, out *Report) {
 	} else {
 		known = false
 	}
-	if c.s.Version.Features().FooterUID {
-		uid := -1
-		for i := range c.log {
-			if r := c.log[i].Report; r != nil && r.Footer.PID == f.PID && r.Footer.Comm == f.Comm {
-				uid = int(r.Footer.UID)
-			}
-		}
-		if uid >= 0 {
-			f.UID = uint32(uid)
-		} else {
-			out.Unknown = append(out.Unknown, unknownUID)
-		}
+	known = c.doing(f, own) && known
+	if c.s.Version.Features().FooterUID && !c.user(f, own) {
+		out.Unknown = append(out.Unknown, unknownUID)
 	}
 	if !known {
 		out.Unknown = append(out.Unknown, unknownFooter)
 	}
+}
+
+// printing fills in who prints: the CPU's current task or, where it is not known,
+// the one that the access names.
+func (c *recovery) printing(f *kcsan.Footer, own *consumer) bool {
+	if own.hasTask {
+		f.PID, f.Comm = own.task.PID, own.task.Comm
+		return true
+	}
+	if !own.exact || own.access.PID <= 0 {
+		return false
+	}
+	f.PID = own.access.PID
+	t, ok := c.k.TaskByPID(f.PID)
+	if ok {
+		own.task, f.Comm = t, t.Comm
+	}
+	return ok
+}
+
+// user fills in the effective user ID, by the printing task's credentials, else
+// from a report of the same task.
+func (c *recovery) user(f *kcsan.Footer, own *consumer) bool {
+	if uid, ok := c.k.EUID(own.task); ok {
+		f.UID = uid
+		return true
+	}
+	for i := len(c.log) - 1; i >= 0; i-- {
+		if r := c.log[i].Report; r != nil && r.Footer.PID == f.PID && r.Footer.Comm == f.Comm {
+			f.UID = r.Footer.UID
+			return true
+		}
+	}
+	return false
+}
+
+// kdump tells whether a crash kernel is loaded (kexec_crash_loaded).
+func (c *recovery) kdump(f *kcsan.Footer) bool {
+	if at, ok := c.k.Symbols.Lookup("kexec_crash_image"); ok {
+		image, ok := c.k.Uint64(at)
+		f.KdumpLoaded = image != 0
+		return ok
+	}
+	if c.foot != nil {
+		f.KdumpLoaded = c.foot.KdumpLoaded
+		return true
+	}
+	// With data symbols and without this one the kernel cannot load any.
+	_, ok := c.k.Symbols.Lookup("tainted_mask")
+	return ok
+}
+
+// doing adds the line of a thread that works for others: a kworker's. A stopper's
+// (migration/N) is not known.
+func (c *recovery) doing(f *kcsan.Footer, own *consumer) bool {
+	w, busy, ok := c.k.Work(own.frames)
+	if busy && ok {
+		line := "Workqueue: " + w.Queue + " " + kcsan.NewFrame(c.s.symbols, w.Func).Func()
+		if w.Desc != "" {
+			line += " (" + w.Desc + ")"
+		}
+		f.More = append(f.More, line)
+	}
+	stopper := slices.ContainsFunc(own.frames, func(f linux.Frame) bool { return c.s.function(f) == "cpu_stopper_thread" })
+	return busy == ok && !stopper
 }
 
 // taint spells the kernel's taint flags.
@@ -112,9 +169,11 @@ func (c *recovery) taint(f *kcsan.Footer) bool {
 	return true
 }
 
-// tail is what follows the version's number: LINUX_PACKAGE_ID, which Debian sets
-// and vanilla kernels do not have, and the build ID (STACKTRACE_BUILD_ID), as the
-// kernel's own format string says.
+// tail is what follows the version's number, as the kernel's own format string
+// says: the preemption model (6.15 and later), LINUX_PACKAGE_ID, which Debian
+// sets and other kernels do not have, and the build ID (STACKTRACE_BUILD_ID; an
+// empty text without it). A text that the format asks for and that is not one of
+// these is not known.
 func (c *recovery) tail(f *kcsan.Footer) bool {
 	if c.foot != nil {
 		f.Tail = c.foot.Tail
@@ -123,13 +182,19 @@ func (c *recovery) tail(f *kcsan.Footer) bool {
 	if !c.s.hasTail {
 		return false
 	}
-	tail := c.s.footer
+	tail, known := c.s.footer, true
+	fill := func(verb, text string) { tail = strings.Replace(tail, verb, text, 1) }
 	if strings.Contains(tail, "%20phN") {
 		id := c.k.Info.BuildID()
 		if b, err := hex.DecodeString(id); err != nil || len(b) == 0 {
 			return false
 		}
-		tail = strings.Replace(tail, "%20phN", id, 1)
+		fill("%20phN", id)
+	}
+	if c.s.callsPreempt() {
+		model, ok := c.s.preemptModel()
+		fill("%s", model)
+		known = known && ok
 	}
 	words := strings.Fields(c.k.Version)
 	if i := slices.Index(words, "Debian"); i >= 0 && i+1 < len(words) {
@@ -138,8 +203,12 @@ func (c *recovery) tail(f *kcsan.Footer) bool {
 		if strings.HasPrefix(tail, "%s") {
 			id = " " + id
 		}
-		tail = strings.Replace(tail, "%s", id, 1)
+		fill("%s", id)
+		fill("%s", "") // no build ID
+	} else {
+		fill("%s", "")
+		fill("%s", "")
 	}
-	f.Tail = strings.ReplaceAll(tail, "%s", "")
-	return true
+	f.Tail = tail
+	return known && !strings.Contains(tail, "%")
 }

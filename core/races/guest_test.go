@@ -3,6 +3,7 @@ package races
 import (
 	"context"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"coredrop/core/kcsan"
@@ -21,6 +22,7 @@ type raceGuest struct {
 	jiffies                       uint64
 	alpha, beta, thread, tsan     uint64 // functions
 	setup, report, print, unknown uint64
+	info, found                   uint64
 	tasks                         []uint64
 	producer                      []byte // struct access_info of the slot
 	stack                         uint64 // of the consumer
@@ -40,6 +42,15 @@ type guestOptions struct {
 	limited bool // the pair of frames was reported just now
 	noSlot  bool // unknown origin
 	release string
+	at      string   // the function of the report at whose entry the consumer stands
+	filling bool     // the producer stands at the entry of the function that fills the slot
+	through string   // what the consumer's access was called through; __tsan_write8
+	kept    bool     // kcsan_setup_watchpoint keeps its arguments where it can be seen
+	work    bool     // the consumer is a kworker
+	desc    string   // what the kworker says of its work; the queue's name
+	tail    string   // of the footer's format, behind "%.*s"
+	preempt []string // what preempt_model_str refers to
+	cred    linuxtest.CredForm
 }
 
 const (
@@ -97,6 +108,10 @@ func newRaceGuest(o guestOptions) *raceGuest {
 	g.Data("dump_stack_arch_desc_str", 128)
 	g.functions(o)
 	g.tasks = g.Tasks("init", "kthreadd", "producer", "consumer")
+	if o.cred.Reference == 0 {
+		o.cred = linuxtest.CredForm{Reference: 8}
+	}
+	g.Creds(o.cred, g.tasks)
 	g.fill(o)
 	return g
 }
@@ -118,13 +133,18 @@ func (g *raceGuest) functions(o guestOptions) {
 	g.alpha = g.Func("alpha", code())
 	g.beta = g.Func("beta", code())
 	g.thread = g.Func("thread", code())
-	g.tsan = g.Func("__tsan_write8", code())
+	through := o.through
+	if through == "" {
+		through = "__tsan_write8"
+	}
+	g.tsan = g.Func(through, code())
+	g.found = g.Func("kcsan_found_watchpoint_slow", code())
 	g.Func("kthread_should_stop", code([]byte{0x65, 0x48, 0x8b, 0x04, 0x25, 0x40, 0, 0, 0})) // mov %gs:current_task, %rax
 	imul := binary.LittleEndian.AppendUint32([]byte{0x48, 0x69, 0xc0}, uint32(g.layout.entry))
 	if o.noImul {
 		imul = nil
 	}
-	g.Func("kcsan_report_set_info", code(imul, absolute(g.infos), absolute(g.infos+aiSize),
+	g.info = g.Func(g.reportFunction(o, "kcsan_report_set_info"), code(imul, absolute(g.infos), absolute(g.infos+aiSize),
 		absolute(g.infos+uint64(g.layout.stack)), absolute(g.infos+uint64(g.layout.numStack))))
 	// The code's address is not known before it is placed, but functions are
 	// placed one behind the other.
@@ -134,11 +154,17 @@ func (g *raceGuest) functions(o guestOptions) {
 	for _, slot := range []uint64{8, 16, 0} {
 		body = append(body, binary.LittleEndian.AppendUint32([]byte{0xf0, 0x4c, 0x0f, 0xb1, 0x04, 0xd5}, uint32(g.points+slot))...)
 	}
+	if o.kept { // mov %rdi,%r12; mov %rsi,%rbx; mov %edx,0x10(%rsp)
+		body = append(body, 0x49, 0x89, 0xfc, 0x48, 0x89, 0xf3, 0x89, 0x54, 0x24, 0x10)
+	}
 	g.setup = g.Func("kcsan_setup_watchpoint", code(body))
 	if g.setup != at {
 		panic("the function is not where it was expected")
 	}
-	g.report = g.Func("kcsan_report_known_origin", code())
+	g.report = g.info
+	if o.version.Features().ValueChange {
+		g.report = g.Func("kcsan_report_known_origin", code())
+	}
 	g.unknown = g.Func("kcsan_report_unknown_origin", code())
 	var rcu []byte
 	if o.vco {
@@ -152,6 +178,20 @@ func (g *raceGuest) functions(o guestOptions) {
 	if g.print != at {
 		panic("the function is not where it was expected")
 	}
+	if o.preempt != nil {
+		var uses []byte
+		for _, piece := range o.preempt {
+			uses = append(uses, absolute(g.String(piece))...)
+		}
+		full := g.Data("preempt_modes", 64)
+		g.Poke64(full+16, g.String("full"))
+		g.Poke(g.Data("preempt_dynamic_mode", 4), []byte{2, 0, 0, 0})
+		model := g.Func("preempt_model_str", code(uses))
+		at := g.Func("pad3", nil) + 16
+		if info := g.Func("dump_stack_print_info", code(relative(at+4, disp([]byte{0xe8}, model)))); info != at {
+			panic("the function is not where it was expected")
+		}
+	}
 	if !o.noTexts {
 		for _, s := range texts[o.version] {
 			g.String(s)
@@ -160,8 +200,55 @@ func (g *raceGuest) functions(o guestOptions) {
 		if o.version.Features().FooterUID {
 			format = "%sCPU: %d UID: %u PID: %d Comm: %.20s %s%s %s %.*s %s\n"
 		}
+		if o.tail != "" {
+			format = strings.Replace(format, "%.*s %s\n", "%.*s"+o.tail+"\n", 1)
+		}
 		g.String(format)
 	}
+}
+
+// reportFunction is what a function of the report is called: up to 5.13 there is
+// one for all.
+func (g *raceGuest) reportFunction(o guestOptions, name string) string {
+	if !o.version.Features().ValueChange {
+		return "kcsan_report"
+	}
+	return name
+}
+
+// arguments puts a CPU at the entry of a function of the report.
+func (g *raceGuest) arguments(o guestOptions, x *machine.X64State, fn string, args map[string]uint64) {
+	name := g.reportFunction(o, fn)
+	regs := []*uint64{&x.RDI, &x.RSI, &x.RDX, &x.RCX, &x.R8, &x.R9}
+	for i, arg := range signatures(o.version)[name] {
+		if i < len(regs) {
+			*regs[i] = args[arg]
+		} else {
+			g.Poke64(x.RSP+8*uint64(i-5), args[arg])
+		}
+	}
+	x.RIP = map[string]uint64{"kcsan_report": g.info, "kcsan_report_set_info": g.info,
+		"kcsan_report_known_origin": g.report, "kcsan_report_unknown_origin": g.unknown}[name]
+}
+
+// producing is the CPU of a producer that stands at the entry of the function
+// that fills its slot.
+func (g *raceGuest) producing(o guestOptions) machine.X64State {
+	s := g.Heap(8192)
+	x := machine.X64State{RSP: s, RBP: s + 0x100}
+	raw, err := o.version.EncodeType(kcsan.AccessAtomic)
+	if err != nil {
+		panic(err)
+	}
+	g.arguments(o, &x, "kcsan_report_set_info", map[string]uint64{argPtr: guestAddr, argSize: 8, argType: uint64(raw),
+		argIndex: guestSlot, argReport: uint64(kcsan.ReportConsumed)})
+	g.Poke64(s, g.found+8)
+	for i, ret := range []uint64{g.tsan + 8, g.alpha + 8, g.thread + 8} {
+		at := s + 0x100*uint64(i+1)
+		g.Poke64(at, at+0x100)
+		g.Poke64(at+8, ret)
+	}
+	return x
 }
 
 // access lays out a struct access_info.
@@ -183,7 +270,9 @@ func (g *raceGuest) access(o guestOptions, addr uint64, size uint64, t kcsan.Acc
 // fill puts the race into memory.
 func (g *raceGuest) fill(o guestOptions) {
 	slot := g.infos + uint64(guestSlot*g.layout.entry)
-	if !o.noSlot {
+	if o.filling {
+		g.Poke64(g.points+8*guestSlot, kcsan.ConsumedWatchpoint)
+	} else if !o.noSlot {
 		g.Poke(slot, g.access(o, guestAddr, 8, kcsan.AccessAtomic, 3, 0))
 		g.Poke64(slot+uint64(g.layout.numStack), 3)
 		for i, a := range []uint64{g.tsan + 8, g.alpha + 8, g.thread + 8} {
@@ -208,11 +297,33 @@ func (g *raceGuest) fill(o guestOptions) {
 	frame(s+0x100, s+0x200, g.setup+0x20) // of the caller
 	frame(s+0x200, s+0x300, g.tsan+8)
 	frame(s+0x300, s+0x400, g.beta+0x10)
-	frame(s+0x400, s+0x500, g.thread+8)
+	if o.work {
+		frame(s+0x400, s+0x480, g.Func("process_one_work", code())+8)
+		frame(s+0x480, s+0x500, g.Func("worker_thread", code())+8)
+		g.Poke64(s+0x448, g.worker(o))
+	} else {
+		frame(s+0x400, s+0x500, g.thread+8)
+	}
 	frame(s+0x500, 0, 0)
 
 	x := machine.X64State{RIP: g.print, RSP: s, RBP: s + 0x100, RDI: o.change}
 	switch {
+	case o.at != "":
+		raw, err := o.version.EncodeType(kcsan.AccessWrite)
+		if err != nil {
+			panic(err)
+		}
+		x.RSP, x.RBP = s+0x108, s+0x200
+		report := kcsan.ReportSignal
+		if o.noSlot {
+			report = kcsan.ReportUnknownOrigin
+		}
+		g.arguments(o, &x, o.at, map[string]uint64{argPtr: guestAddr + 4, argSize: 4, argType: uint64(raw), argChange: o.change,
+			argIndex: guestSlot, argOld: 0x11, argNew: 0x22, argReport: uint64(report)})
+	case o.delays && o.kept:
+		x.RIP, x.RSP, x.RBP = g.setup+0x28, s+0x110, s+0x200
+		x.R12, x.RBX = guestAddr+4, 4
+		g.Poke64(s+0x120, 1)
 	case o.delays: // as if still in the delay; the address is in a register it saved
 		x.RIP, x.RSP, x.RBP = g.setup+0x28, s+0x110, s+0x200
 		g.Poke64(s+0x1f0, guestAddr)
@@ -226,7 +337,8 @@ func (g *raceGuest) fill(o guestOptions) {
 	if o.noSlot {
 		other = 0
 	}
-	if o.version.Features().ValueChange {
+	if o.at != "" || o.delays && o.kept {
+	} else if o.version.Features().ValueChange {
 		x.RSI, x.RDX, x.RCX, x.R8 = ai, other, 0x11, 0x22
 	} else {
 		x.RDX, x.RCX = ai, other
@@ -238,6 +350,8 @@ func (g *raceGuest) fill(o guestOptions) {
 		state := machine.X64State{}
 		if cpu == 1 {
 			state = x
+		} else if o.filling {
+			state = g.producing(o)
 		}
 		perCPU := g.CPU(state)
 		g.Poke64(perCPU+0x40, task) // current_task
@@ -247,6 +361,26 @@ func (g *raceGuest) fill(o guestOptions) {
 		g.Poke64(g.times+rtFrame1, g.alpha+8)
 		g.Poke64(g.times+rtFrame2, g.beta+0x10)
 	}
+}
+
+// worker makes a kworker's struct worker, its queue and work, and gives its
+// address.
+func (g *raceGuest) worker(o guestOptions) uint64 {
+	w, pool, queue := g.Heap(4096), g.Heap(4096), g.Heap(4096)
+	g.Poke64(w+16, g.Heap(64))
+	g.Poke64(w+24, g.beta)
+	g.Poke64(w+32, pool)
+	g.Poke64(pool+8, queue)
+	g.Poke(queue+0x150, []byte("my_queue\x00"))
+	if o.desc == "" {
+		g.Poke(w+0xa4, []byte("my_queue\x00"))
+		return w
+	}
+	g.Poke(w+0xa4, append([]byte(o.desc), 0))
+	events := g.Heap(4096)
+	g.Poke(events+0x150, []byte("events\x00"))
+	g.Poke64(g.Data("system_percpu_wq", 8), events)
+	return w
 }
 
 // recoverGuest runs the recovery on a guest.

@@ -30,6 +30,7 @@ const (
 	unknownUID     = "user ID"
 	unknownTask    = "own task"
 	unknownOwn     = "the thread that set the watchpoint up"
+	unknownOther   = "the thread that hit the watchpoint"
 	unknownSize    = "size"
 	unknownAddress = "own address: taken from the stack"
 	unknownLimit   = "whether the rate limit suppresses it"
@@ -41,7 +42,7 @@ const (
 func (c *recovery) run() {
 	consumers := c.s.consumers()
 	used := map[*consumer]bool{}
-	for _, slot := range c.s.Slots {
+	for _, slot := range append(slices.Clone(c.s.Slots), c.s.producers()...) {
 		if !slot.Live {
 			continue
 		}
@@ -54,9 +55,12 @@ func (c *recovery) run() {
 		c.rebuild(&slot, own)
 	}
 	for _, own := range consumers {
-		if !used[own] && own.unknown && own.exact {
-			used[own] = true
+		switch {
+		case used[own] || !own.exact:
+		case own.unknown:
 			c.rebuild(nil, own)
+		case own.index >= 0:
+			c.lonelyOwn(own)
 		}
 	}
 	c.residue()
@@ -70,12 +74,12 @@ func (c *recovery) run() {
 func (c *recovery) consumerOf(slot Slot, all []*consumer, used map[*consumer]bool) *consumer {
 	at := c.s.addrs["other_infos"] + uint64(slot.Index*c.s.layout.entry)
 	for _, o := range all {
-		if !used[o] && o.other == at {
+		if !used[o] && (o.other == at || o.index == slot.Index && o.access.Overlaps(slot.Access)) {
 			return o
 		}
 	}
 	for _, o := range all {
-		if !used[o] && o.other == 0 && !o.unknown && o.exact && o.access.Overlaps(slot.Access) {
+		if !used[o] && o.other == 0 && o.index < 0 && !o.unknown && o.exact && o.access.Overlaps(slot.Access) {
 			return o
 		}
 	}
@@ -97,12 +101,12 @@ func (c *recovery) rebuild(slot *Slot, own *consumer) {
 	if slot != nil {
 		other := c.thread(slot.Access, slot.Stack)
 		rep.Other = &other
-		out.Sources = append(out.Sources, fmt.Sprintf("other_infos[%d]", slot.Index))
+		out.Sources = append(out.Sources, slot.source())
 	}
 	if own.guessed {
 		out.Unknown = append(out.Unknown, unknownAddress)
 	}
-	if !own.hasTask && !own.exact && !own.access.Interrupt() {
+	if !own.hasTask && !own.access.Interrupt() && (!own.exact || own.access.PID == 0) {
 		out.Unknown = append(out.Unknown, unknownTask)
 	}
 	c.verbose(rep, slot, own, &out)
@@ -232,7 +236,7 @@ func (c *recovery) suppress(out *Report, rep *kcsan.Report, slot *Slot, own *con
 	s := c.s
 	rules := kcsan.SkipRules{ValueChangeOnly: s.ValueChangeOnly, Filter: s.filter}
 	change := own.change
-	if own.stage != entering {
+	if !own.decided {
 		change = kcsan.ValueTrue // not decided yet: only the function list can be asked
 		if s.ValueChangeOnly {
 			out.Unknown = append(out.Unknown, unknownChange)
@@ -283,13 +287,24 @@ func (c *recovery) lonely(slot Slot) {
 	th := c.thread(slot.Access, slot.Stack)
 	for i := range c.r.Reports {
 		if e := &c.r.Reports[i]; e.State == Printed && e.Model.Other != nil && sameThread(e.Model.Other, &th) {
-			e.Sources = append(e.Sources, fmt.Sprintf("other_infos[%d]", slot.Index))
+			e.Sources = append(e.Sources, slot.source())
 			return
 		}
 	}
+	c.half(th, slot.source(), unknownOwn)
+}
+
+// lonelyOwn shows a consumer that is about to wait for a producer which has not
+// filled its slot and is on no CPU.
+func (c *recovery) lonelyOwn(own *consumer) {
+	c.half(c.thread(own.access, own.stack()), own.source(), unknownOther)
+}
+
+// half shows the side of a pending report that is known.
+func (c *recovery) half(th kcsan.Thread, source, unknown string) {
 	c.r.Reports = append(c.r.Reports, Report{
 		State: Pending, Title: partTitle(th), Text: threadText(c.s.Version, th), Count: 1,
-		Sources: []string{fmt.Sprintf("other_infos[%d]", slot.Index)}, Unknown: []string{unknownOwn},
+		Sources: []string{source}, Unknown: []string{unknown},
 	})
 }
 

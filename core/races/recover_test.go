@@ -107,6 +107,9 @@ func TestRebuilt(t *testing.T) {
 		"a-inflight-unknown":      {InFlight, "", "cpu 0"},
 		"b-inflight-verbose-la57": {InFlight, "", "cpu 2, other_infos[4]"},
 		"d-inflight-signal":       {InFlight, "", ""},
+		"e-inflight":              {InFlight, "", "cpu 3, other_infos[49]"},
+		"f-heap-inflight":         {InFlight, "", "cpu 1, other_infos[51]"},
+		"g-static-inflight":       {InFlight, "", "cpu 0, other_infos[28]"},
 	}
 	for name, c := range cases {
 		want := wantText(t, name)

@@ -2,9 +2,11 @@ package races
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
+	"coredrop/core/machine"
 )
 
 // State is the sanitizer's own data in a kernel, as it lay in memory.
@@ -44,6 +46,16 @@ type Slot struct {
 	Access kcsan.Access
 	Stack  []uint64 // as saved, runtime frames included
 	Task   uint64   // verbose kernels: the stalled producer's task
+
+	cpu *machine.CPU // not filled yet: the CPU whose arguments will be in it
+}
+
+// source says where a slot's contents are.
+func (s *Slot) source() string {
+	if s.cpu != nil {
+		return fmt.Sprintf("cpu %d", s.cpu.Index)
+	}
+	return fmt.Sprintf("other_infos[%d]", s.Index)
 }
 
 // Watchpoint is an entry of watchpoints that is not free.

@@ -279,18 +279,27 @@ func warned(r *Result, code fault.Code) bool {
 
 func TestTsanAccess(t *testing.T) {
 	for name, want := range map[string]kcsan.Access{
-		"__tsan_read8":                    {Size: 8},
-		"__tsan_unaligned_write16":        {Size: 16, Type: kcsan.AccessWrite},
-		"__tsan_unaligned_volatile_read1": {Size: 1, Type: kcsan.AccessAtomic},
-		"__tsan_volatile_write4":          {Size: 4, Type: kcsan.AccessWrite | kcsan.AccessAtomic},
-		"__tsan_read_write2":              {Size: 2, Type: kcsan.AccessWrite | kcsan.AccessCompound},
-		"__tsan_func_entry":               {},
-		"__tsan_read_range":               {},
-		"__tsan_read99":                   {},
-		"kcsan_check_access":              {},
+		"__tsan_read8":                            {Size: 8},
+		"__tsan_unaligned_write16":                {Size: 16, Type: kcsan.AccessWrite},
+		"__tsan_unaligned_volatile_read1":         {Size: 1, Type: kcsan.AccessAtomic},
+		"__tsan_volatile_write4":                  {Size: 4, Type: kcsan.AccessWrite | kcsan.AccessAtomic},
+		"__tsan_read_write2":                      {Size: 2, Type: kcsan.AccessWrite | kcsan.AccessCompound},
+		"__tsan_func_entry":                       {},
+		"__tsan_atomic64_load":                    {Size: 8, Type: kcsan.AccessAtomic},
+		"__tsan_atomic8_store":                    {Size: 1, Type: kcsan.AccessAtomic | kcsan.AccessWrite},
+		"__tsan_atomic32_fetch_add":               {Size: 4, Type: kcsan.AccessAtomic | kcsan.AccessWrite | kcsan.AccessCompound},
+		"__tsan_atomic16_compare_exchange_strong": {Size: 2, Type: kcsan.AccessAtomic | kcsan.AccessWrite | kcsan.AccessCompound},
+		"__tsan_atomic_thread_fence":              {},
+		"__tsan_read99":                           {},
+		"kcsan_check_access":                      {},
 	} {
 		size, typ, ok := tsanAccess(name)
 		if ok != (want.Size != 0) || size != want.Size || typ != want.Type {
+			t.Errorf("%s: %d %v %v", name, size, typ, ok)
+		}
+	}
+	for name, want := range map[string]kcsan.AccessType{"__tsan_read_range": 0, "__tsan_write_range": kcsan.AccessWrite} {
+		if size, typ, ok := tsanAccess(name); !ok || size != 0 || typ != want {
 			t.Errorf("%s: %d %v %v", name, size, typ, ok)
 		}
 	}

@@ -67,6 +67,7 @@ type Guest struct {
 	data    uint64
 	heap    uint64
 	modules uint64
+	idle    uint64 // init_task
 	info    strings.Builder
 	cpus    []machine.CPU
 }
@@ -178,6 +179,7 @@ const (
 func (g *Guest) Tasks(names ...string) []uint64 {
 	idle := g.Data("init_task", TaskBytes)
 	g.Poke(idle+TaskComm, []byte("swapper/0"))
+	g.idle = idle
 	list := []uint64{idle}
 	for i, name := range names {
 		t := g.Heap(TaskBytes)
