@@ -125,6 +125,10 @@ var catalogue = map[Code]Entry{
 	UnknownLayout:    {"a kernel structure has an unknown layout", []Step{which}},
 	LogDamaged:       {"the kernel log is damaged", nil},
 	NewerKernel:      {"this kernel is newer than any that was measured", []Step{say("what is shown was found by its contents; compare it with the kernel's own log where it matters")}},
+	NoDebugInfo:      {"the file has no debugging information (DWARF)", []Step{say("give the vmlinux of the kernel's build, or the one of the distribution's debug package")}},
+	DebugMismatch:    {"the debugging information belongs to another build and was not used", []Step{say("its build ID must be the kernel's: look for the debug package of exactly this release")}},
+	DebugDamaged:     {"the debugging information is damaged", []Step{say("copy the file again and compare checksums")}},
+	DebugTooLarge:    {"the debugging information has a part that is too large to be read", []Step{say("a kernel built with link-time optimisation may have all of its code in one part: addr2line reads it")}},
 	LinuxUnreachable: {"the Linux kernel could not be reached", []Step{say("give the guest -device vmcoreinfo where it supports it, and take the core once more"), whyNone}},
 
 	OutputFailed:    {"the output could not be written", []Step{at(CLI, say("nothing was left behind; free space or choose another place"))}},

@@ -97,6 +97,10 @@ const (
 	LogDamaged       Code = "log-damaged"
 	LinuxUnreachable Code = "linux-unreachable"
 	NewerKernel      Code = "newer-kernel"
+	NoDebugInfo      Code = "no-debug-info"
+	DebugMismatch    Code = "debug-mismatch"
+	DebugDamaged     Code = "debug-damaged"
+	DebugTooLarge    Code = "debug-too-large"
 )
 
 // The tool and its surroundings:
