@@ -3,14 +3,23 @@ package linux
 import "strings"
 
 // PerCPU is the base of a CPU's own data: GS while it runs the kernel, else what
-// SWAPGS will load. It is 0 when it is not known.
+// SWAPGS will load. Where the core has no such registers (a copied /proc/vmcore)
+// the kernel's own table tells it: CPU numbers are then taken to be the core's. It
+// is 0 when it is not known.
 func (k *Kernel) PerCPU(cpu int) uint64 {
-	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil || !k.Machine.CPUs[cpu].X64.System {
+	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil {
 		return 0
 	}
 	x := k.Machine.CPUs[cpu].X64
-	for _, base := range []uint64{x.GS.Base, x.KernelGSBase} {
-		if base >= kernelHalf {
+	if x.System {
+		for _, base := range []uint64{x.GS.Base, x.KernelGSBase} {
+			if base >= kernelHalf {
+				return base
+			}
+		}
+	}
+	if table, ok := k.Symbols.Lookup("__per_cpu_offset"); ok {
+		if base, ok := k.view.u64(table + 8*uint64(cpu)); ok && base >= kernelHalf {
 			return base
 		}
 	}
