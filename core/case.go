@@ -27,6 +27,7 @@ type Case struct {
 	trouble *source.Trouble
 	guest   detect.Found
 	facts   summary.Facts
+	debug   []*debugFile
 	cannot  error // why no dump can be made; nil: one can
 }
 
@@ -218,8 +219,10 @@ func (c *Case) Races(ctx context.Context) (*races.Result, error) {
 		if err != nil {
 			return err
 		}
-		c.facts.Races, err = races.Recover(ctx, k, c.o.Sink)
-		return err
+		if c.facts.Races, err = races.Recover(ctx, k, c.o.Sink); err != nil {
+			return err
+		}
+		return c.findLines(ctx)
 	})
 	return c.facts.Races, err
 }
@@ -257,7 +260,14 @@ func (c *Case) linux(ctx context.Context) (*linux.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.facts.Linux, c.facts.State = k, k.State()
+	log, err := k.ReadLog(ctx)
+	if ctx.Err() != nil {
+		return nil, err
+	} else if err != nil { // the rest is known all the same
+		f := fault.As(err)
+		c.warn(f.Code, "%s", f.Text)
+	}
+	c.facts.Linux, c.facts.State, c.facts.Log = k, k.State(), &log
 	return k, nil
 }
 

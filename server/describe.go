@@ -42,6 +42,9 @@ func describe(w io.Writer, s *summary.Summary) {
 	if s.Windows != nil {
 		describeWindows(l, s.Windows)
 	}
+	if s.Linux != nil && s.Linux.Detail != nil {
+		describeLinux(l, s)
+	}
 	describeSymbols(l, s)
 	if s.Convert.Possible && s.Dump == nil {
 		l.put("convertible", "yes")

@@ -14,9 +14,10 @@ import (
 
 const infoUsage = `usage: coredrop info [flags] CORE...
 
-Says what each file is and whether it can be converted. Reads headers and a few
-hundred pages; uses no network unless -symbols names a server. Exit code 0 for
-every file that is recognised, also where it cannot be converted.
+Says what each file is, whether it can be converted, and of a Linux guest what
+went wrong in it. Reads headers and a few hundred pages; uses no network unless
+-symbols names a server. Exit code 0 for every file that is recognised, also
+where it cannot be converted.
 
 `
 
@@ -67,7 +68,14 @@ func infoOf(ctx context.Context, name string, stdin io.Reader, options core.Opti
 		return unopened(name, err), err
 	}
 	defer in.close()
-	summary, err := core.Inspect(ctx, in.source(), options)
+	c, err := core.Open(ctx, in.source(), options)
+	if fault.Is(err, fault.IsLinux) {
+		if failed := c.Look(ctx); failed != nil {
+			err = failed
+		}
+	}
+	summary := c.Summary()
+	summary.Fail(err)
 	if err == nil {
 		if err = in.unchanged(); err != nil {
 			summary.Fail(err)

@@ -19,8 +19,8 @@ const kcsanUsage = `usage: coredrop kcsan [flags] CORE|LOG
 Prints the data-race reports (KCSAN) that the core of a Linux guest or the text
 of a kernel log holds, one of each with how often it occurs. From a core also
 those that never were printed: in flight, pending or suppressed when the machine
-stopped, rebuilt from memory and CPU state. No vmlinux is needed. LOG is the
-output of dmesg, of a console or of the journal, with or without time stamps;
+stopped, rebuilt from memory and CPU state. No vmlinux is needed; with one, or
+with a module's .ko.debug, stacks have source lines. LOG is the output of dmesg, of a console or of the journal, with or without time stamps;
 - is standard input.
 
 `
@@ -30,6 +30,7 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	set := flag.NewFlagSet("kcsan", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print the summary as JSON")
 	asLog := set.Bool("log", false, "print the kernel log of a core instead of its reports")
+	debug := debugFlag(set)
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	files, code, done := parse(set, args, kcsanUsage, stdout, stderr)
 	if done {
@@ -48,6 +49,9 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		if err != nil {
 			return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
 		}
+		if len(*debug) > 0 {
+			return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it")
+		}
 		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)
 		return printRaces(result, sum, err, *asJSON, stdout, stderr)
 	}
@@ -60,7 +64,15 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if *asLog {
 		return printLog(ctx, c, in, t, stdout, stderr)
 	}
+	if c.IsLog() && len(*debug) > 0 {
+		return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it: %s is a log", in.info.Name())
+	}
 	result, err := c.Races(ctx)
+	if err == nil {
+		var done func()
+		done, err = useDebug(ctx, c, *debug)
+		defer done()
+	}
 	t.clear()
 	sum := c.Summary()
 	if err == nil {

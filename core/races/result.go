@@ -59,6 +59,10 @@ type Result struct {
 	// guest ran at least so long.
 	LastTime uint64
 
+	// Lines are the source lines of the reports' stacks, where debugging
+	// information is there.
+	Lines Lines
+
 	Warnings []fault.Warning
 }
 

@@ -25,7 +25,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "# %s\n", rep.Label())
 		if rep.State != Residue && rep.Model != nil {
-			b.WriteString(rep.Text)
+			b.WriteString(r.Lines.Annotate(rep.Text))
 			continue
 		}
 		fmt.Fprintf(b, "#   %s\n", rep.Title)

@@ -7,6 +7,7 @@ import (
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
 	"coredrop/core/races"
+	"coredrop/core/srcline"
 )
 
 // Linux is what was found of a Linux kernel.
@@ -16,8 +17,28 @@ type Linux struct {
 	KASLROffset string       `json:"kaslr_offset"`
 	PhysBase    string       `json:"phys_base"`
 	Panic       string       `json:"panic"` // why it stopped, "" where it did not panic or that is not known
+	Troubles    []Trouble    `json:"troubles"`
 	KCSAN       *KCSAN       `json:"kcsan,omitempty"`
 	Detail      *LinuxDetail `json:"detail,omitempty"` // null: the kernel was not looked into
+}
+
+// Trouble is one thing that went wrong, as the log tells it: panic, oops, lockup,
+// stall, hung-task or warning; the first ones are the causes.
+type Trouble struct {
+	Kind    string  `json:"kind"`
+	Text    string  `json:"text"`    // the log's line
+	Where   string  `json:"where"`   // the function that it names, "" none
+	Seconds float64 `json:"seconds"` // since boot
+	Caller  string  `json:"caller"`  // "T42" a task, "C3" a CPU
+}
+
+// DebugFile is debugging information that belongs to the core: of the kernel, or
+// of one of its modules. BytesRead is how much of the file was read.
+type DebugFile struct {
+	Name      string `json:"name"`
+	BuildID   string `json:"build_id"`
+	Module    string `json:"module"`
+	BytesRead int64  `json:"bytes_read"`
 }
 
 // LinuxDetail is what was found of a Linux guest beyond its identity.
@@ -28,9 +49,10 @@ type LinuxDetail struct {
 	SymbolsFrom string `json:"symbols_from"` // "keys" of vmcoreinfo, "scan" of memory, "" none
 	LogRecords  int    `json:"log_records"`
 
-	Modules    []Module  `json:"modules"`
-	Tasks      []Process `json:"tasks"`
-	TasksWhole bool      `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
+	Debug      []DebugFile `json:"debug"` // in use
+	Modules    []Module    `json:"modules"`
+	Tasks      []Process   `json:"tasks"`
+	TasksWhole bool        `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
 
 	// Commands work on this core: crash, and drgn where it can.
 	Commands []string `json:"commands"`
@@ -68,15 +90,22 @@ type KCSANWatchpoint struct {
 }
 
 // linux notes what was found of a Linux kernel.
-func (s *Summary) linux(k *linux.Kernel, state *linux.State) {
+func (s *Summary) linux(f Facts) {
+	k, state := f.Linux, f.State
 	s.warn(k.Warnings...)
 	s.Guest.OS, s.Guest.Version = "linux", k.Release
 	if major, minor := k.MinorRelease(); major != 0 {
 		s.Guest.Product = fmt.Sprintf("Linux %d.%d", major, minor)
 	}
-	d := &LinuxDetail{VMCoreInfo: k.InfoFrom, BuildID: k.Info.BuildID(), Symbols: k.Symbols.Len(), SymbolsFrom: k.SymbolsFrom,
-		Modules: []Module{}, Tasks: []Process{}, Commands: debuggers(k, s.File.Name)}
-	s.Linux = &Linux{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Detail: d}
+	d := &LinuxDetail{VMCoreInfo: k.InfoFrom, BuildID: k.BuildID(), Symbols: k.Symbols.Len(), SymbolsFrom: k.SymbolsFrom,
+		Debug: f.Debug, Modules: []Module{}, Tasks: []Process{}, Commands: debuggers(k, s.File.Name)}
+	s.Linux = &Linux{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Troubles: []Trouble{}, Detail: d}
+	if d.Debug == nil {
+		d.Debug = []DebugFile{}
+	}
+	if f.Log != nil {
+		s.log(f.Log)
+	}
 	for _, m := range k.Modules {
 		d.Modules = append(d.Modules, Module{m.Name, hex64(m.Base), int64(m.Size)})
 	}
@@ -100,9 +129,33 @@ func (s *Summary) linux(k *linux.Kernel, state *linux.State) {
 			s.CPUs[i].Process = &Process{PID: uint64(c.Task.PID), Name: c.Task.Comm}
 		}
 		for _, p := range c.Stack {
-			s.CPUs[i].Stack = append(s.CPUs[i].Stack, linuxFrame(p))
+			s.CPUs[i].Stack = append(s.CPUs[i].Stack, withLines(linuxFrame(p), f.Lines[p.Addr])...)
 		}
 	}
+}
+
+// log notes what the log tells as a whole. The guest ran at least up to its newest
+// record.
+func (s *Summary) log(l *linux.LogFacts) {
+	s.Linux.Panic, s.Linux.Detail.LogRecords = l.Troubles.Panic(), l.Records
+	s.Guest.UptimeSeconds = float64(l.Last) / 1e9
+	for _, t := range l.Troubles.List {
+		s.Linux.Troubles = append(s.Linux.Troubles, Trouble{t.Kind, t.Text, t.Where, float64(t.Time) / 1e9, linux.Record{Caller: t.Caller}.CallerName()})
+	}
+}
+
+// withLines gives a frame with its source line, below the functions that were
+// inlined there.
+func withLines(f Frame, lines []srcline.Frame) []Frame {
+	var out []Frame
+	for _, l := range lines {
+		if l.Inline {
+			out = append(out, Frame{Address: f.Address, Module: f.Module, Symbol: l.Func, File: l.File, Line: l.Line, Inline: true, From: "dwarf", Kind: f.Kind})
+		} else {
+			f.File, f.Line = l.File, l.Line
+		}
+	}
+	return append(out, f)
 }
 
 // linuxFrame words a place of a CPU's stack.

@@ -13,6 +13,7 @@ import (
 	"coredrop/core/mem"
 	"coredrop/core/races"
 	"coredrop/core/source"
+	"coredrop/core/srcline"
 	"coredrop/core/windows"
 	"coredrop/core/windows/stacks"
 )
@@ -34,6 +35,9 @@ type Facts struct {
 	LinuxRelease string // known without the kernel
 	Linux        *linux.Kernel
 	State        *linux.State
+	Log          *linux.LogFacts
+	Lines        map[uint64][]srcline.Frame // of the CPUs' stacks, by address
+	Debug        []DebugFile
 	Races        *races.Result
 
 	Image    *dmp.Image
@@ -66,10 +70,10 @@ func Of(f Facts) *Summary {
 	}
 	if f.OS == "linux" {
 		s.Guest.Version = f.LinuxRelease
-		s.Linux = &Linux{Release: f.LinuxRelease}
+		s.Linux = &Linux{Release: f.LinuxRelease, Troubles: []Trouble{}}
 	}
 	if f.Linux != nil {
-		s.linux(f.Linux, f.State)
+		s.linux(f)
 	}
 	if f.Races != nil {
 		s.races(f.Races)

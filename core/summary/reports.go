@@ -72,7 +72,7 @@ type Fragment struct {
 func (s *Summary) races(r *races.Result) {
 	s.warn(r.Warnings...)
 	for i := range r.Reports {
-		s.Reports = append(s.Reports, report(&r.Reports[i]))
+		s.Reports = append(s.Reports, report(&r.Reports[i], r.Lines))
 	}
 	for i := range r.Fragments {
 		f := &r.Fragments[i]
@@ -85,7 +85,7 @@ func (s *Summary) races(r *races.Result) {
 	if s.Linux == nil { // a log: what its reports say of the kernel
 		for i := range r.Reports {
 			s.Guest.OS, s.Guest.Version = "linux", r.Reports[i].Model.Footer.Release
-			s.Linux = &Linux{Release: s.Guest.Version, KCSAN: counts}
+			s.Linux = &Linux{Release: s.Guest.Version, Troubles: []Trouble{}, KCSAN: counts}
 		}
 		return
 	}
@@ -93,14 +93,12 @@ func (s *Summary) races(r *races.Result) {
 	if s.Linux.Detail == nil {
 		return
 	}
-	s.Linux.Detail.LogRecords = r.Records
-	s.Guest.UptimeSeconds = float64(r.LastTime) / 1e9
 	if r.State != nil {
 		s.Linux.Detail.KCSAN = kcsanDetail(r.State)
 	}
 }
 
-func report(r *races.Report) Report {
+func report(r *races.Report, lines races.Lines) Report {
 	out := Report{State: r.State, Grade: "whole", Differences: []string{}, Title: r.Title, Label: r.Label(), Text: r.Text, Count: r.Count,
 		Times: []float64{}, Accesses: []Access{}, Sources: r.Sources, Rule: r.Rule, Unknown: r.Unknown}
 	if out.Unknown == nil {
@@ -118,9 +116,9 @@ func report(r *races.Report) Report {
 	}
 	out.SyzkallerTitle = m.SyzTitle()
 	if m.Other != nil {
-		out.Accesses = append(out.Accesses, access(m.Version, m.Other))
+		out.Accesses = append(out.Accesses, access(m.Version, m.Other, lines))
 	}
-	out.Accesses = append(out.Accesses, access(m.Version, &m.Own))
+	out.Accesses = append(out.Accesses, access(m.Version, &m.Own, lines))
 	if v := m.Values; v != nil {
 		out.Value = &Value{Old: hex64(v.Old), New: hex64(v.New)}
 		if v.Mask != 0 {
@@ -130,7 +128,7 @@ func report(r *races.Report) Report {
 	return out
 }
 
-func access(v kcsan.Version, t *kcsan.Thread) Access {
+func access(v kcsan.Version, t *kcsan.Thread, lines races.Lines) Access {
 	a := Access{Kind: "read", Marked: t.Type&kcsan.AccessAtomic != 0, Assert: t.Type&kcsan.AccessAssert != 0,
 		Address: hex64(t.Addr), Size: t.Size, By: "interrupt", CPU: t.CPU, Stack: []Frame{}}
 	if t.Type&kcsan.AccessScoped != 0 { // since 5.17 the flag has another name and meaning
@@ -152,7 +150,7 @@ func access(v kcsan.Version, t *kcsan.Thread) Access {
 		a.By, a.PID = "task", &pid
 	}
 	for _, f := range t.Trace.Frames {
-		a.Stack = append(a.Stack, reportFrame(f))
+		a.Stack = append(a.Stack, withLines(reportFrame(f), lines[f.String()])...)
 	}
 	return a
 }
