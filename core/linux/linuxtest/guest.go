@@ -332,3 +332,7 @@ func (g *Guest) pageTables() {
 		large(directMap+pa, pa)
 	}
 }
+
+// Memory is the guest's physical memory from address 0 on, once Machine finished
+// it.
+func (g *Guest) Memory() []byte { return g.ram }
