@@ -114,3 +114,41 @@ func FuzzORC(f *testing.F) {
 		_ = mem.VA(w.ip)
 	})
 }
+
+// FuzzModules reads a struct module, its symbols and unwind tables from bytes that
+// may be anything.
+func FuzzModules(f *testing.F) {
+	const at = 0xffffffffa0000000
+	for _, form := range linuxtest.ModuleForms() {
+		g := linuxtest.New(linuxtest.Config{Release: "7.2.0", DataSymbols: true})
+		m := g.Modules(form, [6]byte(orcBytes(8, 0, orcSP, orcUndefined, 0)), "a_module")[0]
+		g.Machine()
+		image := g.Memory()[linuxtest.ModulesPA:][:0x4000]
+		f.Add(image, uint16(m.Node-m.Text))
+	}
+	f.Fuzz(func(t *testing.T, p []byte, node uint16) {
+		// Where the guest has its modules, and where this memory is.
+		k := &Kernel{view: view{flat{at, p}}, image: []span{{kernelMap, kernelMap + 1}}, Text: kernelMap}
+		for _, base := range []uint64{at, linuxtest.ModulesVA} {
+			k.view = view{flat{base, p}}
+			nodes := []uint64{base + uint64(node)}
+			m, ok := k.readModule(nodes[0], k.moduleNames(nodes))
+			if !ok {
+				continue
+			}
+			if m.Name == "" || len(m.Name) >= modNameSize || len(m.memory) > maxModuleAreas || m.orcCount > maxModuleOrc {
+				t.Errorf("%+v", m)
+			}
+			k.Modules = []Module{m}
+			for _, s := range m.memory {
+				if sym, module, ok := k.Resolve(s.start + 8); ok && (module != m.Name || sym.Addr > s.start+8) {
+					t.Errorf("%#x is %+v in %q", s.start+8, sym, module)
+				}
+				if table := k.orcFor(s.start); table != nil {
+					_, _ = table.find(s.start + 8)
+				}
+			}
+			_ = k.ModuleBuildID(&k.Modules[0])
+		}
+	})
+}

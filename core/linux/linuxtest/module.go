@@ -22,6 +22,12 @@ func ModuleForms() []ModuleForm {
 	}
 }
 
+// Where a guest's first module is, in its virtual and physical memory.
+const (
+	ModulesVA = moduleArea
+	ModulesPA = physModules
+)
+
 // Module is a module of a guest.
 type Module struct {
 	Name     string
