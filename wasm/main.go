@@ -18,6 +18,7 @@ func main() {
 		"convert":      method(s.convert),
 		"races":        method(s.races),
 		"linuxLog":     method(s.linuxLog),
+		"debug":        method(s.debug),
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),

@@ -1,0 +1,34 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"syscall/js"
+	"time"
+
+	"coredrop/core/source"
+)
+
+// debug takes the File of a vmlinux or of a module's .ko.debug: stacks and reports
+// get their source lines when its build ID is the core's. It is read by ranges,
+// and stays in use as long as the core.
+func (s *session) debug(args []js.Value) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if err := s.needFile(); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		c, err := s.look(ctx) // why it is no dump does not matter here
+		if c == nil || ctx.Err() != nil {
+			return nil, err
+		}
+		file := newBlobReader(args[0])
+		err = c.Debug(ctx, source.Source{ReaderAt: file, Size: file.size, Name: args[0].Get("name").String()})
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		s.sink.Logf("%s: %d reads, %d bytes", args[0].Get("name").String(), file.reads, file.bytes)
+		return s.report("looked up lines", began, err)
+	})
+}
