@@ -59,7 +59,7 @@ var catalogue = map[Code]Entry{
 	IsSymbols:       {"this is a symbol file, not a memory core", []Step{at(Page, say("open it together with a core")), at(CLI, do("give it with the core", "coredrop convert -symbols {file} vm.core vm.dmp"))}},
 	EmptyFile:       {"the file is empty", []Step{say("the dump may have failed for want of disk space: free some and take it again")}},
 	DamagedHeader:   {"the core's header is damaged", []Step{checkCopy, say("copy the file again")}},
-	UnsupportedCPU:  {"the guest's processor is not supported", []Step{say("take the dump inside the guest: Windows writes one itself when it is set up to")}},
+	UnsupportedCPU:  {"the guest's processor is not supported", []Step{say("a Windows guest: take the dump inside it, Windows writes one itself when it is set up to"), do("a Linux guest, with its vmlinux", "drgn -s vmlinux -c {file}")}},
 	NotWindows:      {"no Windows kernel was found in this core", []Step{whyNone, again, linux}},
 	IsLinux:         {"this is a Linux guest", []Step{linux, do("to debug it", "crash vmlinux {file}"), do("or", "drgn -c {file}")}},
 	IsWindows:       {"this is a Windows guest", []Step{at(CLI, do("make the crash dump", "coredrop convert {file} {dump}")), at(Page, say("press Convert: the dump opens in WinDbg"))}},

@@ -138,3 +138,28 @@ func TestNewerThanMeasured(t *testing.T) {
 		}
 	}
 }
+
+// TestNewestTasks compares tasks with what drgn read with the debug information.
+func TestNewestTasks(t *testing.T) {
+	for _, name := range []string{"f-heap-inflight", "g-static-inflight"} {
+		want := corpustest.ReadJSON[struct{ Tasks [][]any }](t, filepath.Join(corpustest.KCSAN(t), name, "truth.json")).Tasks
+		k := locate(t, name, Options{})
+		tasks, whole, err := k.Tasks()
+		if err != nil || !whole {
+			t.Fatalf("%s: %v, whole %v", name, err, whole)
+		}
+		known := map[string]bool{}
+		for _, task := range tasks {
+			known[fmt.Sprintf("%d %s %#x", task.PID, task.Comm, task.Addr)] = true
+		}
+		main := 0
+		for _, w := range want {
+			if known[fmt.Sprintf("%v %v %v", w[0], w[1], w[2])] {
+				main++
+			}
+		}
+		if main != len(want) || main < 50 { // drgn passed over two of g's
+			t.Errorf("%s: %d of drgn's %d tasks are there", name, main, len(want))
+		}
+	}
+}
