@@ -56,6 +56,7 @@ const methods = {
   convert: (options) => globalThis.coredrop.convert(options),
   races: () => globalThis.coredrop.races(),
   linuxLog: () => globalThis.coredrop.linuxLog(),
+  debug: (file) => globalThis.coredrop.debug(file),
   parts: () => globalThis.coredrop.parts(),
   sha256: () => globalThis.coredrop.sha256(),
   unchanged: () => globalThis.coredrop.unchanged(),
