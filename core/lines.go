@@ -34,21 +34,21 @@ func (c *Case) Look(ctx context.Context) error {
 // Debug takes debugging information of the guest's kernel, a vmlinux, or of one of
 // its modules, a .ko.debug: what is known of stacks and reports gets its source
 // lines. It must stay readable as long as the Case is used. A file that cannot be
-// used, most of all one whose build ID is not of the core, is a warning.
+// used, most of all one whose build ID is not of the core, is a warning. For the
+// text of a log the kernel's first line, or the build ID in its reports, must be
+// the vmlinux's.
 func (c *Case) Debug(ctx context.Context, s source.Source) error {
 	return c.do(ctx, func() error {
+		if c.IsLog() {
+			return c.debugLog(ctx, s)
+		}
 		k, err := c.linux(ctx)
 		if err != nil {
 			return err
 		}
 		f, module, err := debugOf(k, s)
 		if err != nil {
-			e := fault.As(err)
-			if e.Code == fault.InputUnreadable {
-				return err
-			}
-			c.warn(e.Code, "%s", e.Text)
-			return nil
+			return c.notUsed(err)
 		}
 		c.debug = append(c.debug, &debugFile{f, s.Name, module})
 		c.o.Logf("lines: %s, build ID %s, for %q", s.Name, f.BuildID(), module)
@@ -56,17 +56,32 @@ func (c *Case) Debug(ctx context.Context, s source.Source) error {
 	})
 }
 
+// notUsed makes a warning of why a file is not used; one that cannot be read at
+// all stays an error.
+func (c *Case) notUsed(err error) error {
+	e := fault.As(err)
+	if e.Code == fault.InputUnreadable {
+		return err
+	}
+	c.warn(e.Code, "%s", e.Text)
+	return nil
+}
+
 // debugOf opens a file with debugging information and tells what of the kernel it
 // is for.
 func debugOf(k *linux.Kernel, s source.Source) (f *srcline.File, module string, err error) {
-	f, err = srcline.Open(s, s.Size)
-	if errors.Is(err, srcline.ErrNotELF) {
-		return nil, "", fault.New(fault.NoDebugInfo, "%s is no vmlinux and no module: %v", s.Name, err)
-	} else if err != nil {
-		return nil, "", err
+	if f, err = openDebug(s); err == nil {
+		module, err = belongs(k, f.BuildID(), s.Name)
 	}
-	module, err = belongs(k, f.BuildID(), s.Name)
 	return f, module, err
+}
+
+func openDebug(s source.Source) (*srcline.File, error) {
+	f, err := srcline.Open(s, s.Size)
+	if errors.Is(err, srcline.ErrNotELF) {
+		return nil, fault.New(fault.NoDebugInfo, "%s is no vmlinux and no module: %v", s.Name, err)
+	}
+	return f, err
 }
 
 // belongs tells what a build ID is of: "" the kernel, or a module. Without one, or

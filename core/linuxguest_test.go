@@ -84,9 +84,12 @@ func TestPlainLinux(t *testing.T) {
 	}
 }
 
+const linedBanner = "Linux version 6.8.0 (me@here) (cc 1) #1 SMP today"
+
 // lined is a program linked at kernel addresses, whose functions a guest has.
 const lined = `
 volatile int shared;
+const char linux_banner[] = "` + linedBanner + `\n";
 static inline __attribute__((always_inline)) int bump(int by)
 {
 	shared += by;
@@ -227,7 +230,7 @@ func TestSourceLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Summary()
-	if d := s.Linux.Detail.Debug; len(d) != 1 || d[0].BuildID != id || d[0].Module != "" || d[0].BytesRead == 0 {
+	if d := s.Linux.Debug; len(d) != 1 || d[0].BuildID != id || d[0].Module != "" || d[0].BytesRead == 0 {
 		t.Errorf("%+v, warnings %v", d, s.Warnings)
 	}
 	// The CPU's own address is exact, the others stand behind their calls.
@@ -256,7 +259,7 @@ func TestSourceLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	annotated := r.Lines.Annotate(r.Reports[0].Text)
-	if !strings.Contains(annotated, "lined.c:5 [inline]\n alpha+0x9/0x") || strings.Contains(r.Reports[0].Text, "lined.c") {
+	if !strings.Contains(annotated, "lined.c:6 [inline]\n alpha+0x9/0x") || strings.Contains(r.Reports[0].Text, "lined.c") {
 		t.Errorf("%s", annotated)
 	}
 	if races.Lines(nil).Annotate("x\n y\n") != "x\n y\n" {
@@ -279,7 +282,7 @@ func TestSourceLines(t *testing.T) {
 			t.Errorf("%q", w.Text)
 		}
 	}
-	if !slices.Contains(codes, fault.DebugMismatch) || !slices.Contains(codes, fault.NoDebugInfo) || s.CPUs[0].Stack[0].File != "" || len(s.Linux.Detail.Debug) != 0 {
+	if !slices.Contains(codes, fault.DebugMismatch) || !slices.Contains(codes, fault.NoDebugInfo) || s.CPUs[0].Stack[0].File != "" || len(s.Linux.Debug) != 0 {
 		t.Errorf("warnings %v, %+v", s.Warnings, s.CPUs[0].Stack)
 	}
 }
@@ -326,7 +329,60 @@ func TestModuleLines(t *testing.T) {
 	}
 	s := c.Summary()
 	want := []string{"deep " + dir + "/mod.c:3", "my_mod_work " + dir + "/mod.c:11"}
-	if got := spelled(s.CPUs[0].Stack); len(s.Linux.Detail.Debug) != 1 || s.Linux.Detail.Debug[0].Module != "my_mod" || len(got) < 2 || !slices.Equal(got[:2], want) {
-		t.Errorf("%q, want %q; %+v, warnings %v", got, want, s.Linux.Detail.Debug, s.Warnings)
+	if got := spelled(s.CPUs[0].Stack); len(s.Linux.Debug) != 1 || s.Linux.Debug[0].Module != "my_mod" || len(got) < 2 || !slices.Equal(got[:2], want) {
+		t.Errorf("%q, want %q; %+v, warnings %v", got, want, s.Linux.Debug, s.Warnings)
+	}
+}
+
+// TestLogLines: the reports of a log get the source lines of the vmlinux whose
+// build ID they show, or whose first line the log has; of no other.
+func TestLogLines(t *testing.T) {
+	path, functions, _, _, id := linkedProgram(t)
+	vmlinux, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := func(name string, off uint64) string {
+		return fmt.Sprintf(" %s+%#x/%#x", name, off, (functions[name].Size+15)&^15)
+	}
+	log := func(before, tail string) string {
+		return before + kcsan.Separator + "\nBUG: KCSAN: data-race in alpha / beta\n\n" +
+			"write to 0xffffffff82000000 of 4 bytes by task 3 on cpu 0:\n" + entry("alpha", 9) + "\n\n" +
+			"read to 0xffffffff82000000 of 4 bytes by task 4 on cpu 1:\n" + entry("beta", 9) + "\n\n" +
+			"Reported by Kernel Concurrency Sanitizer on:\nCPU: 1 PID: 4 Comm: x Not tainted 6.8.0 #1 " + tail + "\n" + kcsan.Separator + "\n"
+	}
+	other := strings.Repeat("ab", 20)
+	for name, c := range map[string]struct {
+		log  string
+		used bool
+	}{
+		"build ID":       {log("", " "+id), true},
+		"another's":      {log(linedBanner+"\n", " "+other), false},
+		"first line":     {log("[    0.000000] "+linedBanner+"\n", ""), true},
+		"another build":  {log("[    0.000000] "+strings.Replace(linedBanner, "#1", "#2", 1)+"\n", ""), false},
+		"nothing tells":  {log("", ""), false},
+		"caller's stamp": {log("[    0.000000][    T0] "+linedBanner+"\r\n", ""), true},
+	} {
+		k, _ := Open(context.Background(), memorySource("dmesg.txt", []byte(c.log)), Options{})
+		r, err := k.Races(context.Background())
+		if err != nil || len(r.Reports) != 1 {
+			t.Fatalf("%s: %+v, %v", name, r, err)
+		}
+		if err := k.Debug(context.Background(), memorySource("vmlinux", vmlinux)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s := k.Summary()
+		refused := slices.ContainsFunc(s.Warnings, func(w fault.Warning) bool { return w.Code == fault.DebugMismatch })
+		if refused == c.used || (len(s.Linux.Debug) == 1) != c.used {
+			t.Errorf("%s: %+v, warnings %v", name, s.Linux.Debug, s.Warnings)
+		}
+		if !c.used {
+			continue
+		}
+		for i, fn := range []string{"alpha", "beta"} {
+			if got, want := spelled(s.Reports[0].Accesses[i].Stack), addr2line(t, path, functions[fn].Value+8); !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
 	}
 }

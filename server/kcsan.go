@@ -64,9 +64,6 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if *asLog {
 		return printLog(ctx, c, in, t, stdout, stderr)
 	}
-	if c.IsLog() && len(*debug) > 0 {
-		return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it: %s is a log", in.info.Name())
-	}
 	result, err := c.Races(ctx)
 	if err == nil {
 		var done func()

@@ -90,7 +90,7 @@ func TestVMLinuxFlag(t *testing.T) {
 	}{
 		{[]string{"-vmlinux", notes, path}, exitDone, "warning: notes.txt is no vmlinux and no module"},
 		{[]string{"-vmlinux", notes + ".missing", path}, exitFailed, "[input-unreadable]"},
-		{[]string{"-vmlinux", path, notes}, exitUsage, "-vmlinux is for a core"},
+		{[]string{"-vmlinux", path, notes}, exitDone, "[no-debug-info]"},
 		{[]string{"-vmlinux", path, "-"}, exitUsage, "-vmlinux is for a core"},
 	} {
 		var out, errs bytes.Buffer

@@ -29,6 +29,7 @@ type File struct {
 	cache     []*unit // newest last
 	fileNames []byte  // .debug_line_str, once read
 	functions map[string][]Place
+	banner    Place
 }
 
 // counter counts what is read of the file.
@@ -62,6 +63,9 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	if !bytes.HasPrefix(head[:], []byte(elf.ELFMAG)) || head[elf.EI_CLASS] != byte(elf.ELFCLASS64) ||
 		head[elf.EI_DATA] != byte(elf.ELFDATA2LSB) || elf.Machine(le.Uint16(head[18:])) != elf.EM_X86_64 {
 		return nil, ErrNotELF
+	}
+	if elf.Type(le.Uint16(head[16:])) == elf.ET_CORE {
+		return nil, fault.New(fault.NoDebugInfo, "this is a memory core: it has no debugging information")
 	}
 	in := &counter{ReaderAt: io.NewSectionReader(r, 0, size)}
 	f, err := elf.NewFile(in)

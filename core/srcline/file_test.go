@@ -121,7 +121,12 @@ func TestNotOurs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b := object(t, "gcc5.o")
+	b := bytes.Clone(object(t, "gcc5.o"))
+	b[16] = 4 // ET_CORE
+	if _, err := Open(bytes.NewReader(b), int64(len(b))); !fault.Is(err, fault.NoDebugInfo) {
+		t.Errorf("a core: %v", err)
+	}
+	b = object(t, "gcc5.o")
 	// Its sections of debugging information under other names.
 	b = bytes.ReplaceAll(b, []byte(".debug_info"), []byte(".nobug_info"))
 	if _, err := Open(bytes.NewReader(b), int64(len(b))); !fault.Is(err, fault.NoDebugInfo) {

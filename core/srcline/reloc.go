@@ -150,6 +150,34 @@ func (f *File) Places(name string) ([]Place, error) {
 	return f.functions[name], nil
 }
 
+// bannerSymbol is the kernel's own line of release, builder, compiler and build.
+const (
+	bannerSymbol = "linux_banner"
+	maxBanner    = 1024
+)
+
+// Banner is the text of linux_banner without its line end: what a kernel prints
+// first of all. It is "" in a file that is no vmlinux, and in one that has no
+// contents but debugging information.
+func (f *File) Banner() string {
+	if _, err := f.Places(bannerSymbol); err != nil || f.banner.Addr == 0 {
+		return ""
+	}
+	for _, s := range f.elf.Sections {
+		if f.banner.Addr < s.Addr || f.banner.Addr-s.Addr >= s.Size || s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_ALLOC == 0 {
+			continue
+		}
+		p := make([]byte, min(maxBanner, s.Size-(f.banner.Addr-s.Addr)))
+		if n, err := s.ReadAt(p, int64(f.banner.Addr-s.Addr)); n < len(p) && err != nil {
+			return ""
+		}
+		if i := bytes.IndexAny(p, "\n\x00"); i >= 0 {
+			return string(p[:i])
+		}
+	}
+	return ""
+}
+
 // readFunctions reads the names and places of all functions.
 func (f *File) readFunctions() error {
 	table := f.elf.SectionByType(elf.SHT_SYMTAB)
@@ -172,13 +200,20 @@ func (f *File) readFunctions() error {
 			return damaged("the symbol table cannot be read: %v", err)
 		}
 		for ; len(p) > 0; p = p[symBytes:] {
-			at := le.Uint32(p)
-			if elf.ST_TYPE(p[4]) != elf.STT_FUNC || le.Uint16(p[symShndx:]) == 0 || uint64(at) >= uint64(len(names)) {
+			at, kind := le.Uint32(p), elf.ST_TYPE(p[4])
+			if kind != elf.STT_FUNC && kind != elf.STT_OBJECT || le.Uint16(p[symShndx:]) == 0 || uint64(at) >= uint64(len(names)) {
 				continue
 			}
-			if n := bytes.IndexByte(names[at:], 0); n > 0 {
-				name := string(names[at:][:n])
-				f.functions[name] = append(f.functions[name], Place{f.symbolAddr(p), le.Uint64(p[symSize:])})
+			n := bytes.IndexByte(names[at:], 0)
+			if n <= 0 {
+				continue
+			}
+			place := Place{f.symbolAddr(p), le.Uint64(p[symSize:])}
+			switch name := names[at:][:n]; {
+			case kind == elf.STT_FUNC:
+				f.functions[string(name)] = append(f.functions[string(name)], place)
+			case string(name) == bannerSymbol:
+				f.banner = place
 			}
 		}
 	}

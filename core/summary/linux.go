@@ -18,6 +18,7 @@ type Linux struct {
 	PhysBase    string       `json:"phys_base"`
 	Panic       string       `json:"panic"` // why it stopped, "" where it did not panic or that is not known
 	Troubles    []Trouble    `json:"troubles"`
+	Debug       []DebugFile  `json:"debug"` // in use for source lines
 	KCSAN       *KCSAN       `json:"kcsan,omitempty"`
 	Detail      *LinuxDetail `json:"detail,omitempty"` // null: the kernel was not looked into
 }
@@ -49,10 +50,9 @@ type LinuxDetail struct {
 	SymbolsFrom string `json:"symbols_from"` // "keys" of vmcoreinfo, "scan" of memory, "" none
 	LogRecords  int    `json:"log_records"`
 
-	Debug      []DebugFile `json:"debug"` // in use
-	Modules    []Module    `json:"modules"`
-	Tasks      []Process   `json:"tasks"`
-	TasksWhole bool        `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
+	Modules    []Module  `json:"modules"`
+	Tasks      []Process `json:"tasks"`
+	TasksWhole bool      `json:"tasks_whole"` // false: the list is broken, and both its ends are shown
 
 	// Commands work on this core: crash, and drgn where it can.
 	Commands []string `json:"commands"`
@@ -98,11 +98,8 @@ func (s *Summary) linux(f Facts) {
 		s.Guest.Product = fmt.Sprintf("Linux %d.%d", major, minor)
 	}
 	d := &LinuxDetail{VMCoreInfo: k.InfoFrom, BuildID: k.BuildID(), Symbols: k.Symbols.Len(), SymbolsFrom: k.SymbolsFrom,
-		Debug: f.Debug, Modules: []Module{}, Tasks: []Process{}, Commands: debuggers(k, s.File.Name)}
-	s.Linux = &Linux{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Troubles: []Trouble{}, Detail: d}
-	if d.Debug == nil {
-		d.Debug = []DebugFile{}
-	}
+		Modules: []Module{}, Tasks: []Process{}, Commands: debuggers(k, s.File.Name)}
+	s.Linux = &Linux{Release: k.Release, Banner: k.Banner, KASLROffset: hex64(k.Slide), PhysBase: hex64(uint64(k.PhysBase)), Troubles: []Trouble{}, Debug: []DebugFile{}, Detail: d}
 	if f.Log != nil {
 		s.log(f.Log)
 	}

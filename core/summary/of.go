@@ -70,13 +70,16 @@ func Of(f Facts) *Summary {
 	}
 	if f.OS == "linux" {
 		s.Guest.Version = f.LinuxRelease
-		s.Linux = &Linux{Release: f.LinuxRelease, Troubles: []Trouble{}}
+		s.Linux = &Linux{Release: f.LinuxRelease, Troubles: []Trouble{}, Debug: []DebugFile{}}
 	}
 	if f.Linux != nil {
 		s.linux(f)
 	}
 	if f.Races != nil {
 		s.races(f.Races)
+	}
+	if s.Linux != nil {
+		s.Linux.Debug = append(s.Linux.Debug, f.Debug...)
 	}
 	if f.Cannot != nil {
 		s.Convert.Needs = []fault.Code{fault.As(f.Cannot).Code}

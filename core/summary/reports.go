@@ -85,7 +85,7 @@ func (s *Summary) races(r *races.Result) {
 	if s.Linux == nil { // a log: what its reports say of the kernel
 		for i := range r.Reports {
 			s.Guest.OS, s.Guest.Version = "linux", r.Reports[i].Model.Footer.Release
-			s.Linux = &Linux{Release: s.Guest.Version, Troubles: []Trouble{}, KCSAN: counts}
+			s.Linux = &Linux{Release: s.Guest.Version, Troubles: []Trouble{}, Debug: []DebugFile{}, KCSAN: counts}
 		}
 		return
 	}
