@@ -16,7 +16,11 @@ var windowsBefore = []uint64{8 << 20, 64 << 20}
 const (
 	windowAfter  = 2 << 20
 	maxNamesSize = 64 << 20
-	maxTables    = 64 // token tables around which windows are read
+
+	// What looks like a token table is looked at closely so often, and what is
+	// one gets a search around it so often.
+	maxDigits = 4096
+	maxTables = 8
 )
 
 // findSymbols reads the symbol table: through vmcoreinfo's keys (6.0 and later),
@@ -33,20 +37,21 @@ func (k *Kernel) findSymbols(ctx context.Context, o Options) error {
 			k.warn(fault.KallsymsMissing, "the symbol table that vmcoreinfo points to does not decode; searching for it")
 		}
 	}
-	tables := 0
+	digits, tables := 0, 0
 	scanSpans(k.view, k.image, 2*len(digitsRun), func(chunk []byte, at uint64) bool {
-		for from := 0; ctx.Err() == nil && tables < maxTables; {
+		for from := 0; ctx.Err() == nil && digits < maxDigits && tables < maxTables; {
 			i := bytes.Index(chunk[from:], digitsRun)
 			if i < 0 {
 				return false
 			}
 			from += i + 1
+			digits++
 			if !k.tokensAround(at + uint64(from-1)) {
 				continue
 			}
 			tables++
 			for _, before := range windowsBefore {
-				window, start := k.window(at+uint64(from-1), before)
+				window, start := k.window(at+uint64(from-1), before, windowAfter)
 				if t, ok := findKallsyms(window, start); ok {
 					if s, err := t.decode(known); err == nil {
 						k.Symbols, k.SymbolsFrom = s, "scan"
@@ -70,18 +75,18 @@ func (k *Kernel) findSymbols(ctx context.Context, o Options) error {
 // much memory is read around them.
 func (k *Kernel) tokensAround(at uint64) bool {
 	const most = tokenCount * (maxToken + 1)
-	window, start := k.window(at, most)
+	window, start := k.window(at, most, most)
 	digits := int(at - start)
 	if digits+len(digitsRun) > len(window) {
 		return false
 	}
-	_, _, ok := tokenTable(window[:min(len(window), digits+most)], digits)
+	_, _, ok := tokenTable(window, digits)
 	return ok
 }
 
-// window reads the mapped memory around an address, before bytes of it in front,
-// and gives the address at which it begins.
-func (k *Kernel) window(at, before uint64) ([]byte, uint64) {
+// window reads the mapped memory around an address, so many bytes before and after
+// it, and gives the address at which it begins.
+func (k *Kernel) window(at, before, after uint64) ([]byte, uint64) {
 	for _, s := range k.image {
 		if !s.holds(at) {
 			continue
@@ -90,7 +95,7 @@ func (k *Kernel) window(at, before uint64) ([]byte, uint64) {
 		if at-start > before {
 			start = (at - before) &^ (mem4K - 1)
 		}
-		end := min(s.end, at+windowAfter)
+		end := min(s.end, at+after)
 		return k.view.prefixInto(make([]byte, end-start), start), start
 	}
 	return nil, 0

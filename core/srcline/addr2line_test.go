@@ -125,8 +125,8 @@ func compile(t testing.TB, build string, more ...string) string {
 	return filepath.Join(dir, "prog")
 }
 
-// open opens a file of the test.
-func open(t testing.TB, path string) *File {
+// openFile opens a file of the test.
+func openFile(t testing.TB, path string) *File {
 	t.Helper()
 	r, err := os.Open(path)
 	if err != nil {
@@ -241,7 +241,7 @@ func spelled(frames []Frame) []string {
 // compare looks addresses up in both ways.
 func compare(t *testing.T, tool, path string, addrs []uint64) {
 	t.Helper()
-	f := open(t, path)
+	f := openFile(t, path)
 	want := addr2line(t, tool, path, addrs)
 	if len(want) != len(addrs) {
 		t.Fatalf("addr2line gave %d answers for %d addresses", len(want), len(addrs))
@@ -312,7 +312,7 @@ func TestAddr2line(t *testing.T) {
 // TestBuildID: the build ID is readelf's.
 func TestBuildID(t *testing.T) {
 	path := compile(t, "gcc -g", "-Wl,--build-id=0x0123456789abcdef")
-	if id := open(t, path).BuildID(); id != "0123456789abcdef" {
+	if id := openFile(t, path).BuildID(); id != "0123456789abcdef" {
 		t.Errorf("build ID %q", id)
 	}
 }

@@ -52,7 +52,11 @@ const maxSections = 1 << 17
 
 // Open reads the headers of an ELF file. It fails with ErrNotELF for other files,
 // and with no-debug-info for one without DWARF.
-func Open(r io.ReaderAt, size int64) (*File, error) {
+func Open(r io.ReaderAt, size int64) (*File, error) { return open(r, size, maxAllHeld) }
+
+// open is Open with so many bytes for compressed sections that are unpacked into
+// memory.
+func open(r io.ReaderAt, size, held int64) (*File, error) {
 	var head [20]byte
 	if size < int64(len(head)) {
 		return nil, ErrNotELF
@@ -77,7 +81,6 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	}
 	d := &File{elf: f, size: size, in: in}
 	d.buildID = d.readBuildID()
-	held := int64(0)
 	for name, s := range map[string]*section{"info": &d.info, "abbrev": &d.abbrev, "line": &d.line, "str": &d.str,
 		"line_str": &d.lineStr, "str_offsets": &d.strOffsets, "addr": &d.addr, "ranges": &d.ranges,
 		"rnglists": &d.rngLists, "aranges": &d.aranges} {

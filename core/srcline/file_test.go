@@ -83,7 +83,7 @@ func TestRelocatableAddr2line(t *testing.T) {
 		t.Skip("addr2line is not here")
 	}
 	path := filepath.Join("testdata", "gcc5.o")
-	f := open(t, path)
+	f := openFile(t, path)
 	for fn, section := range map[string]string{"outer": ".text", "second": ".text.second"} {
 		p, err := f.Places(fn)
 		if err != nil || len(p) != 1 {
@@ -108,6 +108,46 @@ func TestRelocatableAddr2line(t *testing.T) {
 			}
 			if strings.TrimSpace(got.String()) != want {
 				t.Errorf("%s+%d:\n%s\nwant\n%s", fn, off, got.String(), want)
+			}
+		}
+	}
+}
+
+// TestCompressed: sections that are too large to be held unpacked, or that were
+// compressed in the older way, give the same lines.
+func TestCompressed(t *testing.T) {
+	for _, flags := range []string{"--compress-debug-sections=zlib", "--compress-debug-sections=zlib-gnu", "--compress-debug-sections=zstd"} {
+		if _, err := exec.LookPath("objcopy"); err != nil {
+			t.Skip("objcopy is not here")
+		}
+		out := filepath.Join(t.TempDir(), "packed.o")
+		if b, err := exec.Command("objcopy", flags, filepath.Join("testdata", "gcc5.o"), out).CombinedOutput(); err != nil {
+			t.Logf("%s: %s", flags, b) // a binutils without it
+			continue
+		}
+		packed, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := openBytes(t, object(t, "gcc5.o"))
+		for _, held := range []int64{maxAllHeld, 0} {
+			f, err := open(bytes.NewReader(packed), int64(len(packed)), held)
+			if err != nil {
+				t.Fatalf("%s: %v", flags, err)
+			}
+			for _, fn := range []string{"second", "outer"} {
+				a, err1 := plain.Places(fn)
+				b, err2 := f.Places(fn)
+				if err1 != nil || err2 != nil || len(b) != 1 {
+					t.Fatal(err1, err2)
+				}
+				for off := range a[0].Size {
+					want, err1 := plain.Frames(context.Background(), a[0].Addr+off)
+					got, err2 := f.Frames(context.Background(), b[0].Addr+off)
+					if err1 != nil || err2 != nil || len(want) == 0 || fmt.Sprint(got) != fmt.Sprint(want) {
+						t.Errorf("%s, %d held: %+v %v, want %+v %v", flags, held, got, err2, want, err1)
+					}
+				}
 			}
 		}
 	}
@@ -230,7 +270,7 @@ func TestVMLinux(t *testing.T) {
 		t.Skip("COREDROP_VMLINUX is not set")
 	}
 	addrs := addresses(t, path, 1000)
-	f := open(t, path)
+	f := openFile(t, path)
 	runtime.GC()
 	peak := uint64(0)
 	for i, a := range addrs {

@@ -25,7 +25,7 @@ const (
 )
 
 // openSection finds .debug_name or, in the older way to compress, .zdebug_name.
-// held counts what is unpacked into memory.
+// held is how much may still be unpacked into memory.
 func (f *File) openSection(s *section, name string, held *int64) error {
 	s.name = ".debug_" + name
 	e := f.elf.Section(s.name)
@@ -63,8 +63,8 @@ func (f *File) openSection(s *section, name string, held *int64) error {
 	if !packed {
 		return nil
 	}
-	if s.size <= maxHeld && *held+s.size <= maxAllHeld {
-		*held += s.size
+	if s.size <= min(maxHeld, *held) {
+		*held -= s.size
 		r, err := open()
 		if err != nil {
 			return damaged("%s does not unpack: %v", e.Name, err)
