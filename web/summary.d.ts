@@ -324,8 +324,44 @@ export interface Linux {
    * why it stopped, "" where it did not panic or that is not known
    */
   panic: string;
+  troubles: Trouble[];
+  /**
+   * in use for source lines
+   */
+  debug: DebugFile[];
   kcsan?: KCSAN;
   detail?: LinuxDetail;
+}
+/**
+ * Trouble is one thing that went wrong, as the log tells it: panic, oops, lockup, stall, hung-task or warning; the first ones are the causes.
+ */
+export interface Trouble {
+  kind: string;
+  /**
+   * the log's line
+   */
+  text: string;
+  /**
+   * the function that it names, "" none
+   */
+  where: string;
+  /**
+   * since boot
+   */
+  seconds: number;
+  /**
+   * "T42" a task, "C3" a CPU
+   */
+  caller: string;
+}
+/**
+ * DebugFile is debugging information that belongs to the core: of the kernel, or of one of its modules.
+ */
+export interface DebugFile {
+  name: string;
+  build_id: string;
+  module: string;
+  bytes_read: number;
 }
 /**
  * KCSAN counts the race reports by their state, equal ones as often as they occur.
