@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"coredrop/core/fault"
-	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/summary"
@@ -16,23 +16,14 @@ import (
 // formatLog is the format of a file that is the text of a log.
 const formatLog = "log"
 
-// textHead is how much of a file is looked at to tell whether it is text.
-const textHead = 512
+// textHead is how much of a file is looked at to tell whether it is text: memory
+// that was kept over a reboot may begin with many NUL bytes.
+const textHead = 64 << 10
 
-// isText tells the text of a log from a core, which has a NUL byte among its first
-// ones, and from what else is not text.
+// isText tells the text of a log from a core and from what else is not text.
 func isText(s source.Source) bool {
 	head := make([]byte, min(s.Size, textHead))
-	return s.Full(head, 0) == nil && len(head) > 0 && plainText(head)
-}
-
-func plainText(head []byte) bool {
-	for _, c := range head {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != 0x1b || c == 0x7f {
-			return false
-		}
-	}
-	return true
+	return s.Full(head, 0) == nil && logtext.IsText(head)
 }
 
 // IsLog reports whether the file is text, perhaps of a kernel log.
@@ -47,8 +38,8 @@ func (c *Case) readLog(ctx context.Context) error {
 }
 
 func logRaces(ctx context.Context, r io.Reader) (*races.Result, error) {
-	found, err := kcsan.ReadLog(ctx, r)
-	return races.FromFound(found), err
+	log, err := logtext.Read(ctx, r)
+	return races.FromLog(log), err
 }
 
 // RacesOfLog reads the text of a log that cannot be read at random, a pipe's: the
@@ -61,7 +52,7 @@ func RacesOfLog(ctx context.Context, name string, r io.Reader, o Options) (*race
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
 		err = fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v", name, err)
-	case !plainText(head):
+	case len(head) > 0 && !logtext.IsText(head):
 		err = fault.New(fault.UnknownFormat, "%s is not the text of a kernel log; a core has to be a file, as it is read at random", name)
 	default:
 		result, err = logRaces(ctx, in)

@@ -10,6 +10,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/summary"
@@ -49,7 +50,7 @@ func TestRaces(t *testing.T) {
 			reports = append(reports, r.Text)
 		}
 	}
-	found := kcsan.ParseLog(text.String())
+	found := logtext.Parse(text.String())
 	if len(found) != len(reports) {
 		t.Fatalf("%d reports in the text, want %d", len(found), len(reports))
 	}

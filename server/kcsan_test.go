@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 )
 
 // kcsanText is a report whose own frame has the given offset.
@@ -81,7 +82,7 @@ func TestKCSANText(t *testing.T) {
 		t.Errorf("stderr %q, want %q", errs, want)
 	}
 	// What is printed is itself a log with the same reports.
-	found := kcsan.ParseLog(out)
+	found := logtext.Parse(out)
 	if len(found) != 2 || found[0].Text() != kcsanText("0x22") || found[1].Text() != kcsanText("0x23") {
 		t.Errorf("read back: %+v", found)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"coredrop/core/demo"
-	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/summary"
 )
 
@@ -33,7 +33,7 @@ func TestKCSANCore(t *testing.T) {
 				t.Errorf("counts %+v, want %+v", got, want)
 			}
 			code, out, _ = kcsanRun(t, "", file)
-			found := kcsan.ParseLog(out)
+			found := logtext.Parse(out)
 			if code != exitDone || len(found) != 1 || found[0].Report == nil || found[0].Text() != sum.Reports[0].Text {
 				t.Errorf("exit %d, %d reports in\n%s", code, len(found), out)
 			}

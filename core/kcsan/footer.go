@@ -9,6 +9,8 @@ type Footer struct {
 	UID  uint32 // printed since 6.12
 	PID  int
 	Comm string
+	// CommUncut: this kernel prints names longer than 20 bytes whole.
+	CommUncut bool
 
 	KdumpLoaded bool   // a crash kernel is loaded
 	Taint       string // print_tainted(): "Not tainted", or "Tainted: " and one column a flag
@@ -29,8 +31,13 @@ type Footer struct {
 	More []string
 }
 
-// commMax is the precision that dump_stack_print_info prints a name with.
-const commMax = 20
+// commMax is the precision that dump_stack_print_info prints a name with, and
+// commUncut the longest name of a kernel that prints a worker with its queue,
+// "kworker/u64:12+events_unbound" (wq_worker_comm's buffer).
+const (
+	commMax   = 20
+	commUncut = 64
+)
 
 // Beginnings of footer lines.
 const (
@@ -52,7 +59,7 @@ func (f *Footer) lines(v Version) []string {
 		kdump = kdumpLoaded
 	}
 	comm := f.Comm
-	if len(comm) > commMax {
+	if len(comm) > commMax && !f.CommUncut {
 		comm = comm[:commMax]
 	}
 	out := []string{fmt.Sprintf("CPU: %d%s PID: %d Comm: %s %s%s %s %s%s",

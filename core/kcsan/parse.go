@@ -1,25 +1,10 @@
 package kcsan
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
-
-// Parse reads the first report of a text and fails, with the reason, when it is
-// not whole. The text may be a report as the kernel prints it, or any log that
-// holds one; see [ParseLog].
-func Parse(text string) (*Report, error) {
-	found := ParseLog(text)
-	if len(found) == 0 {
-		return nil, errors.New("no report in this text")
-	}
-	if found[0].Report == nil {
-		return nil, errors.New(found[0].Reason)
-	}
-	return found[0].Report, nil
-}
 
 // class says what a line can be in a report.
 type class uint8
@@ -38,6 +23,12 @@ const (
 	irqLine
 	valueLine
 	maskLine
+	// Below "Reported by", or not the kernel's; see loosely.
+	reportedLine
+	cpuLine
+	footerLine
+	elidedLine
+	separatorLine
 )
 
 // classify looks at a line above "Reported by".
@@ -88,6 +79,7 @@ type parser struct {
 	at      int
 	rep     Report
 	foreign int // lines of others that were left out
+	blanks  int // of them, blank ones
 }
 
 // A fragmentError says why lines are not a whole report.
@@ -112,31 +104,32 @@ func fragmentf(format string, args ...any) error {
 // leaves out lines that cannot belong to it, for logs that do not say who
 // printed what. The report is whole only if it prints as the lines it came
 // from.
-func parseLines(lines []string, tolerant bool) (*Report, int, error) {
+func parseLines(lines []string, tolerant bool) (*parser, error) {
+	p := &parser{}
 	end := slices.Index(lines, reportedBy)
 	if end < 0 {
-		return nil, 0, fragmentf("cut off before %q", reportedBy)
+		return p, fragmentf("cut off before %q", reportedBy)
 	}
-	p := &parser{lines: lines[:end:end]}
+	p.lines = lines[:end:end]
 	if err := p.classifyAll(tolerant); err != nil {
-		return nil, p.foreign, err
+		return p, err
 	}
 	if err := p.body(); err != nil {
-		return nil, p.foreign, err
+		return p, err
 	}
 	footer, uid, err := p.footer(lines[end+1:], tolerant)
 	if err != nil {
-		return nil, p.foreign, err
+		return p, err
 	}
 	want := slices.Concat([]string{Separator}, p.lines, []string{reportedBy}, footer, []string{Separator})
 	for _, v := range p.candidates(uid) {
 		p.rep.Version = v
 		if got, err := p.rep.Lines(); err == nil && slices.Equal(got, want) {
-			return &p.rep, p.foreign, nil
+			return p, nil
 		}
 	}
 	p.rep.Version = p.candidates(uid)[0]
-	return nil, p.foreign, p.difference(want)
+	return p, p.difference(want)
 }
 
 // difference names the first line that does not follow from the fields.
@@ -176,8 +169,11 @@ func (p *parser) classifyAll(tolerant bool) error {
 			if !tolerant {
 				return fragmentf("the line %q is not part of a report", l)
 			}
-			if strings.Contains(l, "Call Trace:") || strings.Contains(l, "<TASK>") || strings.Contains(l, "<IRQ>") {
-				return fragmentf("another stack trace is mixed in and the log does not say who printed it")
+			if tracing(l) {
+				return fragmentf(mixed)
+			}
+			if Belongs(l) {
+				return fragmentf("the line %q is not the kernel's", l)
 			}
 			p.foreign++
 			continue
@@ -186,10 +182,23 @@ func (p *parser) classifyAll(tolerant bool) error {
 		p.classes = append(p.classes, c)
 	}
 	p.lines = kept
-	if tolerant {
-		p.dropBlanks()
-	}
+	p.dropBlanks()
 	return nil
+}
+
+// mixed is the reason where two traces cannot be told apart.
+const mixed = "another stack trace is mixed in and the log does not say who printed it"
+
+// tracing reports whether a line begins a trace that is not a report's.
+func tracing(l string) bool {
+	return strings.Contains(l, "Call Trace:") || strings.Contains(l, "Call trace:") ||
+		strings.Contains(l, "<TASK>") || strings.Contains(l, "<IRQ>")
+}
+
+// named reports whether a line has the form of the footer's, "Workqueue: …".
+func named(l string) bool {
+	name, _, ok := strings.Cut(l, ": ")
+	return ok && name != "" && name[0] >= 'A' && name[0] <= 'Z' && !strings.ContainsAny(name, "[]()+/") && len(name) < 32
 }
 
 // dropBlanks leaves out blank lines that are not the report's: those before
@@ -201,6 +210,7 @@ func (p *parser) dropBlanks() {
 			switch p.classes[i+1] {
 			case blankLine, frameLine, pipeLine, arrowLine, lockLine, irqLine, maskLine:
 				p.foreign++
+				p.blanks++
 				continue
 			}
 		}
@@ -363,8 +373,13 @@ func (p *parser) footer(lines []string, tolerant bool) (kept []string, uid bool,
 		case f.Hardware == "" && f.More == nil && strings.HasPrefix(l, hardwarePrefix):
 			f.Hardware = l[len(hardwarePrefix):]
 		case tolerant && !knownFooterLine(l):
+			if tracing(l) {
+				return nil, false, fragmentf(mixed)
+			}
 			p.foreign++
 			continue
+		case !named(l):
+			return nil, false, fragmentf("the line %q is no footer", l)
 		default:
 			f.More = append(f.More, l)
 		}

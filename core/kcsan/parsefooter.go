@@ -31,9 +31,9 @@ func (f *Footer) parseCPULine(s string) (uid, ok bool) {
 }
 
 // parseTask reads what follows "Comm: ": the name may hold blanks and the words
-// that follow it, but not more than commMax bytes.
+// that follow it, but not more than commUncut bytes.
 func (f *Footer) parseTask(s string) bool {
-	window := s[:min(len(s), commMax+len(" "+kdumpLoaded+notTainted+" "))]
+	window := s[:min(len(s), commUncut+len(" "+kdumpLoaded+notTainted+" "))]
 	i, taint := strings.LastIndex(window, " "+notTainted+" "), notTainted
 	if i < 0 {
 		if i = strings.LastIndex(window, " "+taintPrefix); i < 0 {
@@ -51,6 +51,7 @@ func (f *Footer) parseTask(s string) bool {
 	if kdump {
 		f.Comm = comm
 	}
+	f.CommUncut = len(f.Comm) > commMax
 	rest := s[i+1+len(taint)+1:]
 	release, rest, ok := strings.Cut(rest, " ")
 	end := strings.IndexByte(rest, ' ')

@@ -155,3 +155,13 @@ func parseHex(s string, to *uint64) bool {
 	*to = n
 	return err == nil
 }
+
+// digits reports whether s is a non-empty string of decimal digits.
+func digits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}

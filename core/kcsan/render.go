@@ -121,6 +121,9 @@ func (r *Report) valueLines() []string {
 }
 
 // clean shows every byte that could break a line or drive a terminal as \xNN.
+// Clean shows every byte that could break a line or drive a terminal as \xNN.
+func Clean(s string) string { return clean(s) }
+
 func clean(s string) string {
 	if plain(s) {
 		return s

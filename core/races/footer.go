@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/linux"
 )
 
@@ -36,7 +37,7 @@ func taintCount(major, minor int) int {
 }
 
 // footers remembers the newest footer that the log holds.
-func (c *recovery) footers(found []kcsan.Found) {
+func (c *recovery) footers(found []logtext.Found) {
 	for i := range found {
 		if found[i].Report != nil {
 			f := found[i].Report.Footer

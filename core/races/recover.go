@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/linux"
 )
 
@@ -14,7 +15,7 @@ type recovery struct {
 	k   *linux.Kernel
 	s   *State
 	r   *Result
-	log []kcsan.Found
+	log []logtext.Found
 
 	foot *kcsan.Footer // of the newest footer in the log, nil without one
 }
@@ -161,7 +162,7 @@ func (c *recovery) thread(a kcsan.Access, stack []uint64) kcsan.Thread {
 // rate limit would not have let another one through.
 func (c *recovery) alreadyPrinted(rep *kcsan.Report, own *consumer, sources []string) bool {
 	caller := own.caller()
-	var last *kcsan.Found
+	var last *logtext.Found
 	for i := range c.log {
 		if f := &c.log[i]; f.Caller == caller || f.Caller == "" {
 			last = f

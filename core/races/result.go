@@ -5,6 +5,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/linux"
 	"coredrop/core/progress"
 )
@@ -33,8 +34,14 @@ type Report struct {
 	Text  string
 	Count int
 
+	// Grade of a printed report: whole, or retyped with the Differences.
+	Grade       kcsan.Grade
+	Differences []string
+
 	Time  uint64 // of the first in the log, nanoseconds since boot
 	Timed bool   // Time is known
+	// Times are those of every occurrence in the log that has one, in its order.
+	Times []uint64
 	// Caller is who printed the first in the log, "T42" or "C1", "" unknown.
 	Caller string
 
@@ -52,7 +59,7 @@ type Result struct {
 
 	// Fragments are pieces of reports in the log whose rest was overwritten or
 	// never written, each with the reason.
-	Fragments []kcsan.Entry
+	Fragments []logtext.Entry
 	// Records counts the log's records.
 	Records int
 	// LastTime is the time stamp of the newest record, nanoseconds since boot: the
@@ -77,10 +84,14 @@ func (r *Result) Count(state string) int {
 	return n
 }
 
-// FromFound makes a result of what a log's text holds.
-func FromFound(found []kcsan.Found) *Result {
+// FromLog makes a result of what a log's text holds.
+func FromLog(log *logtext.Log) *Result {
 	r := &Result{}
-	r.addPrinted(found)
+	r.addPrinted(log.Entries)
+	if log.Unkept > 0 {
+		r.warn(fault.LogDamaged, "the log holds more different reports than are kept: of %d only the titles are, and of %d not even those",
+			log.Unkept-log.Unnamed, log.Unnamed)
+	}
 	r.warnFragments()
 	return r
 }
@@ -93,7 +104,7 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 	if err != nil {
 		return r, err
 	}
-	r.addPrinted(found)
+	r.addPrinted(logtext.Distinct(found))
 	sink.Logf("races: %d records in the log, %d reports, %d fragments", r.Records, r.Count(Printed), len(r.Fragments))
 
 	s, ok := readState(k)
@@ -130,12 +141,12 @@ func (r *Result) warn(code fault.Code, format string, args ...any) {
 
 // readLog puts the reports of the kernel's log together, each caller's records
 // for themselves.
-func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]kcsan.Found, error) {
-	var a kcsan.Assembler
+func (r *Result) readLog(ctx context.Context, k *linux.Kernel) ([]logtext.Found, error) {
+	var a logtext.Assembler
 	err := k.Log(ctx, func(rec linux.Record) bool {
 		r.Records++
 		r.LastTime = max(r.LastTime, rec.Time)
-		a.AddRecord(kcsan.Record{Caller: rec.CallerName(), Time: rec.Time, Text: rec.Text})
+		a.AddRecord(logtext.Record{Caller: rec.CallerName(), Time: rec.Time, Text: rec.Text})
 		return true
 	})
 	if ctx.Err() != nil {
@@ -161,15 +172,16 @@ func (r *Result) warnFragments() {
 
 // addPrinted takes over the reports of a log and their pieces, the most frequent
 // title first.
-func (r *Result) addPrinted(found []kcsan.Found) {
-	for _, g := range kcsan.GroupByTitle(kcsan.Distinct(found)) {
+func (r *Result) addPrinted(entries []logtext.Entry) {
+	for _, g := range logtext.GroupByTitle(entries) {
 		for _, e := range g.Entries {
 			if e.Report == nil {
 				r.Fragments = append(r.Fragments, e)
 				continue
 			}
-			r.Reports = append(r.Reports, Report{State: Printed, Title: g.Title, Text: e.Text(), Count: e.Count,
-				Time: e.Time, Timed: e.Timed, Caller: e.Caller, Sources: []string{"log"}, Model: e.Report})
+			r.Reports = append(r.Reports, Report{State: Printed, Grade: e.Grade, Differences: e.Differences, Title: g.Title,
+				Text: e.Text(), Count: e.Count, Time: e.Time, Timed: e.Timed, Times: e.Times, Caller: e.Caller,
+				Sources: []string{"log"}, Model: e.Report})
 		}
 	}
 }

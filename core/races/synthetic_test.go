@@ -9,6 +9,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
+	"coredrop/core/kcsan/logtext"
 	"coredrop/core/linux/linuxtest"
 	"coredrop/core/mem"
 )
@@ -191,7 +192,7 @@ func TestLonely(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	var b strings.Builder
-	if err := r.WriteText(&b); err != nil || len(kcsan.ParseLog(b.String())) != 0 {
+	if err := r.WriteText(&b); err != nil || len(logtext.Parse(b.String())) != 0 {
 		t.Errorf("it reads back as a report: %v\n%s", err, b.String())
 	}
 }

@@ -99,13 +99,18 @@ func (s *Summary) races(r *races.Result) {
 }
 
 func report(r *races.Report, lines races.Lines) Report {
-	out := Report{State: r.State, Grade: "whole", Differences: []string{}, Title: r.Title, Label: r.Label(), Text: r.Text, Count: r.Count,
+	out := Report{State: r.State, Grade: kcsan.GradeWhole.String(), Differences: r.Differences, Title: r.Title, Label: r.Label(), Text: r.Text, Count: r.Count,
 		Times: []float64{}, Accesses: []Access{}, Sources: r.Sources, Rule: r.Rule, Unknown: r.Unknown}
 	if out.Unknown == nil {
 		out.Unknown = []string{}
 	}
-	if r.Timed {
-		out.Times = append(out.Times, float64(r.Time)/1e9)
+	if out.Differences == nil {
+		out.Differences = []string{}
+	} else {
+		out.Grade = r.Grade.String()
+	}
+	for _, ns := range r.Times {
+		out.Times = append(out.Times, float64(ns)/1e9)
 	}
 	if r.State == races.Residue {
 		out.Grade = ""
@@ -155,16 +160,14 @@ func access(v kcsan.Version, t *kcsan.Thread, lines races.Lines) Access {
 	return a
 }
 
-// reportFrame words a line of a report's stack. A line without a symbol has its
-// address as its name.
+// reportFrame words a line of a report's stack, with the place that a symboliser
+// wrote to it. A line without a symbol has its address as its name.
 func reportFrame(f kcsan.Frame) Frame {
-	out := Frame{Symbol: f.Symbol.Name, Module: f.Symbol.Module, Offset: f.Symbol.Offset, Size: f.Symbol.Size,
-		Inline: f.Inline, From: "text", Kind: "return"}
+	function, file, line := f.Place()
+	out := Frame{Symbol: function, Module: f.Symbol.Module, Offset: f.Symbol.Offset, Size: f.Symbol.Size,
+		File: file, Line: line, Inline: f.Inline, From: "text", Kind: "return"}
 	if f.Addr != 0 {
 		out.Address = hex64(f.Addr)
-	}
-	if f.Symbol.Name == "" && f.Inline {
-		out.Symbol = f.Note
 	}
 	return out
 }

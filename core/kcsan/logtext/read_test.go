@@ -1,4 +1,4 @@
-package kcsan
+package logtext
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing/iotest"
 )
 
-func TestReadLog(t *testing.T) {
+func TestRead(t *testing.T) {
 	whole := golden(t, "v5.17-reordered")
 	for name, log := range map[string]string{
 		"empty":            "",
@@ -21,9 +21,9 @@ func TestReadLog(t *testing.T) {
 		"a line too long":  whole + strings.Repeat("x", 5*readBuffer) + "\n" + whole,
 		"long, in between": strings.Replace(whole, "\n\n", "\n"+strings.Repeat("x", readBuffer)+"\n", 1),
 	} {
-		want := ParseLog(log)
+		want := logOf(Parse(log))
 		for _, r := range []io.Reader{strings.NewReader(log), iotest.OneByteReader(strings.NewReader(log)), iotest.DataErrReader(strings.NewReader(log))} {
-			got, err := ReadLog(t.Context(), r)
+			got, err := Read(t.Context(), r)
 			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
 			}
@@ -31,13 +31,22 @@ func TestReadLog(t *testing.T) {
 	}
 
 	broken := errors.New("broken")
-	got, err := ReadLog(t.Context(), io.MultiReader(strings.NewReader(whole+whole), iotest.ErrReader(broken)))
-	if !errors.Is(err, broken) || len(got) != 2 {
-		t.Errorf("%d found, %v", len(got), err)
+	got, err := Read(t.Context(), io.MultiReader(strings.NewReader(whole+whole), iotest.ErrReader(broken)))
+	if !errors.Is(err, broken) || got.Count != 2 {
+		t.Errorf("%d found, %v", got.Count, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := ReadLog(ctx, strings.NewReader(whole)); !errors.Is(err, context.Canceled) {
+	if _, err := Read(ctx, strings.NewReader(whole)); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+// logOf is what a log is that holds the found.
+func logOf(found []Found) *Log {
+	var c collector
+	for _, f := range found {
+		c.add(f)
+	}
+	return &c.log
 }
