@@ -20,8 +20,16 @@ Prints the data-race reports (KCSAN) that the core of a Linux guest or the text
 of a kernel log holds, one of each with how often it occurs. From a core also
 those that never were printed: in flight, pending or suppressed when the machine
 stopped, rebuilt from memory and CPU state. No vmlinux is needed; with one, or
-with a module's .ko.debug, stacks have source lines. LOG is the output of dmesg, of a console or of the journal, with or without time stamps;
-- is standard input.
+with a module's .ko.debug, stacks have source lines. LOG is a text that holds reports, however they got there: the output of dmesg, of a console, of
+the journal or of a CI job, JSON, a mail, a page, a diff; - is standard input.
+What is not the kernel's own text is shown with what differs, and what is no whole
+report with the reason.
+
+Exit status: 0, also without a race; 1 when nothing can be read, or when a log
+names races and none of them can be read; N of -exit-code when there are races
+that no -allow names. In a CI job:
+
+  coredrop kcsan -quiet -exit-code 3 -allow 'data-race in known_*' console.log
 
 `
 
@@ -31,6 +39,10 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	asJSON := set.Bool("json", false, "print the summary as JSON")
 	asLog := set.Bool("log", false, "print the kernel log of a core instead of its reports")
 	debug := debugFlag(set)
+	exit := set.Int("exit-code", 0, "the `status` to exit with when there are races, 3 to 255")
+	quiet := set.Bool("quiet", false, "print one line a race: how often, and its title")
+	var allowed globs
+	set.Var(&allowed, "allow", "a `glob` of titles that are no reason for -exit-code; may be repeated")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	files, code, done := parse(set, args, kcsanUsage, stdout, stderr)
 	if done {
@@ -39,6 +51,10 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if len(files) != 1 {
 		return usageError(stderr, "kcsan", "kcsan takes one core or log, not %d", len(files))
 	}
+	if *exit != 0 && (*exit < 3 || *exit > 255) {
+		return usageError(stderr, "kcsan", "-exit-code takes 3 to 255, not %d: 1 and 2 are the errors'", *exit)
+	}
+	show := racesOutput{json: *asJSON, quiet: *quiet, exit: *exit, allowed: allowed}
 	t := newTerminal(stderr, *verbose)
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
 	name := files[0]
@@ -47,17 +63,17 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 			return usageError(stderr, "kcsan", "-log prints the kernel log of a core, which cannot come from a pipe")
 		}
 		if err != nil {
-			return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
+			return show.print(nil, unopened(name, err), err, stdout, stderr)
 		}
 		if len(*debug) > 0 {
 			return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it")
 		}
 		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)
-		return printRaces(result, sum, err, *asJSON, stdout, stderr)
+		return show.print(result, sum, err, stdout, stderr)
 	}
 	in, err := openInput(ctx, name, stdin)
 	if err != nil {
-		return printRaces(nil, unopened(name, err), err, *asJSON, stdout, stderr)
+		return show.print(nil, unopened(name, err), err, stdout, stderr)
 	}
 	defer in.close()
 	c, _ := core.Open(ctx, in.source(), options) // why no dump can be made does not matter here
@@ -77,7 +93,7 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 			sum.Fail(err)
 		}
 	}
-	return printRaces(result, sum, err, *asJSON, stdout, stderr)
+	return show.print(result, sum, err, stdout, stderr)
 }
 
 // logPipe opens what can only be read from its beginning on: the standard input,
@@ -125,47 +141,30 @@ func printLog(ctx context.Context, c *core.Case, in *input, t *terminal, stdout,
 	return exitDone
 }
 
-// printRaces prints the summary as JSON, or the reports as text.
-func printRaces(r *races.Result, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
-	if asJSON {
-		if werr := printJSON(stdout, s); err == nil && werr != nil {
-			err = fault.Wrap(werr, fault.OutputFailed, "could not print the summary: %v", werr)
-		}
-	} else if err == nil {
-		err = writeRaces(stdout, s, r)
-	}
-	warn(stderr, s.Warnings)
-	if err != nil {
-		return fail(stderr, err)
-	}
-	return exitDone
-}
-
 // writeRaces prints the guest in one line and its reports.
 func writeRaces(w io.Writer, s *summary.Summary, r *races.Result) error {
 	var text bytes.Buffer
 	switch {
-	case s.Linux == nil:
-		fmt.Fprintf(&text, "# no race reports in %s\n", oneLine(s.File.Name))
-	default:
+	case s.Linux != nil:
 		fmt.Fprintf(&text, "# %s: Linux %s", oneLine(s.File.Name), oneLine(s.Linux.Release))
 		if k := s.Linux.KCSAN; k != nil {
 			fmt.Fprintf(&text, "; reports: %d printed, %d in flight, %d pending, %d suppressed, %d residue",
 				k.Printed, k.InFlight, k.Pending, k.Suppressed, k.Residue)
 		}
 		fmt.Fprint(&text, "\n")
+	case len(r.Fragments) > 0:
+		fmt.Fprintf(&text, "# %s: no whole race report\n", oneLine(s.File.Name))
+	default:
+		fmt.Fprintf(&text, "# no race reports in %s\n", oneLine(s.File.Name))
 	}
 	if len(r.Reports)+len(r.Fragments) > 0 {
 		fmt.Fprint(&text, "\n")
 	}
-	err := r.WriteText(&text)
-	if err == nil {
-		_, err = io.WriteString(w, printable(text.String()))
+	if err := r.WriteText(&text); err != nil {
+		return err
 	}
-	if err != nil {
-		return fault.Wrap(err, fault.OutputFailed, "could not write the reports: %v", err)
-	}
-	return nil
+	_, err := io.WriteString(w, printable(text.String()))
+	return err
 }
 
 // printable keeps a guest's text from moving the terminal's cursor or colours:

@@ -122,7 +122,7 @@ func TestKCSANJSON(t *testing.T) {
 			t.Errorf("%s: %v, want %v", key, first[key], want)
 		}
 	}
-	if s, _ := first["times"].([]any); len(s) != 1 || s[0] != 1.5 {
+	if s, _ := first["times"].([]any); len(s) != 2 || s[0] != 1.5 || s[1] != 3.0 {
 		t.Errorf("times %v", first["times"])
 	}
 	if s, _ := first["sources"].([]any); len(s) != 1 || s[0] != "log" {
@@ -145,9 +145,9 @@ func TestKCSANJSON(t *testing.T) {
 }
 
 func TestKCSANHostileLog(t *testing.T) {
-	evil := strings.ReplaceAll(kcsanText("0x22"), "alpha", "al\x1b[31mpha")
+	evil := strings.ReplaceAll(kcsanText("0x22"), "alpha", "al\x01pha")
 	_, out, errs := kcsanRun(t, evil, "-")
-	if strings.Contains(out+errs, "\x1b") || !strings.Contains(out, `al\x1b[31mpha`) {
+	if strings.Contains(out+errs, "\x1b") || !strings.Contains(out, `al\x01pha`) {
 		t.Errorf("a control character reaches the terminal, or is lost: %q", out)
 	}
 }
@@ -251,5 +251,49 @@ func TestKCSANCorpus(t *testing.T) {
 	slices.Sort(texts)
 	if !slices.Equal(texts, want) {
 		t.Errorf("%d reports, want the %d of the ring", len(texts), len(want))
+	}
+}
+
+// TestKCSANForScripts holds the exit status to what a job asks: races that are
+// not allowed, and logs that name races which cannot be read.
+func TestKCSANForScripts(t *testing.T) {
+	one := kcsanText("0x22")
+	other := strings.ReplaceAll(kcsanText("0x1"), "beta", "gamma")
+	cut := one[:strings.Index(one, "write to")]
+	retyped := strings.TrimPrefix(one, kcsan.Separator+"\n")
+	for _, c := range []struct {
+		name, log string
+		args      []string
+		code      int
+		out       string // "": not looked at
+	}{
+		{"no race", "nothing\n", []string{"-exit-code", "3"}, 0, ""},
+		{"a race", one, nil, 0, ""},
+		{"a race, asked for", one, []string{"-exit-code", "3"}, 3, ""},
+		{"a retyped race", retyped, []string{"-exit-code", "3", "-quiet"}, 3, "1\tdata-race in alpha / beta\n"},
+		{"an allowed race", one, []string{"-exit-code", "3", "-allow", "data-race in alpha / *"}, 0, ""},
+		{"allowed as syzkaller names it", one, []string{"-exit-code", "3", "-allow", "KCSAN: data-race in * / beta"}, 0, ""},
+		{"one of two allowed", one + one + other, []string{"-exit-code", "77", "-quiet", "-allow", "*beta"}, 77,
+			"2\tdata-race in alpha / beta\tallowed\n1\tdata-race in alpha / gamma\n"},
+		{"both allowed", one + other, []string{"-exit-code", "77", "-allow", "*beta", "-allow", "*gamma"}, 0, ""},
+		{"another's title", one, []string{"-exit-code", "3", "-allow", "data-race in alpha"}, 3, ""},
+		{"a piece only", cut, nil, 1, ""},
+		{"a piece only, asked for", cut, []string{"-exit-code", "3", "-quiet"}, 3, "1\tdata-race in alpha / beta\tnot whole\n"},
+		{"a piece and a report", cut + one, []string{"-quiet"}, 0, "2\tdata-race in alpha / beta\t1 not whole\n"},
+		{"a name in prose", "we saw BUG: KCSAN: data-race in x / y here\n", nil, 1, ""},
+		{"errors keep their status", one, []string{"-exit-code", "2"}, 2, ""},
+		{"a status that does not exist", one, []string{"-exit-code", "256"}, 2, ""},
+		{"a damaged pattern", one, []string{"-allow", "[a"}, 2, ""},
+	} {
+		code, out, errs := kcsanRun(t, c.log, append(c.args, "-")...)
+		if code != c.code || c.out != "" && out != c.out {
+			t.Errorf("%s: status %d, want %d\n%s%s", c.name, code, c.code, out, errs)
+		}
+		if strings.Contains(out, "no race reports") && strings.Contains(c.log, "BUG: KCSAN:") {
+			t.Errorf("%s: %q", c.name, out)
+		}
+	}
+	if code, _, errs := kcsanRun(t, cut+cut, "-"); code != 1 || !strings.Contains(errs, "names 2 races") || !strings.Contains(errs, "[log-damaged]") {
+		t.Errorf("status %d, %s", code, errs)
 	}
 }

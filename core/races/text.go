@@ -101,6 +101,9 @@ func (rep *Report) Label() string {
 		if len(rep.Sources) > 1 {
 			fmt.Fprintf(&b, "; also in %s", enumerate(rep.Sources[1:]))
 		}
+		if len(rep.Differences) > 0 {
+			fmt.Fprintf(&b, "; %s: %s", rep.Grade, strings.Join(rep.Differences, ", "))
+		}
 	case Residue:
 		fmt.Fprintf(&b, "residue: left in %s", enumerate(rep.Sources))
 	default:

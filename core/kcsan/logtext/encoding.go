@@ -74,30 +74,36 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 const sniffed = 512
 
 // IsText reports whether a file that begins with head is the text of a log, and
-// no core, dump or archive: it has a byte order mark of UTF-16, or no control
-// characters but those that consoles write. Consoles write NUL bytes too, and
-// memory that is kept over a reboot begins with them: head should be long enough
-// to reach beyond those.
+// no core, dump or archive: it has a byte order mark of UTF-16, or hardly any
+// bytes but those of text, of line ends and of what drives a terminal. Serial
+// lines bring single other ones, and memory that is kept over a reboot begins
+// with NUL bytes: head should be long enough to reach beyond those.
 func IsText(head []byte) bool {
 	if bytes.HasPrefix(head, markUTF16LE) || bytes.HasPrefix(head, markUTF16BE) {
 		return true
 	}
 	head = bytes.TrimLeft(head, "\x00")
 	head = head[:min(len(head), sniffed)]
-	zeros := 0
-	for _, c := range head {
+	odd, broken := 0, 0
+	for i := 0; i < len(head); {
+		r, n := utf8.DecodeRune(head[i:])
 		switch {
-		case c == 0:
-			zeros++
-		case c < ' ' && bytes.IndexByte(consoleControls, c) < 0 || c == 0x7f:
-			return false
+		case r == utf8.RuneError && n == 1:
+			broken++
+		case r < ' ' && bytes.IndexByte(consoleControls, byte(r)) < 0 || r == 0x7f:
+			odd++
 		}
+		i += n
 	}
-	return len(head) > 0 && len(head) >= maxZeroShare*zeros
+	return len(head) > 0 && odd <= len(head)/oddShare && broken <= len(head)/brokenShare
 }
 
-// maxZeroShare: at most one byte of so many is NUL in a text.
-const maxZeroShare = 8
+// At most one byte of so many is another control character, or not UTF-8, in a
+// text.
+const (
+	oddShare    = 16
+	brokenShare = 4
+)
 
 // consoleControls are the control characters that stand in logs: of lines, of
 // terminals, and the record mark of JSON sequences.
