@@ -39,6 +39,16 @@ type Access struct {
 // Interrupt reports whether the access happened outside task context.
 func (a Access) Interrupt() bool { return a.PID == InterruptPID }
 
+// Location is the explicit location that a report shows the access at: that of a
+// scoped or reordered one, else 0. Since 5.16 the kernel passes one for every
+// access and keeps it for those only.
+func (a Access) Location() uint64 {
+	if a.Type&AccessScoped == 0 {
+		return 0
+	}
+	return a.IP
+}
+
 // Overlaps is R9's matching of two accesses by their addresses, whose last
 // bytes wrap around as the kernel's do.
 func (a Access) Overlaps(b Access) bool { return overlaps(a.Addr, a.Size, b.Addr, b.Size) }

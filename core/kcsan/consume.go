@@ -62,12 +62,12 @@ func (r *Reporter) print(c *Caller, a Access, change ValueChange, info *otherInf
 
 func (r *Reporter) printReport(c *Caller, a Access, change ValueChange, info *otherInfo, v Values) Outcome {
 	rep := Report{Version: r.cfg.Version, Values: &v}
-	rep.Own = Thread{Access: a, Trace: r.sanitize(c.stack(skipOwn), a.IP)}
+	rep.Own = Thread{Access: a, Trace: r.sanitize(c.stack(skipOwn), a.Location())}
 	var otherTop *Frame
 	var frames [2]uint64 // what the rate limit knows a race by
 	frames[0] = rep.Own.Trace.Top().Addr
 	if info != nil {
-		rep.Other = &Thread{Access: info.access, Trace: r.sanitize(info.stack, info.access.IP)}
+		rep.Other = &Thread{Access: info.access, Trace: r.sanitize(info.stack, info.access.Location())}
 		top := rep.Other.Trace.Top()
 		otherTop, frames[1] = &top, top.Addr
 	}

@@ -16,7 +16,12 @@ func TestSyzTitle(t *testing.T) {
 		"data-race in find_next_bit / rcu_report_exp_cpu_mult":                    "KCSAN: data-race in find_next_bit / rcu_report_exp_cpu_mult",
 		"data-race in e1000_clean_rx_irq+0x551/0xb10":                             "KCSAN: data-race in e1000_clean_rx_irq",
 		"assert: race in dequeue_entities+0x6df/0x760":                            "KCSAN: assert: race in dequeue_entities",
-		"data-race in f+0x1/0x2 [mod]":                                            "KCSAN: data-race in f [mod]",
+		"data-race in f+0x1/0x2 [mod]":                                            "KCSAN: data-race in f+0x1/0x2 [mod]", // a name has two letters at least
+		"data-race in ff+0x1/0x2 [mod]":                                           "KCSAN: data-race in ff [mod]",
+		"data-race in __f+0x1/0x2":                                                "KCSAN: data-race in __f+0x1/0x2",
+		"data-race in x25519_1deadbeef / fe_0deadbeef":                            "KCSAN: data-race in x25519_ADDR / fe_ADDR",
+		"data-race in curve25519_generic / sha1abcdef_x":                          "KCSAN: data-race in curve25519_generic / sha1ADDR_x",
+		"data-race in a.c:12:3 / b":                                               "KCSAN: data-race in a.c:LINE / b",
 		"data-race in test_delay.constprop.0 / g.isra.12":                         "KCSAN: data-race in test_delay.constprop.NUM / g.isra.NUM",
 		"data-race in 0xffffffff82000000 / f":                                     "KCSAN: data-race in ADDR / f",
 		"data-race in 0x0 / f2":                                                   "KCSAN: data-race in 0x0 / f2",
@@ -26,7 +31,7 @@ func TestSyzTitle(t *testing.T) {
 		"data-race in 7 / 8":                                                      "KCSAN: data-race in NUM / NUM",
 		"data-race in hrtimer_active / __hrtimer_run_queues":                      "KCSAN: data-race in hrtimer_active / __hrtimer_run_queues",
 		"assert: race in test_enter_scope [kcsan_test] / test_kernel_read":        "KCSAN: assert: race in test_enter_scope [kcsan_test] / test_kernel_read",
-		"data-race in copy_page_from_iter_atomic+0x10/0x20 / f+0x1/0x2 and g+0xz": "KCSAN: data-race in copy_page_from_iter_atomic / f and g+0xz",
+		"data-race in copy_page_from_iter_atomic+0x10/0x20 / f+0x1/0x2 and g+0xz": "KCSAN: data-race in copy_page_from_iter_atomic / f+0x1/0x2 and g+0xz",
 	} {
 		if got := SyzTitle(in); got != want {
 			t.Errorf("%q:\n got %q\nwant %q", in, got, want)

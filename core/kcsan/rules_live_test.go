@@ -362,6 +362,22 @@ func TestR15_Live(t *testing.T) {
 	})
 }
 
+// TestR15_OnlyScoped passes a location with every access, as the kernel does
+// since 5.16: it moves the trace of scoped ones only.
+func TestR15_OnlyScoped(t *testing.T) {
+	for _, kind := range []AccessType{0, AccessScoped} {
+		b := newBench(Config{Version: V6_1})
+		a := word(someAddr, kind)
+		a.IP = fnBeta + 0x22
+		b.SetInfo(t.Context(), at(42, fnCaller, fnBeta+0x40), a, 0)
+		b.KnownOrigin(t.Context(), at(43, fnAlpha), word(someAddr, AccessWrite), ValueTrue, 0, Values{})
+		moved := kind == AccessScoped
+		if len(b.printed) != 1 || strings.Contains(b.printed[0], " beta+0x22/") != moved || strings.Contains(b.printed[0], " caller+0x0/") == moved {
+			t.Errorf("type %d: %q", kind, b.printed)
+		}
+	}
+}
+
 // TestR1_Live shows what is left of a kernel BUG: a warning that names the
 // value, no report, a free slot, no rate-limit entry.
 func TestR1_Live(t *testing.T) {

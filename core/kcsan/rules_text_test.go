@@ -35,8 +35,8 @@ func TestR1_AccessKind(t *testing.T) {
 		{x | a | w | s, "assert no accesses (%s)", Reference},
 		{w | c, "read-write", V5_10},
 		{w | c | a, "read-write (marked)", V5_10},
-		{w | c | s, "read-write (%s)", V5_17},
-		{w | c | a | s, "read-write (marked, %s)", V5_17},
+		{w | c | s, "read-write (%s)", V5_16},
+		{w | c | a | s, "read-write (marked, %s)", V5_16},
 		// What no version has a name for.
 		{c, "", versions},
 		{c | a, "", versions},
@@ -65,7 +65,7 @@ func TestR1_AccessKind(t *testing.T) {
 			}
 			names[got] = true
 		}
-		want := map[Version]int{Reference: 12, V5_10: 14, V5_14: 14, V5_16: 14}[v]
+		want := map[Version]int{Reference: 12, V5_10: 14, V5_14: 14}[v]
 		if want == 0 {
 			want = 16
 		}

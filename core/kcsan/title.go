@@ -1,6 +1,9 @@
 package kcsan
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // titlePrefix begins the title line of every report.
 const titlePrefix = "BUG: KCSAN: "
@@ -43,8 +46,27 @@ func titleOrder(other, own Frame) (first, second Frame) {
 const (
 	syzPrefix   = "KCSAN: "
 	syzTitleMax = 120
-	syzAddrMin  = 6 // hexadecimal digits that make an address
+	// syzTextMax bounds what is looked at: nothing that long is a title.
+	syzTextMax = 4096
 )
+
+// syzReplacements are what pkg/report replaces in titles, dynamicTitleReplacement
+// of report.go, in its order and each until nothing changes. Two corners: an
+// address may follow a digit that is not 0, and a function of one letter keeps
+// its offset.
+var syzReplacements = []struct {
+	what *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`syz-executor\.?\d+(?:[/:]\d+)?`), "syz-executor"},
+	{regexp.MustCompile(`syzkaller\d+(?:[/:]\d+)?`), "syzkaller"},
+	{regexp.MustCompile(`([^a-zA-Z0])(?:0x)?[\da-f]{6,}`), "${1}ADDR"},
+	{regexp.MustCompile(`\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}`), "IP"},
+	{regexp.MustCompile(`(\.\w+)(?::\d+)+`), "${1}:LINE"},
+	{regexp.MustCompile(`([a-zA-Z][\w.]+)\+0x[\da-z]+/0x[\da-z]+`), "${1}"},
+	{regexp.MustCompile(`CPU#\d+`), "CPU"},
+	{regexp.MustCompile(`(\W)\d+(\W|$)`), "${1}NUM${2}"},
+}
 
 // SyzTitle returns the title that syzkaller's parser gives this report, as in
 // "KCSAN: data-race in find_next_bit / rcu_report_exp_cpu_mult".
@@ -55,83 +77,20 @@ func (r *Report) SyzTitle() string {
 // SyzTitle makes a syzkaller title of what follows "BUG: KCSAN: " in a title
 // line.
 func SyzTitle(text string) string {
-	text = syzPrefix + text
-	text = replaceAddresses(text)
-	text = stripOffsets(text)
-	text = replaceNumbers(text)
+	text = syzPrefix + text[:min(len(text), syzTextMax)]
+	for _, r := range syzReplacements {
+		for was := ""; was != text; {
+			was, text = text, r.what.ReplaceAllString(text, r.with)
+		}
+	}
 	return sanitizeTitle(text)
 }
 
-// replaceAddresses puts ADDR for every run of six or more hexadecimal digits
-// that does not continue a word.
-func replaceAddresses(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		if i == 0 || isAlnum(s[i-1]) {
-			b.WriteByte(s[i])
-			i++
-			continue
-		}
-		end := i
-		if strings.HasPrefix(s[i:], "0x") && hexRun(s, i+2)-(i+2) >= syzAddrMin {
-			end = hexRun(s, i+2)
-		} else if hexRun(s, i)-i >= syzAddrMin {
-			end = hexRun(s, i)
-		}
-		if end > i {
-			b.WriteString("ADDR")
-			i = end
-			continue
-		}
-		b.WriteByte(s[i])
-		i++
-	}
-	return b.String()
-}
+// offsets are what stands behind function names.
+var offsets = regexp.MustCompile(`\+0x[\da-f]+/0x[\da-f]+`)
 
 // stripOffsets removes "+0x…/0x…" behind function names.
-func stripOffsets(s string) string {
-	for from := 0; ; {
-		i := strings.Index(s[from:], "+0x")
-		if i < 0 {
-			return s
-		}
-		i += from
-		j := wordRun(s, i+3)
-		k := j
-		if strings.HasPrefix(s[j:], "/0x") {
-			k = wordRun(s, j+3)
-		}
-		if i == 0 || !isWord(s[i-1]) && s[i-1] != '.' || j == i+3 || k <= j+3 {
-			from = i + 3
-			continue
-		}
-		s = s[:i] + s[k:]
-		from = i
-	}
-}
-
-// replaceNumbers puts NUM for every decimal number that stands alone.
-func replaceNumbers(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		j := i
-		for j < len(s) && s[j] >= '0' && s[j] <= '9' {
-			j++
-		}
-		if j > i && i > 0 && !isWord(s[i-1]) && (j == len(s) || !isWord(s[j])) {
-			b.WriteString("NUM")
-			i = j
-			continue
-		}
-		if j == i {
-			j++
-		}
-		b.WriteString(s[i:j])
-		i = j
-	}
-	return b.String()
-}
+func stripOffsets(s string) string { return offsets.ReplaceAllString(s, "") }
 
 // sanitizeTitle cuts a title, and drops what is not printable and repeated
 // blanks.
@@ -152,23 +111,9 @@ func sanitizeTitle(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-func isAlnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-func isWord(c byte) bool { return isAlnum(c) || c == '_' }
-
 // hexRun returns the end of the run of lower-case hexadecimal digits at i.
 func hexRun(s string, i int) int {
 	for i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] >= 'a' && s[i] <= 'f') {
-		i++
-	}
-	return i
-}
-
-// wordRun returns the end of the run of lower-case letters and digits at i.
-func wordRun(s string, i int) int {
-	for i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] >= 'a' && s[i] <= 'z') {
 		i++
 	}
 	return i

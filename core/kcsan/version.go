@@ -75,7 +75,7 @@ var features = [versions]Features{
 		IndexCheck: true, PanicText: panicText},
 	V5_14: {Release: "5.14", Bits: newerBits, ScopedWord: "scoped", AddrBits: 49,
 		ValueChange: true, PanicInside: true, PanicText: panicText},
-	V5_16: {Release: "5.16", Bits: newerBits, ScopedWord: "scoped", AddrBits: 49,
+	V5_16: {Release: "5.16", Bits: newerBits, ScopedWord: "scoped", ScopedCompound: true, AddrBits: 49,
 		ValueChange: true, ExplicitIP: true, PanicInside: true, PanicText: panicText},
 	V5_17: {Release: "5.17", Bits: newerBits, ScopedWord: "reordered", ScopedCompound: true, AddrBits: 49,
 		ValueChange: true, ExplicitIP: true, ReorderedTo: true, PanicInside: true, PanicText: panicText},

@@ -151,7 +151,7 @@ func (c *recovery) rebuild(slot *Slot, own *consumer) {
 
 // thread is one side of a report, its stack trimmed as the kernel trims it.
 func (c *recovery) thread(a kcsan.Access, stack []uint64) kcsan.Thread {
-	t, _ := c.s.Version.Sanitize(c.s.symbols, stack, a.IP)
+	t, _ := c.s.Version.Sanitize(c.s.symbols, stack, a.Location())
 	return kcsan.Thread{Access: a, Trace: t}
 }
 
