@@ -172,7 +172,7 @@ func (p *parser) classifyAll(tolerant bool) error {
 			if tracing(l) {
 				return fragmentf(mixed)
 			}
-			if Belongs(l) {
+			if c, text := loosely(l); c != foreign && c != separatorLine || l[0] == ' ' && bareFrame.MatchString(text) {
 				return fragmentf("the line %q is not the kernel's", l)
 			}
 			p.foreign++

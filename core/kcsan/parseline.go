@@ -112,8 +112,8 @@ func (f *Frame) parseSymbol(s string) (rest string, ok bool) {
 // isAnnotation reports whether a line is what symbolizers put between the
 // kernel's: "pageout mm/vmscan.c:660 [inline]", "(inlined by) f at a/b.c:7".
 func isAnnotation(s string) bool {
-	s = strings.TrimSuffix(s, " [inline]")
-	if s == "" || s[0] == ' ' {
+	s, inline := strings.CutSuffix(s, " [inline]")
+	if s == "" || s[0] == ' ' || !inline && !strings.HasPrefix(s, "(inlined by) ") {
 		return false
 	}
 	_, place, ok := cutLast(s, " ")

@@ -106,7 +106,7 @@ func ReadLines(lines []string, c Context) Reading {
 	p, err := parseLines(lines, c.Interleaved)
 	if err == nil {
 		rep := &p.rep
-		diffs := slices.Concat(c.Differences, separators(c), rep.retouched())
+		diffs := slices.Concat(c.Differences, separators(c), rep.Footer.retouched(), rep.annotated())
 		out, _ := rep.Lines()
 		if 2*p.blanks > len(out) {
 			diffs = append(diffs, DiffMoreBlank) // double spaced
@@ -201,8 +201,8 @@ func poisoned(lines []string) string {
 // retouched lists what the kernel cannot have printed although the model prints
 // it alike: taint flags out of their columns, and a preemption model without the
 // blank that its format has behind it.
-func (r *Report) retouched() (diffs []string) {
-	if flags, ok := strings.CutPrefix(r.Footer.Taint, taintPrefix); ok {
+func (f *Footer) retouched() (diffs []string) {
+	if flags, ok := strings.CutPrefix(f.Taint, taintPrefix); ok {
 		for i := range len(flags) {
 			if flags[i] != ' ' && !taintColumn(flags[i], i) {
 				diffs = append(diffs, DiffSqueezed)
@@ -210,20 +210,22 @@ func (r *Report) retouched() (diffs []string) {
 			}
 		}
 	}
-	for _, t := range []*Thread{r.Other, &r.Own} {
-		if t != nil && t.annotated() {
-			diffs = append(diffs, DiffAnnotated)
-		}
-	}
-	words := strings.Fields(r.Footer.Tail)
-	if n := len(words); n > 0 && strings.HasPrefix(words[n-1], "PREEMPT") && !strings.HasSuffix(r.Footer.Tail, " ") {
+	words := strings.Fields(f.Tail)
+	if n := len(words); n > 0 && strings.HasPrefix(words[n-1], "PREEMPT") && !strings.HasSuffix(f.Tail, " ") {
 		diffs = append(diffs, DiffTrailing)
 	}
 	return diffs
 }
 
-// annotated reports whether a symboliser added places or inlined functions to
-// what the kernel printed of a thread.
+// annotated says whether a symboliser added places or inlined functions to what
+// the kernel printed.
+func (r *Report) annotated() []string {
+	if r.Own.annotated() || r.Other != nil && r.Other.annotated() {
+		return []string{DiffAnnotated}
+	}
+	return nil
+}
+
 func (t *Thread) annotated() bool {
 	noted := func(f Frame) bool { return f.Note != "" }
 	if v := t.Verbose; v != nil && v.IRQ != nil {

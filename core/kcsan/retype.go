@@ -401,7 +401,7 @@ func (r *retyper) cpu(it item) bool {
 	f := &r.rep.Footer
 	if _, ok := f.parseCPULine(it.raw); ok {
 		r.footer = true
-		for _, d := range r.rep.retouched() {
+		for _, d := range f.retouched() {
 			r.differs(d)
 		}
 		return true

@@ -360,6 +360,9 @@ func (a *Assembler) titleIn(l string, at int, diff string, m message) {
 		key = s.keys[0]
 	}
 	s := a.open(key, text, m)
+	if ok {
+		a.settle(s, key.shape)
+	}
 	s.diffs = add(s.diffs, diff)
 	a.squeezed(s, l[:at])
 	if s.tail != "" && strings.Trim(s.tail, " \t") != "" && strings.HasSuffix(text, s.tail) {
