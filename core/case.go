@@ -53,6 +53,9 @@ func (c *Case) open(ctx context.Context) error {
 	m, err := machine.Open(ctx, c.source, machine.Options{CacheBytes: c.o.CacheBytes, Sink: c.o.Sink}, openers...)
 	c.facts.Machine = m
 	if err != nil {
+		if likely, text := textOf(c.source); text && likely {
+			err = fault.New(fault.IsLog, "") // a page or JSON that holds one
+		}
 		if fault.Is(err, fault.IsLog) {
 			c.facts.Format = formatLog
 		}

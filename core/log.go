@@ -22,8 +22,18 @@ const textHead = 64 << 10
 
 // isText tells the text of a log from a core and from what else is not text.
 func isText(s source.Source) bool {
+	_, ok := textOf(s)
+	return ok
+}
+
+// textOf tells text from what is not, and whether it is likely to be a log, whatever
+// else it may be taken for: a page or an answer in JSON.
+func textOf(s source.Source) (likely, ok bool) {
 	head := make([]byte, min(s.Size, textHead))
-	return s.Full(head, 0) == nil && logtext.IsText(head)
+	if s.Full(head, 0) != nil || !logtext.IsText(head) {
+		return false, false
+	}
+	return logtext.Likely(head), true
 }
 
 // IsLog reports whether the file is text, perhaps of a kernel log.

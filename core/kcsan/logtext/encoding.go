@@ -98,6 +98,30 @@ func IsText(head []byte) bool {
 	return len(head) > 0 && odd <= len(head)/oddShare && broken <= len(head)/brokenShare
 }
 
+// Likely reports whether a text that begins with head is a log rather than what a
+// server put in the place of a file: it names the sanitizer, or is JSON with the
+// keys of dmesg, the journal or a container's log.
+func Likely(head []byte) bool {
+	for _, word := range []string{"KCSAN", `"dmesg"`, `"MESSAGE"`, `"__CURSOR"`, `"log":`, "Linux version "} {
+		if bytes.Contains(head, []byte(word)) || bytes.Contains(head, []byte(spread(word))) {
+			return true
+		}
+	}
+	return false
+}
+
+// spread is a word in UTF-16, from its second byte on: either order has it.
+func spread(word string) string {
+	var b bytes.Buffer
+	for i := range len(word) {
+		if i > 0 {
+			b.WriteByte(0)
+		}
+		b.WriteByte(word[i])
+	}
+	return b.String()
+}
+
 // At most one byte of so many is another control character, or not UTF-8, in a
 // text.
 const (

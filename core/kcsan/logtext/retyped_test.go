@@ -213,7 +213,9 @@ func TestPlaces(t *testing.T) {
 
 // TestNotWhole holds the grades down where the text is not one report.
 func TestNotWhole(t *testing.T) {
-	stamped := func(text string) string { return eachLine(text, func(l string) string { return "[   12.000001] " + l }) }
+	stamped := func(text string) string {
+		return eachLine(text, func(l string) string { return "[   12.000001] " + l })
+	}
 	trace := "[   12.000000] Call Trace:\n[   12.000000]  dump_stack+0x1/0x2\n[   12.000000]  other_function+0x10/0x20\n"
 	for _, c := range []struct{ name, log, reason string }{
 		{"messages dropped", strings.Replace(stamped(sample), "[   12.000001] read (", "** 3 printk messages dropped **\n[   12.000001] read (", 1), "lines are missing"},
