@@ -4,11 +4,11 @@ import { asJSON, asMarkdown, asText, label } from './reports.js';
 
 const $ = (id) => document.getElementById(id);
 const FORMS = [['text', 'text', asText], ['markdown', 'Markdown', asMarkdown], ['json', 'JSON', asJSON]];
-let reports = [], tell = () => {};
+let reports = [], fragments = [], tell = () => {};
 
 // hideRaces empties the view.
 export function hideRaces() {
-  reports = [];
+  reports = fragments = [];
   $('races').hidden = true;
   $('races-list').replaceChildren();
 }
@@ -16,10 +16,11 @@ export function hideRaces() {
 // showRaces shows the reports of a summary; they come with it.
 export function showRaces(summary, say) {
   reports = summary.reports || [];
+  fragments = summary.fragments || [];
   tell = say;
   $('races').hidden = false;
   $('races-text').textContent = racesText(summary);
-  $('races-tools').hidden = reports.length === 0;
+  $('races-tools').hidden = reports.length + fragments.length === 0;
   $('races-filter').value = '';
   $('races-filter').oninput = draw;
   for (const [id, , form] of FORMS) $(`races-copy-${id}`).onclick = () => copyText(form(shown()), say);
@@ -30,17 +31,19 @@ export function showRaces(summary, say) {
 // the list once; the states count it as often as it came.
 export function racesText(summary) {
   const list = summary.reports || [], linux = summary.linux || {}, counts = linux.kcsan || {};
+  const pieces = (summary.fragments || []).reduce((n, f) => n + f.count, 0), rest = `${pieces} ${pieces === 1 ? 'report is' : 'reports are'} not whole`;
   if (list.length === 0) {
+    if (pieces) return `No whole race report: ${rest}.`;
     if (summary.file.format === 'log') return 'No race reports in this log.';
     return linux.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
   }
   const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
-  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
+  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}${pieces ? `; ${rest}` : ''}.`;
 }
 
-function shown() {
+function shown(list = reports) {
   const wanted = $('races-filter').value.trim().toLowerCase();
-  return reports.filter((r) => !wanted || r.title.toLowerCase().includes(wanted));
+  return list.filter((r) => !wanted || r.title.toLowerCase().includes(wanted));
 }
 
 function draw() {
@@ -56,7 +59,20 @@ function draw() {
     group.append(head, ...list.map(block));
     group.open = groups.size === 1;
     return group;
-  }));
+  }), ...shown(fragments).map(piece));
+}
+
+// piece shows what is no whole report, with the reason.
+function piece(fragment) {
+  const box = document.createElement('details'), head = document.createElement('summary'), note = document.createElement('p'), text = document.createElement('pre');
+  head.textContent = `Not whole: ${fragment.title || 'a report without its title'} (${fragment.count})`;
+  note.textContent = `Not a whole report: ${fragment.reason}`;
+  text.textContent = fragment.text;
+  text.tabIndex = 0;
+  text.setAttribute('aria-label', head.textContent);
+  box.className = 'fragment';
+  box.append(head, note, text);
+  return box;
 }
 
 function block(report) {

@@ -7,7 +7,7 @@ export function label(report) { return report.label; }
 // quoted marks the lines of what is no whole report, so that no tool takes it
 // for one.
 function quoted(report) {
-  if (report.state !== 'residue' && /^={5}/.test(report.text)) return report.text;
+  if (report.state !== 'residue' && (/^={5}/.test(report.text) || report.grade === 'retyped')) return report.text;
   return [report.title, ...report.text.trimEnd().split('\n')].map((line) => `#   ${line}\n`).join('');
 }
 

@@ -250,6 +250,23 @@ for (const kind of kinds) {
       await done(view);
     });
 
+    test('a retyped report says what differs, a piece says why it is none', async () => {
+      const log = join(work, 'mail.txt'), view = await driver.visit(server.url);
+      const whole = golden('v5.17-reordered.txt');
+      writeFileSync(log, `> ${whole.replace(/^=+\n/, '').replace(/\n/g, '\n> ')}\n\nBUG: KCSAN: data-race in only_a / name\n`);
+      await view.pick(log);
+      await view.settled();
+      assert.equal(await view.text('#races-text'), '1 race report: 1 printed; 1 report is not whole.');
+      assert.match(await view.page.$eval('#races-list > details:not(.fragment) p', (e) => e.textContent), /retyped: the opening separator is missing/);
+      assert.equal(await view.page.$eval('#races-list > .fragment summary', (e) => e.textContent), 'Not whole: data-race in only_a / name (1)');
+      assert.match(await view.page.$eval('#races-list > .fragment p', (e) => e.textContent), /^Not a whole report: ./);
+      writeFileSync(log, 'we saw BUG: KCSAN: data-race in only_a / name here\n');
+      await view.pick(log);
+      await view.settled();
+      assert.equal(await view.text('#races-text'), 'No whole race report: 1 report is not whole.');
+      await done(view);
+    });
+
     test('a log without reports is a log, another text is not', async () => {
       const log = join(work, 'boot.txt'), text = join(work, 'letter.txt'), view = await driver.visit(server.url);
       writeFileSync(log, '[    0.000000] Linux version 6.1.0\n[    0.000001] Command line: quiet\n');
