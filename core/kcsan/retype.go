@@ -60,6 +60,7 @@ func (r *retyper) differs(diff string) {
 
 // split classifies the lines and puts wrapped ones together again.
 func (r *retyper) split(lines []string) bool {
+	inTrace := false // the last item continues a trace
 	for i := 0; i < len(lines); i++ {
 		raw := lines[i]
 		c, text := loosely(raw)
@@ -77,7 +78,7 @@ func (r *retyper) split(lines []string) bool {
 			r.differs(DiffWrapped)
 			i++
 		}
-		if c == foreign && r.c.Interleaved && r.inTrace() {
+		if c == foreign && r.c.Interleaved && inTrace {
 			if _, diff, ok := looseFrame(text); ok && diff == DiffBare {
 				c = frameLine
 			}
@@ -85,23 +86,12 @@ func (r *retyper) split(lines []string) bool {
 		if tracing(raw) {
 			return false
 		}
+		if c != blankLine {
+			inTrace = c == headLine || c == frameLine
+		}
 		r.items = append(r.items, item{c, raw, text})
 	}
 	return len(r.items) > 0 && r.items[0].class == titleLine
-}
-
-// inTrace reports whether the last item continues a trace.
-func (r *retyper) inTrace() bool {
-	for _, it := range slices.Backward(r.items) {
-		switch it.class {
-		case headLine, frameLine:
-			return true
-		case blankLine:
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // maxWrap is how often a line may have been wrapped.

@@ -32,7 +32,11 @@ func stripped(l string) string {
 			i++
 		}
 	}
-	return strings.Trim(b.String(), "\r")
+	out := strings.Trim(b.String(), "\r")
+	if strings.Contains(l, title) && !strings.Contains(out, title) {
+		return strings.ReplaceAll(l, "\x1b", "") // a sequence that was cut off ate into it
+	}
+	return out
 }
 
 // sequence returns the length of the escape sequence that s begins with, 0 when

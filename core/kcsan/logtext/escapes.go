@@ -52,7 +52,10 @@ func (u *unescaper) lines(l string, visit func(l, diff string)) {
 			u.soft, u.broken = t[:len(t)-1], true
 			return
 		}
-		if l = unquote(l); l != was {
+		if plain := unquote(l); plain != l && (!strings.Contains(l, title) || strings.Contains(plain, title)) {
+			l = plain
+		}
+		if l != was {
 			diff = kcsan.DiffQuoted
 		}
 	}
@@ -138,6 +141,9 @@ func hexDigit(c byte) int {
 // page gives the lines of a line of HTML. What has no text at all is no line.
 func (u *unescaper) page(l string, visit func(l, diff string)) {
 	parts := strings.Split(lineEnd.ReplaceAllString(l, "\n"), "\n")
+	if strings.Contains(l, title) && !strings.Contains(tag.ReplaceAllString(l, ""), title) {
+		visit(l, "") // it is inside of a tag
+	}
 	for i, part := range parts {
 		bare := tag.ReplaceAllString(part, "")
 		if bare == "" && (i == len(parts)-1 || part != "") {

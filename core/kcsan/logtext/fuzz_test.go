@@ -95,3 +95,70 @@ func checkFound(t *testing.T, text string, found []Found) {
 		}
 	}
 }
+
+// FuzzPrefix puts any prefix and suffix around the lines of a report: a form fits
+// what it was learned from, and the title is found.
+func FuzzPrefix(f *testing.F) {
+	for _, form := range lineForms {
+		line := form.write(1, 3, "\x01")
+		before, after, _ := strings.Cut(line, "\x01")
+		f.Add(before, after, before)
+	}
+	f.Add("[[[[", "]", "<<<")
+	f.Add("\xff\x00\x1b[", "\r", "é")
+	whole := strings.Split(strings.TrimSuffix(sample, "\n"), "\n")
+	f.Fuzz(func(t *testing.T, before, after, other string) {
+		if strings.ContainsAny(before+after+other, "\n") {
+			return
+		}
+		if len(before) <= maxPrefix {
+			p := learn(before)
+			if end, _, ok := p.match(before, 0); !ok || end != len(before) {
+				t.Fatalf("%q does not have its own form %q: %d %v", before, p.shape, end, ok)
+			}
+			if end, _, ok := p.match(other, 0); ok && end > len(other) {
+				t.Fatalf("%q has %d bytes of prefix", other, end)
+			}
+			p.find(other)
+			p.blank(other)
+		}
+		var log strings.Builder
+		for i, l := range whole {
+			if i == 7 {
+				log.WriteString(other + "\n")
+			}
+			log.WriteString(before + l + after + "\n")
+		}
+		checkFound(t, log.String(), Parse(log.String()))
+	})
+}
+
+// FuzzRecords reads anything as JSON and as the journal's export format, whole and
+// in pieces of lines.
+func FuzzRecords(f *testing.F) {
+	for _, form := range lineForms {
+		if text := form.log(strings.Split(sample, "\n")); strings.Contains(text, "{") {
+			f.Add(text)
+		}
+	}
+	f.Add("__CURSOR=x\nMESSAGE\n\x05\x00\x00\x00\x00\x00\x00\x00  |\nx\n\nMESSAGE=" + kcsan.Separator + "\n")
+	f.Add("{\"MESSAGE\":[66,85,71,58,32,75,67,83,65,78,58],\"a\":{\"b\":[[[[{}]]]]}}")
+	f.Add("[[[[[[[[[[[[[[[[[[{\"a\":\"\\ud83d\\ude00\\u0000\\n" + title)
+	f.Fuzz(func(t *testing.T, text string) {
+		var j jsonReader
+		for line := range strings.SplitSeq(text, "\n") {
+			visit := func(m message) {
+				if strings.Contains(m.text, "\n") {
+					t.Fatalf("a message of two lines: %q", m.text)
+				}
+			}
+			if !j.feed(line, visit) || !j.endLine(visit) {
+				j.reset(visit)
+			}
+			if len(j.str) > maxJSONString || j.size > 2*maxJSONString {
+				t.Fatalf("%d and %d bytes kept", len(j.str), j.size)
+			}
+		}
+		checkFound(t, text, Parse(text))
+	})
+}
