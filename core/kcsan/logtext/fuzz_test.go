@@ -83,7 +83,11 @@ func checkFound(t *testing.T, text string, found []Found) {
 			if err != nil || !slices.Equal(lines, f.Lines) || len(f.Differences) > 0 || f.Reason != "" {
 				t.Fatalf("prints as\n%s\n%v, found as\n%s", strings.Join(lines, "\n"), err, f.Text())
 			}
-			again := Parse(f.Text())
+			text := f.Text()
+			if f.Caller != "" { // who printed it says which lines are its
+				text = "[" + f.Caller + "] " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n["+f.Caller+"] ") + "\n"
+			}
+			again := Parse(text)
 			if len(again) != 1 || again[0].Grade != kcsan.GradeWhole || again[0].Text() != f.Text() {
 				t.Fatalf("not found again: %+v in\n%s", again, f.Text())
 			}
