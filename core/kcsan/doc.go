@@ -2,8 +2,9 @@
 // kernel/kcsan/report.c, in Go: the model of a race, every rule by which the
 // kernel decides whether and how to print it, the live system of producers and
 // consumers, and the way back from text to model. It knows no core files and
-// imports nothing of this module; recovery from cores ([coredrop/core/races])
-// and a sampler for Go code ([coredrop/core/kcsan/watch]) are built on it.
+// imports nothing of this module; logs ([coredrop/core/kcsan/logtext]), recovery
+// from cores ([coredrop/core/races]) and a sampler for Go code
+// ([coredrop/core/kcsan/watch]) are built on it.
 //
 // # Overview
 //
@@ -94,20 +95,14 @@
 //
 // # Reading
 //
-// [Parse], [ParseLog], [ReadLog] and [Assembler] turn text into reports. What a
-// log wraps around the kernel's text is taken off (see splitPrefix in the
-// source), lines are put together by caller where the log names one, and the
-// lines between two separators are parsed. Both separators are the same, so a
-// report begins only where a title follows. Where the log names no caller, lines
-// that no report can have are left out; R16 forbids that two reports are mixed.
-//
-// A result is a [Report] only if the model alone prints as the very lines that
-// it was read from. All else is a fragment, with its lines and the reason:
-// nothing of a damaged report is guessed. Lines that a symbolizer added, as in
-// mails of syzbot, are kept as notes and inline frames.
-//
-// Reading is total: any input gives a result, in linear time, with bounds on
-// line length, lines a report and callers at once.
+// [ReadLines] says what the lines of one report are. It is whole ([GradeWhole])
+// only if the model alone prints as the very lines that it was read from, between
+// separators. It is retyped ([GradeRetyped]) if it is one real report in other
+// words or blanks than the kernel's: the model is filled as far as the text goes,
+// and every difference has a name; what differs without one, a title of other
+// functions, lost or mixed lines, makes a fragment, with the reason: nothing of a
+// damaged report is guessed. How logs carry reports is the matter of
+// [coredrop/core/kcsan/logtext], which also bounds what is read.
 //
 // # Sources
 //

@@ -114,6 +114,7 @@ type Assembler struct {
 	lines   int
 	clock   uint64
 	known   map[string]string
+	hint    message // of the journal's record at hand
 }
 
 // addPiece adds a line, or a piece of one that is too long for one.
@@ -126,7 +127,7 @@ func (a *Assembler) addPiece(line string, ends bool) {
 	}
 	// A line that a terminal would have printed over is several.
 	for part := range strings.SplitSeq(line, "\r") {
-		a.un.lines(part, func(l, diff string) { a.text(l, diff, message{}) })
+		a.un.lines(part, func(l, diff string) { a.text(l, diff, a.hint) })
 	}
 }
 
@@ -272,7 +273,13 @@ func (a *Assembler) match(l string, at int, m message) (f *form, key streamKey, 
 			if who == "" {
 				who = m.caller
 			}
-			return f, streamKey{f.shape, who, m.record}, end, true
+			key = streamKey{f.shape, who, m.record}
+			// Behind something else a stamp is a report's only if nothing is
+			// known to belong before it: it may be another machine's.
+			if s := a.streams[key]; !anchored && (s == nil || len(s.keys) > 1) {
+				continue
+			}
+			return f, key, end, true
 		}
 	}
 	return nil, streamKey{}, 0, false

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -39,7 +40,6 @@ type lineReader struct {
 	in     *bufio.Reader
 	held   []byte // the end of a piece of a line that may begin with the title
 	export bool   // the log is in the journal's export format
-	time   string // of the record at hand, there
 }
 
 func (l *lineReader) read(ctx context.Context) error {
@@ -96,8 +96,12 @@ func (l *lineReader) piece(piece []byte, ends bool) {
 		l.a.pass(piece)
 		return
 	}
-	if !l.export && bytes.HasPrefix(piece, []byte("__CURSOR=")) {
-		l.export = true
+	if bytes.HasPrefix(piece, []byte("__CURSOR=")) {
+		l.export, l.a.hint = true, message{}
+	}
+	if us, ok := bytes.CutPrefix(piece, []byte("__MONOTONIC_TIMESTAMP=")); ok && l.export {
+		n, err := strconv.ParseUint(string(us), 10, 64)
+		l.a.hint = message{time: n * 1000, timed: err == nil && n < 1<<53}
 	}
 	l.a.addPiece(string(piece), ends)
 }
@@ -108,7 +112,7 @@ func telling(line []byte) bool {
 	return bytes.Contains(line, []byte("KCSAN")) || bytes.Contains(line, []byte("========")) ||
 		bytes.Contains(line, []byte("Kernel Concurrency")) || bytes.Contains(line, []byte("=3D=3D")) ||
 		bytes.IndexByte(line, '{') >= 0 || bytes.IndexByte(line, esc) >= 0 || bytes.IndexByte(line, 0) >= 0 ||
-		bytes.HasPrefix(line, []byte("__CURSOR=")) || bytes.HasPrefix(line, []byte("[")) && len(line) < 4 ||
+		bytes.HasPrefix(line, []byte("__")) || bytes.HasPrefix(line, []byte("[")) && len(line) < 4 ||
 		bytes.HasPrefix(line, []byte("From ")) || len(line) > 0 && (line[0] == 'C' || line[0] == 'c') || bytes.HasSuffix(line, []byte("="))
 }
 
