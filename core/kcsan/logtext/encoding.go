@@ -20,10 +20,12 @@ var (
 // as it is.
 func decoded(r io.Reader) io.Reader {
 	in := bufio.NewReaderSize(r, readBuffer)
-	head, _ := in.Peek(len(markUTF8))
+	head, _ := in.Peek(sniffed)
 	switch {
 	case bytes.HasPrefix(head, markUTF8):
 		in.Discard(len(markUTF8)) // just peeked at
+	case 4*bytes.Count(head, []byte{0}) < len(head):
+		// A log is nearly all ASCII: with so few NUL bytes a mark is none.
 	case bytes.HasPrefix(head, markUTF16LE):
 		in.Discard(len(markUTF16LE))
 		return &utf16Reader{in: in, order: binary.LittleEndian}
