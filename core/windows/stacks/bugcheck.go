@@ -59,7 +59,7 @@ func (r *Reader) exceptionStack(b *BugCheck) {
 		switch {
 		case at>>63 == 0:
 		case strings.HasPrefix(p.Meaning, meaningContext):
-			from, ok = r.context(r.k.Space.ReadAt, at)
+			from, ok = r.context(at)
 			b.From = meaningContext
 		case strings.HasPrefix(p.Meaning, meaningTrap):
 			from, ok = r.trapFrame(at)
@@ -75,6 +75,15 @@ func (r *Reader) exceptionStack(b *BugCheck) {
 		b.Stack = w.stack
 		return
 	}
+}
+
+// context reads a CONTEXT.
+func (r *Reader) context(at mem.VA) (unwind.From, bool) {
+	p := make([]byte, contextBytes)
+	if r.k.Space.ReadAt(p, at) != nil {
+		return unwind.From{}, false
+	}
+	return fromContext(p)
 }
 
 // crashProcess gives the process whose thread's stack an address lies on.

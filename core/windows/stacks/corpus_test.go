@@ -1,9 +1,11 @@
 package stacks_test
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/demo"
 	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -100,22 +103,38 @@ func (s *stores) PDB(_ context.Context, cv pe.CodeView) (*pdb.File, pdb.Origin, 
 }
 
 // open finds the kernel of a core.
-func open(t testing.TB, path string, symbols windows.Symbols) *windows.Kernel {
+func open(t testing.TB, path string) *windows.Kernel {
 	t.Helper()
 	f := corpustest.File(t, path)
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := elfcore.Open(context.Background(), source.Source{ReaderAt: f, Size: info.Size(), Name: "core.elf"}, machine.Options{})
+	return locate(t, f, info.Size())
+}
+
+// locate finds the kernel of a core.
+func locate(t testing.TB, r io.ReaderAt, size int64) *windows.Kernel {
+	t.Helper()
+	m, err := elfcore.Open(context.Background(), source.Source{ReaderAt: r, Size: size, Name: "core.elf"}, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{Symbols: symbols})
+	k, err := windows.Locate(context.Background(), m, windows.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// crash finds the kernel of the built-in crash, which is 33-tiny-bugcheck.
+func crash(t testing.TB) *windows.Kernel {
+	t.Helper()
+	core, err := demo.Crash.Core()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return locate(t, bytes.NewReader(core), int64(len(core)))
 }
 
 // cases lists the corpus's cores with known stacks.
@@ -244,7 +263,7 @@ func TestCores(t *testing.T) {
 				continue
 			}
 			t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) {
-				k := open(t, filepath.Join(dir, "core.elf.zst"), nil)
+				k := open(t, filepath.Join(dir, "core.elf.zst"))
 				r := stacks.New(context.Background(), k, symbols)
 				processors := r.Processors()
 				threads, err := r.Threads()
@@ -284,7 +303,7 @@ func TestNoExceptionData(t *testing.T) {
 	(*all)["11-cpu16"] = nil
 	for name, list := range *all {
 		t.Run(name, func(t *testing.T) {
-			k := open(t, filepath.Join(corpus, "windows", name, "core.elf.zst"), nil)
+			k := open(t, filepath.Join(corpus, "windows", name, "core.elf.zst"))
 			r := stacks.New(context.Background(), k, &stores{t: t, dirs: []string{filepath.Join(corpus, "symbols")}})
 			processors := r.Processors()
 			for _, p := range processors {
@@ -308,8 +327,7 @@ func TestNoExceptionData(t *testing.T) {
 
 // TestFirstAid reads what 33-tiny-bugcheck proves.
 func TestFirstAid(t *testing.T) {
-	dir := filepath.Join(corpustest.Dir(t, "bugcheck/33-tiny-bugcheck"), "bugcheck", "33-tiny-bugcheck")
-	k := open(t, filepath.Join(dir, "core.elf.zst"), nil)
+	k := crash(t)
 	r := stacks.New(context.Background(), k, nil)
 	p, b := r.Processors(), r.BugCheck()
 	if b.Name != "DRIVER_IRQL_NOT_LESS_OR_EQUAL" || b.Parameters[0].Meaning != "address touched" || b.Parameters[0].At.Module != "" {
@@ -342,8 +360,7 @@ func TestFirstAid(t *testing.T) {
 // TestText compares the text of 33-tiny-bugcheck, by exports and with threads,
 // with what it should be.
 func TestText(t *testing.T) {
-	dir := filepath.Join(corpustest.Dir(t, "bugcheck/33-tiny-bugcheck"), "bugcheck", "33-tiny-bugcheck")
-	k := open(t, filepath.Join(dir, "core.elf.zst"), nil)
+	k := crash(t)
 	rep, err := stacks.Read(context.Background(), k, nil, true)
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +385,7 @@ var update = flag.Bool("update", false, "rewrite the text that is compared with"
 
 // TestStackNames names the stacks of 01-stacks that processors change to.
 func TestStackNames(t *testing.T) {
-	k := open(t, filepath.Join(corpustest.Dir(t, "unwind/cores/01-stacks"), "unwind", "cores", "01-stacks", "core.elf.zst"), nil)
+	k := open(t, filepath.Join(corpustest.Dir(t, "unwind/cores/01-stacks"), "unwind", "cores", "01-stacks", "core.elf.zst"))
 	got := map[int][]string{}
 	for _, p := range stacks.New(context.Background(), k, nil).Processors() {
 		for _, f := range p.Stack.Frames {

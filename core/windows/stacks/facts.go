@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"coredrop/core/windows"
 )
 
 // bugCheckName is the function that stops Windows.
 const bugCheckName = "KeBugCheckEx"
 
-// judge says of a processor what its stack proves.
-func (r *Reader) judge(p *Processor, c *cpu) {
+// judge says of the processor with an index what its stack proves.
+func (r *Reader) judge(p *Processor, i int) {
+	c := &r.cpus[i]
 	if p.Stack == nil || len(p.Stack.Frames) == 0 {
 		return
 	}
@@ -21,7 +24,11 @@ func (r *Reader) judge(p *Processor, c *cpu) {
 	}
 	p.DPC = slices.ContainsFunc(p.Stack.Frames, on)
 	p.Idle = !p.User && !p.DPC && c.current != nil && c.idle != nil && c.current.VA == c.idle.VA
-	if r.k.BugCheck != nil {
+	switch o := r.k.Opens; {
+	case r.k.BugCheck == nil:
+	case o.Choice == windows.ChoiceRecord || o.Choice == windows.ChoiceStack:
+		p.Crasher = o.Index == i
+	default:
 		for _, s := range []*Stack{p.Stack, p.Live} {
 			if s != nil && slices.ContainsFunc(s.Frames, isBugCheck) {
 				p.Crasher = true
@@ -79,17 +86,6 @@ func (p *Processor) dpcRoutine() (f Frame, ok bool) {
 		}
 	}
 	return f, ok
-}
-
-// Interrupted gives the innermost frame that a processor left by a fault or an
-// interrupt.
-func (s *Stack) Interrupted() (Frame, bool) {
-	for _, f := range s.Frames {
-		if f.Kind == KindMachineFrame {
-			return f, true
-		}
-	}
-	return Frame{}, false
 }
 
 // Line says in one line where the processor stood: its number, what it did, and

@@ -35,11 +35,28 @@ func (p *patched) ReadAt(b []byte, pa mem.PA) error {
 	return nil
 }
 
-// FuzzStacks writes words over the threads, the processes, the processor's
-// block, the stacks and the driver's exception data of a guest, and over the
-// debugger block's offsets. Every reading ends, with a reason for each stack.
+// FuzzStacks writes words over the stacks, the images' headers and their
+// exception data. Every reading ends, with a reason for each stack.
 func FuzzStacks(f *testing.F) {
-	const threads, firstThread, firstStack = 12, 0xffff8d3000000000, 0xffff8d4000000000
+	fuzz(f, func(_, prcb uint64, k *windows.Kernel) []uint64 {
+		return []uint64{stackBase - 0x400, sleepStack + 0x5f00, driver + driverPdata, uint64(k.Image.Base) + kernelPdata, driver + 0x80, uint64(k.Image.Base) + 0x80}
+	})
+}
+
+// FuzzThreads writes words over the threads, their processes, the processor's
+// block, and the debugger block's offsets.
+func FuzzThreads(f *testing.F) {
+	fuzz(f, func(process, prcb uint64, _ *windows.Kernel) []uint64 {
+		return []uint64{sleeperAt, process, prcb, thread}
+	})
+}
+
+const sleepStack = 0xffff8d4000000000
+
+// fuzz writes words over some regions of a guest; a region beyond the last one
+// is the debugger block.
+func fuzz(f *testing.F, where func(process, prcb uint64, k *windows.Kernel) []uint64) {
+	const threads, firstThread, firstStack = 12, sleeperAt, sleepStack
 	var process, prcb uint64
 	k := build(f, synth.Options{BugCheck: &synth.BugCheck{Code: 0xd1, Parameters: [4]uint64{1, 2, 0, driver + 0x1020}}}, func(s *scene) {
 		process, prcb = s.Truth.Processes[1].VA, s.Truth.PRCB[0]
@@ -67,7 +84,7 @@ func FuzzStacks(f *testing.F) {
 		s.fault(driver+0x1020, s.sp, 0x10)
 		s.stand(s.kernel+0x1640, s.sp)
 	})
-	regions := []uint64{firstThread, process, prcb, stackBase - 0x400, firstStack + 0x5f00, driver + driverPdata, uint64(k.Image.Base) + kernelPdata, driver + 0x80, thread}
+	regions := where(process, prcb, k)
 	f.Add([]byte{})
 	f.Add([]byte{0, 0xf8, 0x02, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{3, 0, 0x01, 8, 0, 0, 0, 0, 0x8d, 0xff, 0xff})

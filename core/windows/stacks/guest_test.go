@@ -261,7 +261,7 @@ func TestScenes(t *testing.T) {
 			s.frames(inTouch, inInit, s.kernel+inStart)
 			s.stand(s.kernel+0x1320, s.sp)
 			s.Unmap(driver + 0x3000)
-		}, "nt+0x1320 driver+0x1020 driver+0x3020 nt+0x1820 | thread-start", ""},
+		}, "nt!KeBugCheckEx+0x20 driver+0x1020 driver+0x3020 nt+0x1820 | thread-start", ""},
 		{"interrupted in discarded code", func(s *scene) { // an epilog cannot be told from the body
 			s.frames(s.kernel + inStart)
 			s.stand(inInit, s.sp)
@@ -274,7 +274,7 @@ func TestScenes(t *testing.T) {
 		}, "nt+0x1640 !0x7ff6000010f0 | user-mode", "user mode"},
 		{"the stack runs off its end", func(s *scene) {
 			s.stand(s.kernel+0x1320, stackBase-0x20)
-		}, "nt+0x1320 | unreadable", "not present"},
+		}, "nt!KeBugCheckEx+0x20 | unreadable", "not present"},
 		{"an address in no module", func(s *scene) {
 			s.frames(0xffffc00012345678)
 			s.stand(inTouch, s.sp)
@@ -427,7 +427,7 @@ func TestManyThreads(t *testing.T) {
 				}
 				n++
 				ids[th.TID] = true
-				if got, want := addresses(&th.Stack), "nt+0x1420 nt+0x1820 | thread-start"; got != want || th.PID != 0x6c || !th.HasID {
+				if got, want := addresses(&th.Stack), "nt!KiSwapContext+0x20 nt+0x1820 | thread-start"; got != want || th.PID != 0x6c || !th.HasID {
 					t.Fatalf("thread %d: %s (%s), want %s", th.TID, got, th.Stack.Why, want)
 				}
 			}

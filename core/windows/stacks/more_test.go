@@ -49,7 +49,7 @@ func TestSleepers(t *testing.T) {
 		want  string
 		why   string
 	}{
-		{"waiting", func(s *scene) { s.sleeper(5) }, "nt+0x1420 nt+0x1820 | thread-start", ""},
+		{"waiting", func(s *scene) { s.sleeper(5) }, "nt!KiSwapContext+0x20 nt+0x1820 | thread-start", ""},
 		{"running, and no processor's", func(s *scene) { s.sleeper(2) }, " | ", "stale"},
 		{"the switch frame of another build", func(s *scene) {
 			saved := s.sleeper(5)
@@ -57,13 +57,13 @@ func TestSleepers(t *testing.T) {
 			s.Write64(saved+0x50, s.kernel+0x1420)
 			s.Write64(saved+0x58+0x28, s.kernel+0x1820)
 			s.Write64(saved+0x58+0x58, 0)
-		}, "nt+0x1420? nt+0x1820? | thread-start", ""},
+		}, "nt!KiSwapContext+0x20? nt+0x1820? | thread-start", ""},
 		{"no return address at all", func(s *scene) { s.Write64(s.sleeper(5)+0x38, 0x77); s.Write64(0xffff8d4000005f68, 0) }, " | unreadable", "does not say where it goes on"},
 		{"swapped out", func(s *scene) { s.sleeper(5); s.Unmap(0xffff8d4000005000) }, " | unreadable", "swapped out"},
 		{"page tables of its process that lead nowhere", func(s *scene) {
 			s.sleeper(5)
 			s.Write64(s.Truth.Processes[1].VA+0x28, 0x123000)
-		}, "nt+0x1420 nt+0x1820 | thread-start", ""},
+		}, "nt!KiSwapContext+0x20 nt+0x1820 | thread-start", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := build(t, synth.Options{}, c.dress)

@@ -161,7 +161,7 @@ func (r *Reader) Processors() []*Processor {
 		p := &r.k.Processors[i]
 		q := &Processor{Number: p.Number, CPU: p.CPU, Thread: r.cpus[i].current}
 		out = append(out, q)
-		if from, ok := r.record(p); ok {
+		if from, ok := r.record(i); ok {
 			walks = append(walks, r.processor(q, &q.Stack, from, KindRecord))
 		}
 		if from, ok := r.live(p); ok {
@@ -177,12 +177,12 @@ func (r *Reader) Processors() []*Processor {
 	}
 	r.name(walks)
 	for i, q := range out {
-		r.judge(q, &r.cpus[i])
+		r.judge(q, i)
 	}
 	crasherFirst(out)
 	for i := range r.k.Machine.CPUs {
 		if !r.windows(i) {
-			out = append(out, &Processor{Number: -1, CPU: i, Why: "Windows does not run on it"})
+			out = append(out, &Processor{Number: -1, CPU: i, Why: r.stranger(i)})
 		}
 	}
 	return out
@@ -196,6 +196,15 @@ func (r *Reader) windows(cpu int) bool {
 		}
 	}
 	return false
+}
+
+// stranger says what a CPU does that Windows does not run on.
+func (r *Reader) stranger(cpu int) string {
+	const why = "Windows does not run on it"
+	if cpu < len(r.k.Modes) && r.k.Modes[cpu] != windows.ModeUnknown {
+		return why + " (" + string(r.k.Modes[cpu]) + ")"
+	}
+	return why
 }
 
 // processor walks a stack of a processor and puts it in its place.
@@ -226,19 +235,20 @@ func liveRegisters(x *machine.X64State) unwind.Registers {
 		x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15})
 }
 
-// record gives the registers that Windows saved of a processor in a bug check.
-func (r *Reader) record(p *windows.Processor) (unwind.From, bool) {
-	if r.k.BugCheck == nil || p.Context == 0 {
+// record gives the registers that Windows saved of a processor, where they are
+// what a debugger is shown of it.
+func (r *Reader) record(i int) (unwind.From, bool) {
+	p := &r.k.Processors[i]
+	if r.k.RegistersOf(i, false) != windows.RegistersRecord || p.Record == nil {
 		return unwind.From{}, false
 	}
-	return r.context(r.k.Space.ReadAt, p.Context)
+	return fromContext(p.Record.Raw)
 }
 
-// context reads a CONTEXT.
-func (r *Reader) context(read func([]byte, mem.VA) error, va mem.VA) (unwind.From, bool) {
-	p := make([]byte, contextBytes)
+// fromContext takes the registers of a CONTEXT.
+func fromContext(p []byte) (unwind.From, bool) {
 	const whole = contextAMD64 | contextControl | contextInteger
-	if read(p, va) != nil || u32(p, contextFlags)&whole != whole {
+	if len(p) < contextBytes || u32(p, contextFlags)&whole != whole {
 		return unwind.From{}, false
 	}
 	var regs [16]uint64
