@@ -10,6 +10,7 @@ import (
 	"coredrop/core"
 	"coredrop/core/fault"
 	"coredrop/core/summary"
+	"coredrop/core/windows/stacks"
 )
 
 const stacksUsage = `usage: coredrop stacks [flags] CORE
@@ -17,7 +18,7 @@ const stacksUsage = `usage: coredrop stacks [flags] CORE
 Prints where every processor of the guest stood: call stacks from the core
 alone, the one that called KeBugCheckEx first. Names come from PDBs along the
 symbol path, else from exports; without either, module and offset. What is not
-proved is marked as guessed.
+proved is marked as guessed. A Linux guest's stacks are in the kernel's form.
 
 `
 
@@ -30,6 +31,7 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	var allowHTTP texts
 	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
+	vmlinux := debugFlag(set)
 	files, code, done := parse(set, args, stacksUsage, stdout, stderr)
 	if done {
 		return code
@@ -55,7 +57,12 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		defer func() { warn(stderr, r.allWarnings()) }()
 	}
 	c, _ := core.Open(ctx, in.source(), options) // Stacks says why there are none
-	rep, err := c.Stacks(ctx, *threads)
+	closeDebug, err := useDebug(ctx, c, *vmlinux)
+	defer closeDebug()
+	var rep *stacks.Report
+	if err == nil {
+		rep, err = c.Stacks(ctx, *threads)
+	}
 	t.clear()
 	sum := c.Summary()
 	if err == nil {
@@ -107,20 +114,15 @@ func linuxStacks(s *summary.Summary) string {
 			fmt.Fprintf(&b, " no stack: %s mode at %s\n", c.Mode, c.PC)
 		}
 		for _, f := range c.Stack {
-			b.WriteString(" " + linuxPlace(f) + "\n")
+			b.WriteString(" " + placeText(f))
+			if f.File != "" {
+				fmt.Fprintf(&b, " %s:%d", f.File, f.Line)
+			}
+			if f.Inline {
+				b.WriteString(" (inlined)")
+			}
+			b.WriteString("\n")
 		}
 	}
 	return b.String()
-}
-
-// linuxPlace writes a frame as the kernel does.
-func linuxPlace(f summary.Frame) string {
-	if f.Symbol == "" {
-		return f.Address
-	}
-	s := fmt.Sprintf("%s+%#x/%#x", f.Symbol, f.Offset, f.Size)
-	if f.Module != "" {
-		s += " [" + f.Module + "]"
-	}
-	return s
 }
