@@ -61,6 +61,7 @@ func Guest(o Options) *Built {
 		o.Build, o.PDBName, o.GUID, o.Age = t.Build, t.PDB.Name, t.guid(), t.PDB.Age
 		g.opts.KDBGSize = or(o.KDBGSize, t.KDBGSize())
 	}
+	g.opts.Layout = g.lay.process
 	g.Truth = &Truth{
 		KernelBase: kernelBase, PDBName: or(o.PDBName, "ntkrnlmp.pdb"), Age: or(o.Age, 1),
 		GUID:        or(o.GUID, [16]byte{0x0f, 0xa0, 0xdc, 0xad, 0x45, 0xc3, 0x6b, 0x45, 0xa1, 0x6e, 0x26, 0x87, 0x45, 0x72, 0x40, 0x99}),
