@@ -21,41 +21,6 @@ type debugFile struct {
 	module string // "" for the kernel itself
 }
 
-// Look reads what there is to know of a Linux guest: its release, log, what went
-// wrong, the CPUs' stacks, tasks and modules. A core of another guest is an
-// error.
-func (c *Case) Look(ctx context.Context) error {
-	return c.do(ctx, func() error {
-		_, err := c.linux(ctx)
-		return err
-	})
-}
-
-// Debug takes debugging information of the guest's kernel, a vmlinux, or of one of
-// its modules, a .ko.debug: what is known of stacks and reports gets its source
-// lines. It must stay readable as long as the Case is used. A file that cannot be
-// used, most of all one whose build ID is not of the core, is a warning. For the
-// text of a log the kernel's first line, or the build ID in its reports, must be
-// the vmlinux's.
-func (c *Case) Debug(ctx context.Context, s source.Source) error {
-	return c.do(ctx, func() error {
-		if c.IsLog() {
-			return c.debugLog(ctx, s)
-		}
-		k, err := c.linux(ctx)
-		if err != nil {
-			return err
-		}
-		f, module, err := debugOf(k, s)
-		if err != nil {
-			return c.notUsed(err)
-		}
-		c.debug = append(c.debug, &debugFile{f, s.Name, module})
-		c.o.Logf("lines: %s, build ID %s, for %q", s.Name, f.BuildID(), module)
-		return c.findLines(ctx)
-	})
-}
-
 // notUsed makes a warning of why a file is not used; one that cannot be read at
 // all stays an error.
 func (c *Case) notUsed(err error) error {

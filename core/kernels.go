@@ -1,0 +1,92 @@
+package core
+
+import (
+	"context"
+
+	"coredrop/core/dmp"
+	"coredrop/core/fault"
+	"coredrop/core/linux"
+	"coredrop/core/machine"
+	"coredrop/core/windows"
+)
+
+// windows takes over what the search for a Windows kernel found.
+func (c *Case) windows() error {
+	k, err := c.guest.Windows.Result()
+	if err == nil {
+		err = dmp.Check(k, c.o.Compat)
+	}
+	err = cutOff(c.facts.Machine, c.facts.Machine.Doubted(err))
+	c.show(k, err)
+	return err
+}
+
+// show is what the summary says of Windows.
+func (c *Case) show(k *windows.Kernel, err error) {
+	c.facts.Windows, c.facts.Marks, c.facts.Sizes = k, nil, nil
+	if k == nil {
+		return
+	}
+	c.facts.Marks = k.Marks()
+	if err == nil {
+		c.facts.Sizes = dmp.Sizes(k)
+	}
+}
+
+// kernel gives the kernel to convert. Upstream's choices need a search of their
+// own, which reads a few pages.
+func (c *Case) kernel(ctx context.Context, compat bool) (*windows.Kernel, error) {
+	if compat && !c.o.Compat && c.guest.Windows != nil {
+		return windows.Locate(ctx, c.facts.Machine, windows.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})
+	}
+	if c.guest.Windows == nil {
+		return nil, c.cannot
+	}
+	k, err := c.guest.Windows.Result()
+	if err == nil {
+		err = c.cannot
+	}
+	return k, err
+}
+
+// linux gives the Linux kernel, found once. A guest of another kind is named.
+func (c *Case) linux(ctx context.Context) (*linux.Kernel, error) {
+	switch {
+	case c.facts.Linux != nil:
+		return c.facts.Linux, nil
+	case c.guest.Linux == nil && c.facts.Windows != nil && c.facts.Windows.Image != nil:
+		return nil, fault.New(fault.IsWindows, "")
+	case c.guest.Linux == nil && c.guest.Windows != nil:
+		return nil, fault.New(fault.LinuxUnreachable, "")
+	case c.guest.Linux == nil:
+		return nil, c.cannot
+	}
+	k, err := c.guest.Linux.Locate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	log, err := k.ReadLog(ctx)
+	if ctx.Err() != nil {
+		return nil, err
+	} else if err != nil { // the rest is known all the same
+		f := fault.As(err)
+		c.warn(f.Code, "%s", f.Text)
+	}
+	c.facts.Linux, c.facts.State, c.facts.Log = k, k.State(), &log
+	return k, nil
+}
+
+// cutOff puts first that the core ends early, where a search in what is there
+// failed: that is the likelier reason.
+func cutOff(m *machine.Machine, err error) error {
+	f := fault.As(err)
+	if f == nil || m.MissingEnd == 0 || f.Code == fault.Cancelled || f.Code == fault.Truncated {
+		return err
+	}
+	for _, w := range m.Warnings {
+		if w.Code == fault.Truncated {
+			return fault.Wrap(err, fault.Truncated, "%s, and perhaps for that reason: %s", w.Text, f.Text).Add(f.Hints...)
+		}
+	}
+	return err
+}

@@ -1,0 +1,33 @@
+package core
+
+import (
+	"coredrop/core/container/kdump"
+	"coredrop/core/elfcore"
+	"coredrop/core/machine"
+	"coredrop/core/progress"
+	"coredrop/core/windows"
+)
+
+// Options of Open and the one-shots. The zero value works: no symbols, the
+// default profile, a full dump (bitmap when its runs do not fit), verified.
+type Options struct {
+	// Symbols gives PDBs by name and identity; nil: there are none, and no
+	// network is touched.
+	Symbols windows.Symbols
+	// Compat makes Convert write what upstream elf2dmp 10.2.2 writes, byte for
+	// byte, or refuse with compat-lossy.
+	Compat bool
+	// Type is "full" or "bitmap"; "" chooses.
+	Type string
+	// Registers is dmp.RegistersLive for the registers that the CPUs had when the
+	// core was taken, everywhere; "": in a bug check those that Windows recorded.
+	Registers string
+	// CacheBytes is the page cache's budget; 0: mem.DefaultCache.
+	CacheBytes int64
+	// NoVerify leaves out reading the dump back.
+	NoVerify bool
+	progress.Sink
+}
+
+// openers are the containers that can be read, in the order they are tried.
+var openers = []machine.Opener{elfcore.Open, kdump.Open}

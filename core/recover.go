@@ -1,0 +1,57 @@
+package core
+
+import (
+	"context"
+	"strings"
+
+	"coredrop/core/linux"
+	"coredrop/core/races"
+)
+
+// Races recovers the data-race reports of a Linux core: printed ones from its
+// log, and those that never were from memory and CPU state. The text of a kernel
+// log instead of a core gives the reports in it. A kernel without KCSAN gives an
+// empty result and a warning; a core of another guest is an error.
+func (c *Case) Races(ctx context.Context) (*races.Result, error) {
+	err := c.do(ctx, func() error {
+		if c.facts.Machine == nil && isText(c.source) {
+			return c.readLog(ctx)
+		}
+		k, err := c.linux(ctx)
+		if err != nil {
+			return err
+		}
+		if c.facts.Races, err = races.Recover(ctx, k, c.o.Sink); err != nil {
+			return err
+		}
+		return c.findLines(ctx)
+	})
+	return c.facts.Races, err
+}
+
+// Log writes the log of a Linux core as dmesg prints it: a time stamp and the
+// text, lines after a record's first one indented as far.
+func (c *Case) Log(ctx context.Context) (string, error) {
+	var b strings.Builder
+	err := c.do(ctx, func() error {
+		k, err := c.linux(ctx)
+		if err != nil {
+			return err
+		}
+		return k.Log(ctx, func(r linux.Record) bool {
+			b.WriteString(r.Dmesg())
+			return true
+		})
+	})
+	return b.String(), err
+}
+
+// Look reads what there is to know of a Linux guest: its release, log, what went
+// wrong, the CPUs' stacks, tasks and modules. A core of another guest is an
+// error.
+func (c *Case) Look(ctx context.Context) error {
+	return c.do(ctx, func() error {
+		_, err := c.linux(ctx)
+		return err
+	})
+}
