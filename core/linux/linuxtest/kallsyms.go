@@ -1,9 +1,6 @@
 package linuxtest
 
-import (
-	"encoding/binary"
-	"sort"
-)
+import "encoding/binary"
 
 // Symbol is an entry of a symbol table to be built.
 type Symbol struct {
@@ -161,7 +158,7 @@ func compress(s string) []byte {
 	var out []byte
 next:
 	for len(s) > 0 {
-		for _, c := range tokenOrder {
+		for _, c := range tokensFrom[s[0]] {
 			if m := multi[c]; len(s) >= len(m) && s[:len(m)] == m {
 				out = append(out, c)
 				s = s[len(m):]
@@ -174,11 +171,12 @@ next:
 	return out
 }
 
-var tokenOrder = func() []byte {
-	var out []byte
-	for c := range multi {
-		out = append(out, c)
+// tokensFrom are the tokens by the character that they begin with, in order.
+var tokensFrom = func() (out [256][]byte) {
+	for c := range 256 {
+		if m := multi[byte(c)]; m != "" {
+			out[m[0]] = append(out[m[0]], byte(c))
+		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
 	return out
 }()
