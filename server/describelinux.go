@@ -39,7 +39,10 @@ func describeLinux(l lines, s *summary.Summary) {
 
 // placeText is a place in code as the kernel prints it.
 func placeText(f summary.Frame) string {
-	if f.Symbol == "" {
+	switch {
+	case f.Inline:
+		return f.Symbol
+	case f.Symbol == "":
 		return f.Address
 	}
 	out := fmt.Sprintf("%s+%#x/%#x", f.Symbol, f.Offset, f.Size)

@@ -99,3 +99,18 @@ func TestVMLinuxFlag(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaceText writes frames: what was inlined has no offset of its own.
+func TestPlaceText(t *testing.T) {
+	for want, f := range map[string]summary.Frame{
+		"0x10":           {Address: "0x10"},
+		"f+0x2/0x8 [m]":  {Symbol: "f", Offset: 2, Size: 8, Module: "m"},
+		"f+0x0/0x8":      {Symbol: "f", Size: 8},
+		"g":              {Symbol: "g", Inline: true},
+		"deep/inside(x)": {Symbol: "deep/inside(x)", Inline: true},
+	} {
+		if got := placeText(f); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
