@@ -193,3 +193,15 @@ func TestFallingStack(t *testing.T) {
 		t.Errorf("%d frames, %+v", len(s.Frames), s.End)
 	}
 }
+
+// TestDeepStack has a recursion without an end.
+func TestDeepStack(t *testing.T) {
+	m := made{functions: []pe.Function{{Begin: 0x1000, End: 0x1080, Unwind: 0x5100}}, info: map[uint32][]byte{0x5100: record(1, 0, 0, 0, nil)},
+		stack: map[uint64]uint64{}}
+	for at := uint64(0); at < madeBytes; at += 8 {
+		m.stack[madeStack+at] = code + 0x1010
+	}
+	if s := m.walk(0x1010, false); s.End.Code != unwind.Limit || len(s.Frames) != unwind.MaxFrames {
+		t.Errorf("%d frames, %+v", len(s.Frames), s.End)
+	}
+}
