@@ -120,3 +120,33 @@ func TestRacesOfLog(t *testing.T) {
 		}
 	}
 }
+
+// TestLogsInOtherClothes opens logs that look like something else: what names the
+// sanitizer is a log.
+func TestLogsInOtherClothes(t *testing.T) {
+	text := kcsan.Separator + "\nBUG: KCSAN: data-race in alpha / beta\n\nread to 0xffffffff9f4ad020 of 8 bytes by task 42 on cpu 2:\n alpha+0x19/0x100\n\n" +
+		"write to 0xffffffff9f4ad020 of 8 bytes by task 43 on cpu 3:\n beta+0x22/0x100\n\nReported by Kernel Concurrency Sanitizer on:\n" +
+		"CPU: 3 PID: 43 Comm: a Not tainted 5.9.1 #1\n" + kcsan.Separator + "\n"
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for name, file := range map[string]string{
+		"a page":           "<!DOCTYPE html>\n<html><body><pre>" + text + "</pre></body></html>\n",
+		"JSON":             "{\n \"dmesg\": [\n  {\"msg\": \"" + strings.Join(lines, "\"},\n  {\"msg\": \"") + "\"}\n ]\n}\n",
+		"behind NUL bytes": strings.Repeat("\x00", 3000) + text,
+		"with odd bytes":   "\x02\x05boot\xff\n" + text,
+	} {
+		c, err := Open(t.Context(), source.Source{ReaderAt: strings.NewReader(file), Size: int64(len(file)), Name: "x"}, Options{})
+		if !fault.Is(err, fault.IsLog) && name != "behind NUL bytes" && name != "with odd bytes" {
+			t.Errorf("%s: %v", name, err)
+		}
+		r, err := c.Races(t.Context())
+		if err != nil || len(r.Reports) != 1 || c.Summary().File.Format != "log" {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	for name, file := range map[string]string{"gzip": "\x1f\x8b\x08\x00" + strings.Repeat("\x9c\x01KCSAN", 100), "xz": "\xfd7zXZ\x00\x00\x04" + strings.Repeat("\x9c\x01KCSAN", 100)} {
+		c, _ := Open(t.Context(), source.Source{ReaderAt: strings.NewReader(file), Size: int64(len(file)), Name: "x"}, Options{})
+		if r, err := c.Races(t.Context()); err == nil || !strings.Contains(fault.As(err).Text, name) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"unicode/utf8"
 
 	"coredrop/core"
 	"coredrop/core/fault"
@@ -20,10 +20,11 @@ Prints the data-race reports (KCSAN) that the core of a Linux guest or the text
 of a kernel log holds, one of each with how often it occurs. From a core also
 those that never were printed: in flight, pending or suppressed when the machine
 stopped, rebuilt from memory and CPU state. No vmlinux is needed; with one, or
-with a module's .ko.debug, stacks have source lines. LOG is a text that holds reports, however they got there: the output of dmesg, of a console, of
-the journal or of a CI job, JSON, a mail, a page, a diff; - is standard input.
-What is not the kernel's own text is shown with what differs, and what is no whole
-report with the reason.
+with a module's .ko.debug, stacks have source lines. LOG is a text that holds
+reports, however they got there: the output of dmesg, of a console, of the journal
+or of a CI job, JSON, a mail, a page, a diff; - is standard input. What is not the
+kernel's own text is shown with what differs, and what is no whole report with the
+reason.
 
 Exit status: 0, also without a race; 1 when nothing can be read, or when a log
 names races and none of them can be read; N of -exit-code when there are races
@@ -143,28 +144,53 @@ func printLog(ctx context.Context, c *core.Case, in *input, t *terminal, stdout,
 
 // writeRaces prints the guest in one line and its reports.
 func writeRaces(w io.Writer, s *summary.Summary, r *races.Result) error {
-	var text bytes.Buffer
+	text := &plainWriter{w: w}
 	switch {
 	case s.Linux != nil:
-		fmt.Fprintf(&text, "# %s: Linux %s", oneLine(s.File.Name), oneLine(s.Linux.Release))
+		fmt.Fprintf(text, "# %s: Linux %s", oneLine(s.File.Name), oneLine(s.Linux.Release))
 		if k := s.Linux.KCSAN; k != nil {
-			fmt.Fprintf(&text, "; reports: %d printed, %d in flight, %d pending, %d suppressed, %d residue",
+			fmt.Fprintf(text, "; reports: %d printed, %d in flight, %d pending, %d suppressed, %d residue",
 				k.Printed, k.InFlight, k.Pending, k.Suppressed, k.Residue)
 		}
-		fmt.Fprint(&text, "\n")
+		fmt.Fprint(text, "\n")
 	case len(r.Fragments) > 0:
-		fmt.Fprintf(&text, "# %s: no whole race report\n", oneLine(s.File.Name))
+		fmt.Fprintf(text, "# %s: no whole race report\n", oneLine(s.File.Name))
 	default:
-		fmt.Fprintf(&text, "# no race reports in %s\n", oneLine(s.File.Name))
+		fmt.Fprintf(text, "# no race reports in %s\n", oneLine(s.File.Name))
 	}
 	if len(r.Reports)+len(r.Fragments) > 0 {
-		fmt.Fprint(&text, "\n")
+		fmt.Fprint(text, "\n")
 	}
-	if err := r.WriteText(&text); err != nil {
+	if err := r.WriteText(text); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, printable(text.String()))
-	return err
+	return text.err
+}
+
+// A plainWriter is printable for text that is written in pieces: it keeps the
+// bytes of a character together.
+type plainWriter struct {
+	w    io.Writer
+	rest []byte
+	err  error
+}
+
+func (p *plainWriter) Write(b []byte) (int, error) {
+	all := append(p.rest, b...)
+	cut := len(all)
+	for n := 1; n < utf8.UTFMax && n <= cut; n++ {
+		if utf8.RuneStart(all[cut-n]) {
+			if !utf8.FullRune(all[cut-n:]) {
+				cut -= n
+			}
+			break
+		}
+	}
+	if p.err == nil {
+		_, p.err = io.WriteString(p.w, printable(string(all[:cut])))
+	}
+	p.rest = append([]byte(nil), all[cut:]...)
+	return len(b), p.err
 }
 
 // printable keeps a guest's text from moving the terminal's cursor or colours:

@@ -117,3 +117,50 @@ func TestLogs(t *testing.T) {
 		})
 	}
 }
+
+// TestConsoles holds what real consoles and logs give: every report whole, but
+// for those that the log itself cut off.
+func TestConsoles(t *testing.T) {
+	dir := corpustest.KCSAN(t)
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := map[string]string{ // the machine was stopped, or the ring had wrapped
+		"d-inflight-signal/serial.log":       "retyped",
+		"b-inflight-verbose-la57/serial.log": "fragment",
+		"b-live-la57/dmesg.txt":              "fragment",
+		"c-live/dmesg.txt":                   "fragment",
+	}
+	whole, logs := 0, 0
+	for _, file := range files {
+		name, _ := filepath.Rel(dir, file)
+		name = filepath.ToSlash(name)
+		if base := filepath.Base(file); base != "serial.log" && base != "dmesg.txt" {
+			continue
+		}
+		logs++
+		text := readFile(t, file)
+		found := Parse(text)
+		named, others := 0, []string(nil)
+		for _, f := range found {
+			if f.Title != "" {
+				named++
+			}
+			if f.Grade == kcsan.GradeWhole {
+				whole++
+				continue
+			}
+			others = append(others, f.Grade.String())
+		}
+		if want := strings.Count(text, titleLine); named != want {
+			t.Errorf("%s: %d found of %d", name, named, want)
+		}
+		if got := strings.Join(others, " "); got != cut[name] {
+			t.Errorf("%s: not whole: %q, want %q", name, got, cut[name])
+		}
+	}
+	if logs < 26 || whole < 2140 {
+		t.Errorf("%d whole reports in %d logs", whole, logs)
+	}
+}

@@ -30,9 +30,9 @@ type Log struct {
 }
 
 // Bounds of what is kept of a log, in bytes of text, titles and occurrences. A
-// kept text costs about five times its length.
+// kept text costs about five times its length, and as much again to be shown.
 const (
-	maxKeptText   = 4 << 20
+	maxKeptText   = 3 << 20
 	maxKeptTitles = 10_000
 	maxKeptTimes  = 1 << 18
 )
