@@ -32,7 +32,7 @@ type Log struct {
 // Bounds of what is kept of a log, in bytes of text, titles and occurrences. A
 // kept text costs about five times its length, and as much again to be shown.
 const (
-	maxKeptText   = 3 << 20
+	maxKeptText   = 2 << 20
 	maxKeptTitles = 10_000
 	maxKeptTimes  = 1 << 18
 )

@@ -38,7 +38,7 @@
 //
 // Time is linear in the log. Memory is bounded whatever its size: streams, forms,
 // lines and bytes of a report, the history, strings of JSON, and what is kept of
-// different texts (3 MiB), beyond which titles are kept, and then numbers.
+// different texts (2 MiB), beyond which titles are kept, and then numbers.
 //
 // # Sources
 //
