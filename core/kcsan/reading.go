@@ -44,6 +44,7 @@ const (
 	DiffIndent      = "the indentation differs"
 	DiffTrailing    = "blanks at the ends of lines differ"
 	DiffHTML        = "HTML escapes or tags"
+	DiffHardBlanks  = "hard blanks"
 	DiffQuoted      = "quoted-printable escapes"
 	DiffEscaped     = "escaped line ends"
 	DiffAnnotated   = "file and line are added"
@@ -56,7 +57,6 @@ const (
 	DiffNoFooter    = "the footer is missing"
 	DiffOtherLines  = "other lines stand between"
 	Diff2019        = "the form of 2019"
-	DiffUnordered   = "the accesses are in another order"
 	DiffAccessLines = "an access line is shortened"
 )
 

@@ -25,6 +25,10 @@ var lineEnd = regexp.MustCompile(`(?i)<(?:br\s*/?|/p|/div|/tr|/li|/pre|/h[1-6])>
 // entity matches what stands for one character.
 var entity = regexp.MustCompile(`&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|lt|gt|amp|quot|apos|nbsp);`)
 
+// hardBlank is what a page shows for a blank that must stay, and what is copied
+// from it.
+const hardBlank = "\u00a0"
+
 // Evidence that a mail is quoted-printable, besides its header.
 const (
 	encodingHeader = "content-transfer-encoding:"
@@ -65,6 +69,12 @@ func (u *unescaper) lines(l string, visit func(l, diff string)) {
 	}
 	if strings.IndexByte(l, '&') >= 0 && entity.MatchString(l) {
 		l, diff = unentity(l), kcsan.DiffHTML
+	}
+	if strings.Contains(l, hardBlank) {
+		l = strings.ReplaceAll(l, hardBlank, " ")
+		if diff == "" {
+			diff = kcsan.DiffHardBlanks
+		}
 	}
 	if at := strings.Index(l, title); at >= 0 && strings.Contains(l, `\n`) {
 		parts := strings.Split(strings.ReplaceAll(l, `\r\n`, `\n`), `\n`)
@@ -155,5 +165,5 @@ func (u *unescaper) page(l string, visit func(l, diff string)) {
 
 // unentity decodes entities; a hard blank is a blank.
 func unentity(l string) string {
-	return strings.ReplaceAll(html.UnescapeString(l), "\u00a0", " ")
+	return strings.ReplaceAll(html.UnescapeString(l), hardBlank, " ")
 }

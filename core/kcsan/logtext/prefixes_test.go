@@ -90,6 +90,12 @@ var lineForms = []lineForm{
 	}},
 	// systemd src/shared/logs-show.c
 	{"journal short", func(i, level int, l string) string { return fmt.Sprintf("Nov 25 08:00:%02d host kernel: %s", i%60, l) }},
+	{"journal over midnight", func(i, level int, l string) string {
+		if i < 5 {
+			return "Nov 30 23:59:59 host kernel: " + l
+		}
+		return "Dec  1 00:00:00 host kernel: " + l
+	}},
 	{"journal short-precise", func(i, level int, l string) string {
 		return fmt.Sprintf("Nov 25 08:00:00.%06d host kernel: %s", i, l)
 	}},

@@ -129,6 +129,8 @@ func TestRetyped(t *testing.T) {
 		{"HTML lines", eachLine(sample, func(l string) string {
 			return `<div class="line"><span id="L1">` + html.EscapeString(l) + "&nbsp;</span></div>"
 		}), []string{kcsan.DiffHTML, kcsan.DiffTrailing}},
+		{"copied from a page", eachLine(sample, func(l string) string { return strings.Replace(l, " ", "\u00a0", 1) }), []string{kcsan.DiffHardBlanks}},
+		{"copied from a page, with stamps", eachLine(sample, func(l string) string { return "[\u00a0\u00a0\u00a012.000001]\u00a0" + l }), []string{kcsan.DiffHardBlanks}},
 		{"HTML in one line", "<pre>" + strings.ReplaceAll(html.EscapeString(sample), "\n", "<br/>") + "</pre>", []string{kcsan.DiffHTML}},
 		{"quoted-printable", "Content-Transfer-Encoding: quoted-printable\n\n" + quotedPrintable(sample), []string{kcsan.DiffQuoted}},
 		{"quoted-printable without header", quotedPrintable("Hello,\n\n" + sample), []string{kcsan.DiffQuoted}},
