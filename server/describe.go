@@ -95,6 +95,9 @@ func describeGuest(l lines, s *summary.Summary) {
 
 func describeWindows(l lines, w *summary.Windows) {
 	l.put("kernel", "%s, page tables %s (%s)", w.KernelBase, w.DTB, words.DTBFrom(w.DTBFrom.Way, w.DTBFrom.CPU))
+	if n := w.TransitionPages; n > 0 {
+		l.put("trimmed", "%s read that Windows had taken from its working sets, but not yet from memory", words.Count(n, "page"))
+	}
 	if k := w.KDBG; k != nil {
 		state := "in clear"
 		if k.Encoded {

@@ -232,6 +232,11 @@ export interface Windows {
   modules: Module[];
   processes: Process1[];
   /**
+   * TransitionPages counts pages that were read although the processor would
+   * not: Windows had taken them from their working sets, not yet from memory.
+   */
+  transition_pages: number;
+  /**
    * what the stacks prove, a line each: where it went wrong, what each processor did
    */
   first_aid: string[];

@@ -140,7 +140,7 @@ func (r *Report) openOn(record []byte) {
 // page tables have: a debugger tries.
 func (r *Report) block(phys mem.Physical, va mem.VA) (*paging.Space, error) {
 	var first error
-	for _, mode := range []*paging.Mode{paging.X64, paging.X64L5} {
+	for _, mode := range []*paging.Mode{windows.X64, windows.X64L5} {
 		s := paging.New(phys, uint64(r.DTB), mode)
 		k, err := readKDBG(s, va)
 		if err == nil {

@@ -284,33 +284,3 @@ func TestATableThatMapsItself(t *testing.T) {
 		t.Errorf("%#x %v", v, err)
 	}
 }
-
-func FuzzTranslate(f *testing.F) {
-	f.Add(uint64(va(0x1f0, 1, 2, 3, 9)), uint64(0x2003), uint64(0x3083), uint64(0x4003), uint64(0x10003), true)
-	f.Add(uint64(1)<<63, uint64(0), ^uint64(0), uint64(1), uint64(0x1001), false)
-	f.Fuzz(func(t *testing.T, a, e1, e2, e3, e4 uint64, five bool) {
-		m := memory{}
-		for i, e := range []uint64{e1, e2, e3, e4} {
-			page := m.page(mem.PA(0x1000 * (i + 1)))
-			for k := 0; k < len(page); k += 8 {
-				binary.LittleEndian.PutUint64(page[k:], e)
-			}
-		}
-		mode := paging.X64
-		if five {
-			mode = paging.X64L5
-		}
-		s := paging.New(m, 0x1000, mode)
-		pa, left, err := s.Translate(mem.VA(a))
-		if err != nil {
-			var e *paging.Error
-			if !errors.As(err, &e) || !errors.Is(err, paging.ErrNotPresent) && !errors.Is(err, paging.ErrMalformed) && !errors.Is(err, mem.ErrHole) {
-				t.Fatal(err)
-			}
-			return
-		}
-		if left == 0 || left > 1<<30 || uint64(pa)&0xfff != a&0xfff || uint64(pa)>>52 != 0 || !mode.Canonical(mem.VA(a)) {
-			t.Fatalf("%#x: %v %#x", a, pa, left)
-		}
-	})
-}

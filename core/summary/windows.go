@@ -20,7 +20,10 @@ type Windows struct {
 	Opens      *Opens    `json:"opens" jsonschema:"nullable"`    // null: not decided, as with compat
 	Modules    []Module  `json:"modules"`
 	Processes  []Process `json:"processes"`
-	FirstAid   []string  `json:"first_aid"` // what the stacks prove, a line each: where it went wrong, what each processor did
+	// TransitionPages counts pages that were read although the processor would
+	// not: Windows had taken them from their working sets, not yet from memory.
+	TransitionPages int      `json:"transition_pages"`
+	FirstAid        []string `json:"first_aid"` // what the stacks prove, a line each: where it went wrong, what each processor did
 }
 
 // DTBFrom says how the page-table base was found: a way, and the CPU at which it
@@ -88,7 +91,8 @@ func (s *Summary) windows(k *windows.Kernel, marks []windows.Mark) {
 	s.Guest.OS = "windows"
 	w := &Windows{
 		KernelBase: hex64(uint64(k.Image.Base)), DTB: hex64(uint64(k.DTB)), DTBFrom: DTBFrom{Way: string(k.DTBFrom.Way)},
-		Modules: []Module{}, Processes: []Process{}, FirstAid: []string{},
+		TransitionPages: k.Space.InTransition(),
+		Modules:         []Module{}, Processes: []Process{}, FirstAid: []string{},
 	}
 	if k.DTBFrom.Way.OfCPU() {
 		cpu := k.DTBFrom.CPU

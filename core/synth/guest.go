@@ -140,6 +140,13 @@ func (g *Editor) Unmap(va uint64) {
 	g.system.set(va&^(mem.PageSize-1), 1, 0)
 }
 
+// Trim takes the page at va from Windows' working set, not from memory: its
+// entry becomes a transition one, with the bit that Windows sets against L1TF.
+func (g *Editor) Trim(va uint64) {
+	page := va &^ (mem.PageSize - 1)
+	g.system.set(page, 1, uint64(g.pages[page])|pteTransition)
+}
+
 // Write puts bytes at a kernel address, mapping pages as needed.
 func (g *Editor) Write(va uint64, p []byte) {
 	for len(p) > 0 {

@@ -20,6 +20,8 @@ const (
 	pteNX      = 1 << 63
 	pteAddress = 0x000ffffffffff000
 
+	pteTransition = 1<<45 | 1<<11 | 4<<5 // read and write
+
 	kernelPage = ptePresent | pteWrite | pteUsed | pteNX
 	kernelCode = ptePresent | pteUsed
 	userPage   = ptePresent | pteWrite | pteUser | pteUsed

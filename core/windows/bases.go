@@ -16,6 +16,8 @@ const (
 	tableProbes = 256 << 10 // 1 GiB of mapped pages
 	gateBytes   = 16
 	maxGates    = 256
+
+	maxImagePage = 4 << 20 // larger pages map physical memory, not images
 )
 
 // bases gives addresses at which an image begins, the likeliest first: below
@@ -184,10 +186,10 @@ func startsImage(s *paging.Space, va mem.VA) bool {
 }
 
 // sweep yields every page of the kernel half that begins like an image, the
-// region of system images first. 1 GiB pages map physical memory, not images,
-// and the slot by which the root maps itself shows page tables only.
+// region of system images first. The largest pages map physical memory, not
+// images, and the slot by which the root maps itself shows page tables only.
 func (f *finder) sweep(s *paging.Space, yield func(mem.VA) bool) {
-	bottom := ^mem.VA(0) << (s.Mode.VABits - 1)
+	bottom := s.Mode.Upper()
 	w := sweeper{f: f, s: s, left: tableProbes, yield: yield}
 	if w.table(s.Root, 0, 0, imageRegion, imageTop-1) && w.table(s.Root, 0, 0, imageTop, ^mem.VA(0)) {
 		w.table(s.Root, 0, 0, bottom, imageRegion-1)
@@ -204,9 +206,10 @@ type sweeper struct {
 // table goes through one table whose entries cover the space from base on, as
 // far as they meet [lo, hi]; false: no more is wanted or allowed.
 func (w *sweeper) table(at mem.PA, level int, base, lo, hi mem.VA) bool {
-	l := w.s.Mode.Levels[level]
+	mode := w.s.Mode
+	l := &mode.Levels[level]
 	entries := 1 << l.Bits
-	raw := make([]byte, entries*w.s.Mode.EntryBytes)
+	raw := make([]byte, entries*mode.Entry)
 	if w.f.ctx.Err() != nil {
 		return false
 	}
@@ -215,18 +218,16 @@ func (w *sweeper) table(at mem.PA, level int, base, lo, hi mem.VA) bool {
 	}
 	for i := range entries {
 		va := base | mem.VA(i)<<l.Shift
-		if level == 0 && i >= entries/2 {
-			va |= ^mem.VA(0) << (w.s.Mode.VABits - 1) // sign extension
+		if level == 0 && mode.Signed && i >= entries/2 {
+			va |= mode.Upper() // sign extension
 		}
-		last := va + (1<<l.Shift - 1)
-		entry := u64(raw, 8*i)
-		if last < lo || va > hi || entry&1 == 0 {
+		last := va + mem.VA(l.Span()-1)
+		kind, next := mode.Step(level, mode.EntryAt(raw, i))
+		if last < lo || va > hi || kind == paging.Absent {
 			continue
 		}
-		next := mem.PA(entry & w.s.Mode.Address)
-		large := l.Large && entry&(1<<7) != 0
 		switch {
-		case l.Shift == 12 || large && l.Shift == 21:
+		case level == len(mode.Levels)-1 || kind == paging.Page && l.Span() <= maxImagePage:
 			for page := max(va, lo.Page()); page >= va && page <= min(last, hi); page += mem.PageSize {
 				if w.left--; w.left < 0 || w.f.budget <= 0 {
 					return false
@@ -236,7 +237,7 @@ func (w *sweeper) table(at mem.PA, level int, base, lo, hi mem.VA) bool {
 					return false
 				}
 			}
-		case large || next == w.s.Root:
+		case kind == paging.Page || next == w.s.Root:
 		case !w.table(next, level+1, va, lo, hi):
 			return false
 		}

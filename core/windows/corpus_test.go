@@ -15,7 +15,6 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
-	"coredrop/core/paging"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
 	"coredrop/core/progress"
@@ -284,8 +283,8 @@ func compareTruth(t *testing.T, k *windows.Kernel, w *truth, o windows.Options) 
 			t.Errorf("unexpected warning: %v", w)
 		}
 	}
-	s := paging.New(k.Machine.Mem, uint64(k.DTB), k.Space.Mode)
-	equal("same space", *s, *k.Space)
+	equal("root", k.Space.Root, k.DTB)
+	equal("memory", k.Space.Phys, k.Machine.Mem)
 }
 
 // versionText reads the truth's version block by literal offsets.

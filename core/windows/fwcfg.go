@@ -64,7 +64,7 @@ func fwcfgRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for _, n := range f.notes {
 			for _, mode := range f.modes() {
-				if n.dtb&mode.RootMask == 0 {
+				if n.dtb&mode.Root == 0 {
 					continue
 				}
 				s := paging.New(f.m.Mem, n.dtb, mode)

@@ -3,16 +3,15 @@ package windows
 import (
 	"coredrop/core/fault"
 	"coredrop/core/mem"
-	"coredrop/core/paging"
 )
 
 // leadsToKernel reports whether a page-table base shows the same kernel, debugger
 // block and shared page as the space the kernel was found through.
 func (k *Kernel) leadsToKernel(value uint64) bool {
-	if value&k.Space.Mode.RootMask == 0 {
+	if value&k.Space.Mode.Root == 0 {
 		return false
 	}
-	s := paging.New(k.Space.Phys, value, k.Space.Mode)
+	s := k.Space.At(value)
 	for _, va := range []mem.VA{k.Image.Base, k.KDBG.VA} {
 		if !sameFrame(k.Space, s, va) {
 			return false
@@ -41,7 +40,7 @@ func (f *finder) ownBase(k *Kernel, i int, r root) mem.PA {
 	}
 	for _, value := range list {
 		if k.leadsToKernel(value) {
-			return mem.PA(value & k.Space.Mode.RootMask)
+			return mem.PA(value & k.Space.Mode.Root)
 		}
 	}
 	return 0
@@ -61,7 +60,7 @@ func (f *finder) chooseHeaderBase(k *Kernel, r root) {
 	if len(k.Processes) == 0 || k.Processes[0].PID != systemPID || !k.leadsToKernel(uint64(k.Processes[0].DTB)) {
 		return
 	}
-	k.HeaderDTB = k.Processes[0].DTB & mem.PA(k.Space.Mode.RootMask)
+	k.HeaderDTB = k.Processes[0].DTB & mem.PA(k.Space.Mode.Root)
 	switch {
 	case opens >= 0 && k.Processors[opens].CPU >= 0:
 		k.warn(fault.HeaderDTB, "the header's page-table base is System's, %#x: no base of processor %d, whose registers are in the header, leads to the kernel",

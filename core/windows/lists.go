@@ -147,14 +147,14 @@ func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, 
 // page as the space the kernel was found through. unknown(err) says that its
 // tables are not in the core.
 func tryRoot(s *paging.Space, value uint64) error {
-	if value&s.Mode.RootMask == 0 {
+	if value&s.Mode.Root == 0 {
 		return paging.ErrMalformed
 	}
 	want, _, err := s.Translate(sharedData)
 	if err != nil {
 		return err
 	}
-	got, _, err := paging.New(s.Phys, value, s.Mode).Translate(sharedData)
+	got, _, err := s.At(value).Translate(sharedData)
 	if err == nil && got != want {
 		err = paging.ErrMalformed
 	}

@@ -12,7 +12,7 @@ import (
 
 // kernelHalf reports whether va is an address that the kernel half of the
 // space can hold.
-func kernelHalf(s *paging.Space, va mem.VA) bool { return va>>63 == 1 && s.Mode.Canonical(va) }
+func kernelHalf(s *paging.Space, va mem.VA) bool { return s.Mode.Kernel(va) }
 
 // inImage reports whether bytes from va on lie inside [base, base+size).
 func inImage(va, base mem.VA, size uint32, bytes uint64) bool {

@@ -20,17 +20,16 @@ func (g *guest) unmapShared() { g.unmap(sharedData) }
 func (g *guest) unmap(va mem.VA) {
 	g.t.Helper()
 	table := mem.PA(demoDTB)
-	for _, l := range paging.X64.Levels {
-		at := table + mem.PA(8*(uint64(va)>>l.Shift&511))
-		e := g.physGet64(at)
-		if e&1 == 0 {
+	for i := range paging.X64.Levels {
+		at := table + mem.PA(8*paging.X64.Levels[i].Index(va))
+		kind, next := paging.X64.Step(i, g.physGet64(at))
+		if kind != paging.Table {
+			if kind == paging.Page {
+				g.phys64(at, 0)
+			}
 			return
 		}
-		if l.Shift == 12 || l.Large && e&0x80 != 0 {
-			g.phys64(at, 0)
-			return
-		}
-		table = mem.PA(e & paging.X64.Address)
+		table = next
 	}
 }
 

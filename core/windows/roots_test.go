@@ -111,21 +111,21 @@ func TestLA57(t *testing.T) {
 		c.X64.CR3, c.X64.CR4 = uint64(top), c.X64.CR4|machine.CR4LA57
 	}
 	k := g.found(nil, top, "cpu0 cr3")
-	if k.Space.Mode != paging.X64L5 {
+	if k.Space.Mode != X64L5 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 	// By scan: the root maps itself once; the CPUs tell the mode, then do not.
 	g.noSelfMaps()
 	g.phys64(top+8*300, uint64(top)|0x63)
 	g.lose()
-	if k = g.found(nil, top, "self-map scan"); k.Space.Mode != paging.X64L5 {
+	if k = g.found(nil, top, "self-map scan"); k.Space.Mode != X64L5 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 	for _, c := range g.m.CPUs {
 		c.X64.CR0 &^= machine.CR0Paging
 	}
 	k = g.found(nil, top, "self-map scan")
-	if k.Space.Mode != paging.X64L5 {
+	if k.Space.Mode != X64L5 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 }
@@ -138,11 +138,11 @@ func TestModeMisread(t *testing.T) {
 	for _, c := range g.m.CPUs {
 		c.X64.CR4 |= machine.CR4LA57
 	}
-	if k := g.found(nil, demoDTB, "self-map scan"); k.Space.Mode != paging.X64 {
+	if k := g.found(nil, demoDTB, "self-map scan"); k.Space.Mode != X64 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 	g.noSelfMaps()
-	if k := g.found(nil, demoDTB, "kdbg scan"); k.Space.Mode != paging.X64 {
+	if k := g.found(nil, demoDTB, "kdbg scan"); k.Space.Mode != X64 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 }

@@ -27,11 +27,13 @@ var quickStrategies = []strategy{
 
 // modeOf gives the paging mode of a CPU by its control registers.
 func (f *finder) modeOf(x *machine.X64State) *paging.Mode {
-	// Upstream knows 4 levels only.
-	if x.CR4&machine.CR4LA57 != 0 && !f.o.Compat {
-		return paging.X64L5
+	switch {
+	case f.o.Compat:
+		return paging.X64 // upstream knows 4 levels only, and no transition
+	case x.CR4&machine.CR4LA57 != 0:
+		return X64L5
 	}
-	return paging.X64
+	return X64
 }
 
 // modes lists the paging modes to try where no CPU belongs to a root, the
@@ -46,9 +48,9 @@ func (f *finder) modes() []*paging.Mode {
 		}
 	}
 	if five && !four {
-		return []*paging.Mode{paging.X64L5, paging.X64}
+		return []*paging.Mode{X64L5, X64}
 	}
-	return []*paging.Mode{paging.X64, paging.X64L5}
+	return []*paging.Mode{X64, X64L5}
 }
 
 // states gives the CPUs whose control registers are known, by index.
@@ -173,7 +175,7 @@ func kpcrRoots(f *finder) iter.Seq[root] {
 			tried := map[uint64]bool{}
 			for off := 0; off < len(region); off += 8 {
 				v := u64(region, off) &^ (1 << 63) // no-flush bit of a CR3 value
-				base := v & mode.RootMask
+				base := v & mode.Root
 				// The low bits hold a small PCID, or the caching bits 3 and 4.
 				if v>>52 != 0 || base == 0 || v&0xfff > 0x1f || tried[base] {
 					continue
@@ -199,10 +201,11 @@ func (f *finder) plausible(pa mem.PA, mode *paging.Mode) bool {
 // leads reports whether a table entry is present and leads to a page that the
 // core holds.
 func (f *finder) leads(entry uint64, mode *paging.Mode) bool {
-	if entry&1 == 0 {
+	kind, to := mode.Step(0, entry)
+	if kind != paging.Table {
 		return false
 	}
-	_, ok := mem.Find(f.m.Mem.Extents(), mem.PA(entry&mode.Address))
+	_, ok := mem.Find(f.m.Mem.Extents(), to)
 	return ok
 }
 

@@ -47,7 +47,7 @@ func (r *Reader) viewOf(process mem.VA) *view {
 	v := &view{space: r.k.Space, kernel: r.kernel}
 	if process != 0 {
 		if root, err := r.k.Space.Uint64(process + mem.VA(r.layout.dtb)); err == nil && root != 0 {
-			own := paging.New(r.k.Space.Phys, root, r.k.Space.Mode)
+			own := r.k.Space.At(root)
 			// Tables that lead to the same kernel are a process's.
 			if sameFrame(own, r.k.Space, r.k.Image.Base) {
 				v.space = own

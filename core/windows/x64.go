@@ -1,0 +1,19 @@
+package windows
+
+import "coredrop/core/paging"
+
+// An entry whose page Windows has taken from its working set and not yet from
+// memory: the processor does not follow it, a debugger does. Source: public
+// listings of _MMPTE_TRANSITION (Valid bit 0, Prototype bit 10, Transition bit
+// 11, PageFrameNumber from bit 12 on). Since the mitigation of L1TF Windows sets
+// a high bit of the frame number besides; as in volatility3, the address is what
+// lies below bit 45.
+const transitionAddress = 0x00001ffffffff000 // 44:12
+
+var transition = paging.Rule{Mask: 1<<0 | 1<<10 | 1<<11, Value: 1 << 11}
+
+// The paging modes of Windows on x86-64, by the levels of its tables.
+var (
+	X64   = paging.X64.WithTransition(transition, transitionAddress)
+	X64L5 = paging.X64L5.WithTransition(transition, transitionAddress)
+)
