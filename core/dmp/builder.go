@@ -61,7 +61,7 @@ func (b *builder) add(p piece) {
 // joins reports whether q carries on where p ends.
 func (p *piece) joins(q piece) bool {
 	if p.literal != nil || q.literal != nil {
-		return len(p.literal) >= mem.PageSize && len(p.literal) < 64*mem.PageSize && len(q.literal) == mem.PageSize && p.off >= headerBytes
+		return len(p.literal) >= mem.PageSize && len(p.literal) < 64*mem.PageSize && len(q.literal) == mem.PageSize && p.off >= int64(form.Bytes)
 	}
 	if p.partial || q.partial || p.pa+mem.PA(p.bytes) != q.pa || (p.source < 0) != (q.source < 0) {
 		return false

@@ -1,39 +1,34 @@
 package dmp
 
 import (
+	"coredrop/core/dump"
 	"coredrop/core/mem"
 	"coredrop/core/windows"
 )
 
-// headerOf makes the first 0x2000 bytes. runs may be nil (bitmap dump).
-func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint32, runs []mem.Run, pages uint64, space int64) []byte {
-	h := make([]byte, headerBytes)
-	if !compat {
-		for i := range h {
-			h[i] = pageFill[i%len(pageFill)]
-		}
+// form is the header's: x64 guests' dumps have the 64-bit one.
+var form = dump.Form64
+
+// headerOf makes the header. runs may be nil (bitmap dump).
+func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint64, runs []mem.Run, space int64) []byte {
+	fill := dump.Fill
+	if compat {
+		fill = ""
 	}
-	copy(h[offSignature:], "PAGE")
-	copy(h[offValidDump:], "DU64")
-	le.PutUint32(h[offMajorVersion:], uint32(k.Version.Major))
-	le.PutUint32(h[offMinorVersion:], uint32(k.Version.Minor))
-	le.PutUint64(h[offPfnDatabase:], uint64(k.KDBG.PfnDatabase()))
-	le.PutUint64(h[offPsLoadedModuleList:], uint64(k.KDBG.ModuleList()))
-	le.PutUint64(h[offPsActiveProcessHead:], uint64(k.KDBG.ProcessHead()))
-	le.PutUint32(h[offMachineImageType:], uint32(k.Version.MachineType))
-	le.PutUint64(h[offKdDebuggerDataBlock:], uint64(k.KDBG.VA))
-	le.PutUint32(h[offDumpType:], dumpType)
-	le.PutUint64(h[offRequiredDumpSpace:], uint64(space))
-	le.PutUint32(h[offProductType:], k.Shared.ProductType)
-	le.PutUint32(h[offSuiteMask:], k.Shared.SuiteMask)
-	if dumpType == dumpTypeFull {
-		le.PutUint32(h[offNumberOfRuns:], uint32(len(runs)))
-		le.PutUint32(h[offNumberOfRuns+4:], 0)
-		le.PutUint64(h[offNumberOfPages:], pages)
-		for i, r := range runs {
-			le.PutUint64(h[offRuns+i*runBytes:], uint64(r.Start)/mem.PageSize)
-			le.PutUint64(h[offRuns+i*runBytes+8:], r.Pages)
-		}
+	h := form.Blank(fill)
+	form.MajorVersion.Put(h, uint64(k.Version.Major))
+	form.MinorVersion.Put(h, uint64(k.Version.Minor))
+	form.PfnDatabase.Put(h, uint64(k.KDBG.PfnDatabase()))
+	form.PsLoadedModuleList.Put(h, uint64(k.KDBG.ModuleList()))
+	form.PsActiveProcess.Put(h, uint64(k.KDBG.ProcessHead()))
+	form.MachineImageType.Put(h, uint64(k.Version.MachineType))
+	form.KdDebuggerDataBlock.Put(h, uint64(k.KDBG.VA))
+	form.DumpType.Put(h, dumpType)
+	form.RequiredDumpSpace.Put(h, uint64(space))
+	form.ProductType.Put(h, uint64(k.Shared.ProductType))
+	form.SuiteMask.Put(h, uint64(k.Shared.SuiteMask))
+	if runs != nil {
+		form.PutRuns(h, runs)
 	}
 	if compat {
 		headerUpstream(h, k)
@@ -47,11 +42,11 @@ func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint32, runs 
 // the code of a live dump, one processor a note, and the version block's
 // secondary version in a field that means something else.
 func headerUpstream(h []byte, k *windows.Kernel) {
-	le.PutUint64(h[offDirectoryTableBase:], uint64(k.DTB))
-	le.PutUint32(h[offNumberProcessors:], uint32(notes(k)))
-	le.PutUint32(h[offBugCheckCode:], bugCheckLiveDump)
-	copy(h[offComment:], compatComment)
-	le.PutUint32(h[offSecondaryDataState:], uint32(k.Version.KdSecondaryVersion))
+	form.DirectoryTableBase.Put(h, uint64(k.DTB))
+	form.NumberProcessors.Put(h, uint64(notes(k)))
+	form.BugCheckCode.Put(h, bugCheckLiveDump)
+	copy(form.Comment.In(h), compatComment)
+	form.SecondaryDataState.Put(h, uint64(k.Version.KdSecondaryVersion))
 }
 
 // notes counts the CPUs that have a QEMU note: the only ones upstream sees.
@@ -69,38 +64,38 @@ func notes(k *windows.Kernel) int {
 // out of crash dumps of build 19041. context is the record of the processor that
 // the dump opens on; nil: no registers are known.
 func headerWindows(h []byte, k *windows.Kernel, context []byte) {
-	le.PutUint64(h[offDirectoryTableBase:], uint64(k.HeaderDTB))
+	form.DirectoryTableBase.Put(h, uint64(k.HeaderDTB))
 	if k.HeaderDTB == 0 {
-		le.PutUint64(h[offDirectoryTableBase:], uint64(k.DTB))
+		form.DirectoryTableBase.Put(h, uint64(k.DTB))
 	}
-	le.PutUint32(h[offNumberProcessors:], uint32(processors(k)))
+	form.NumberProcessors.Put(h, uint64(processors(k)))
 	if k.Version.MachineType == 0 {
-		le.PutUint32(h[offMachineImageType:], machineAMD64)
+		form.MachineImageType.Put(h, machineAMD64)
 	}
 
 	check := windows.BugCheck{Code: bugCheckLiveDump}
 	if k.BugCheck != nil {
 		check = *k.BugCheck
 	}
-	le.PutUint32(h[offBugCheckCode:], check.Code)
+	form.BugCheckCode.Put(h, uint64(check.Code))
 	for i, v := range check.Parameters {
-		le.PutUint64(h[offBugCheckParameters+8*i:], v)
+		form.BugCheckParameters[i].Put(h, v)
 	}
 
-	le.PutUint64(h[offSystemTime:], k.Shared.SystemTime)
-	le.PutUint64(h[offSystemUpTime:], k.Shared.InterruptTime)
-	le.PutUint32(h[offWriterStatus:], 0)
-	h[offKdSecondaryVersion] = 0
+	form.SystemTime.Put(h, k.Shared.SystemTime)
+	form.SystemUpTime.Put(h, k.Shared.InterruptTime)
+	form.WriterStatus.Put(h, 0)
+	form.KdSecondaryVersion.Put(h, 0)
 
 	// Behind the record Windows leaves zeros; of the exception it sets what comes
-	// before the parameters.
-	clear(h[offContext:offException])
-	copy(h[offContext:], context)
-	clear(h[offException : offException+exceptionSet])
-	le.PutUint32(h[offExceptionCode+offException:], exceptionBreak)
-	le.PutUint32(h[offExceptionFlag+offException:], exceptionNoReturn)
+	// before the padding in front of the parameters.
+	clear(form.Context.In(h))
+	copy(form.Context.In(h), context)
+	clear(h[form.Exception.Off:][:exceptionSet])
+	form.ExceptionCode.Put(h, exceptionBreak)
+	form.ExceptionFlags.Put(h, exceptionNoReturn)
 	if context != nil {
-		copy(h[offExceptionAddr+offException:][:8], context[offRip:])
+		form.ExceptionAddress.Put(h, le.Uint64(context[offRip:]))
 	}
 }
 

@@ -3,6 +3,7 @@ package dmp
 import (
 	"context"
 
+	"coredrop/core/dump"
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
@@ -95,9 +96,8 @@ func (im *Image) upstream(_ context.Context, k *windows.Kernel, o Options) error
 	for i := range k.Processors {
 		w.processor(k, i, true)
 	}
-	pages := countPages(l.blocks)
 	b := newBuilder(im, l.extents, w.overlay, nil)
-	b.bytes(im.headerOf(k, true, dumpTypeFull, l.runs, pages, headerBytes+int64(pages)*mem.PageSize))
+	b.bytes(im.headerOf(k, true, dump.TypeFull, l.runs, int64(form.Bytes)+int64(countPages(l.blocks))*mem.PageSize))
 	return im.fill(b, l.blocks, o)
 }
 
@@ -109,7 +109,7 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 		return fault.New(fault.NoMemory, "")
 	}
 	im.Warnings = append(im.Warnings, partialWarnings(partial, "the rest is zero")...)
-	f := formOf(all, o.Type == TypeBitmap)
+	f := planOf(all, o.Type == TypeBitmap)
 	im.Type, im.Runs = f.kind, f.runs
 	im.Warnings = append(im.Warnings, f.warnings...)
 	w := newPatcher(im, k, k.Machine.Mem, false)
@@ -127,10 +127,10 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 	im.open(k, live)
 	b := newBuilder(im, extents, w.overlay, partial)
 	if f.kind == TypeFull {
-		b.bytes(im.headerOf(k, false, dumpTypeFull, f.runs, countPages(f.runs), f.size()))
+		b.bytes(im.headerOf(k, false, dump.TypeFull, f.runs, f.size()))
 	} else {
-		b.bytes(im.headerOf(k, false, dumpTypeBitmap, nil, 0, f.size()))
-		b.bitmap(f.runs, shapeOf(f.runs))
+		b.bytes(im.headerOf(k, false, dump.TypeBitmap, nil, f.size()))
+		form.PutBitmap(dump.BitmapOfAll, f.runs, b.bytes)
 	}
 	return im.fill(b, f.runs, o)
 }

@@ -2,28 +2,52 @@ package dmp
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math/bits"
 
+	"coredrop/core/dump"
 	"coredrop/core/mem"
 )
 
-// maxReadRuns bounds what a bitmap may make us allocate (96 MiB of extents).
-const maxReadRuns = 4 << 20
+// Where a reader finds what it needs in a 64-bit dump: literal, as kdmp-parser,
+// LeechCore and volatility3 have it, and not by the tables that the dump was
+// written with. A writer must not mark its own work.
+const (
+	headerBytes            = 0x2000
+	offDirectoryTableBase  = 0x0010
+	offPsLoadedModuleList  = 0x0020
+	offPsActiveProcessHead = 0x0028
+	offMachineImageType    = 0x0030
+	offNumberProcessors    = 0x0034
+	offKdDebuggerDataBlock = 0x0080
+	offNumberOfRuns        = 0x0088
+	offNumberOfPages       = 0x0090
+	offRuns                = 0x0098 // {BasePage u64, PageCount u64} each
+	runBytes               = 16
+	offContext             = 0x0348
+	offDumpType            = 0x0f98
+	offRequiredDumpSpace   = 0x0fa0
 
-// dump is a crash dump that was opened for reading: its header and where it
+	readContextBytes = 0x4d0 // CONTEXT: flags, MxCsr, Rsp, Rip, FltSave.MxCsr
+	readContextFlags = 0x30
+	readMxCsr        = 0x34
+	readRsp          = 0x98
+	readRip          = 0xf8
+	readFloatMxCsr   = 0x118
+	readFlagAMD64    = 0x100000
+)
+
+// opened is a crash dump that was opened for reading: its header and where it
 // holds which memory.
-type dump struct {
+type opened struct {
 	header  [headerBytes]byte
 	kind    string
 	extents []mem.Extent
 	pages   uint64
 }
 
-func (d *dump) u32(off int) uint32 { return le.Uint32(d.header[off:]) }
-func (d *dump) u64(off int) uint64 { return le.Uint64(d.header[off:]) }
+func (d *opened) u32(off int) uint32 { return le.Uint32(d.header[off:]) }
+func (d *opened) u64(off int) uint64 { return le.Uint64(d.header[off:]) }
 
 // readExact fills p; a short read is an error.
 func readExact(r io.ReaderAt, p []byte, off int64) error {
@@ -38,8 +62,8 @@ func readExact(r io.ReaderAt, p []byte, off int64) error {
 }
 
 // open reads the header and the run list or bitmap.
-func open(r io.ReaderAt, size int64) (*dump, error) {
-	d := &dump{}
+func open(r io.ReaderAt, size int64) (*opened, error) {
+	d := &opened{}
 	if size < headerBytes {
 		return nil, fmt.Errorf("%d bytes are less than a header", size)
 	}
@@ -53,10 +77,10 @@ func open(r io.ReaderAt, size int64) (*dump, error) {
 		return nil, fmt.Errorf("the machine type is %#x", m)
 	}
 	switch t := d.u32(offDumpType); t {
-	case dumpTypeFull:
+	case 1: // full
 		d.kind = TypeFull
 		return d, d.full(size)
-	case dumpTypeBitmap:
+	case 5: // bitmap
 		d.kind = TypeBitmap
 		return d, d.bitmap(r, size)
 	default:
@@ -66,9 +90,9 @@ func open(r io.ReaderAt, size int64) (*dump, error) {
 
 // full reads the run list: sorted and disjoint, as LeechCore insists on, and
 // covered by the file to its last byte.
-func (d *dump) full(size int64) error {
+func (d *opened) full(size int64) error {
 	n := d.u32(offNumberOfRuns)
-	if n == 0 || n > maxCompatRuns {
+	if n == 0 || n > 43 { // elf2dmp's 43rd does no harm
 		return fmt.Errorf("the header lists %d runs", n)
 	}
 	off := int64(headerBytes)
@@ -88,7 +112,7 @@ func (d *dump) full(size int64) error {
 	return d.end(off, size)
 }
 
-func (d *dump) end(off, size int64) error {
+func (d *opened) end(off, size int64) error {
 	if off != size {
 		return fmt.Errorf("the pages end at %#x, the dump at %#x", off, size)
 	}
@@ -99,67 +123,11 @@ func (d *dump) end(off, size int64) error {
 }
 
 // bitmap reads the bitmap: what is set becomes extents.
-func (d *dump) bitmap(r io.ReaderAt, size int64) error {
-	var head [offBMPBitmap]byte
-	if size < headerBytes+int64(len(head)) {
-		return fmt.Errorf("the bitmap header is cut off")
-	}
-	if err := readExact(r, head[:], headerBytes); err != nil {
+func (d *opened) bitmap(r io.ReaderAt, size int64) error {
+	b, list, err := dump.ReadBitmap(r, headerBytes, size)
+	if err != nil {
 		return err
 	}
-	if kind := string(head[:8]); kind != "SDMPDUMP" && kind != "FDMPDUMP" {
-		return fmt.Errorf("the bitmap's signature is %q", kind)
-	}
-	first, set, count := le.Uint64(head[offBMPFirstPage:]), le.Uint64(head[offBMPSet:]), le.Uint64(head[offBMPBits:])
-	if count%64 != 0 || count > maxBits || set > count {
-		return fmt.Errorf("the bitmap has %d bits, %d of them set", count, set)
-	}
-	end := uint64(headerBytes + offBMPBitmap + count/8)
-	if first%mem.PageSize != 0 || first < end || first > uint64(size) || set > (uint64(size)-first)/mem.PageSize {
-		return fmt.Errorf("%d pages from %#x on do not fit the dump's %#x bytes", set, first, size)
-	}
-	off := int64(first)
-	buf := make([]byte, 64<<10)
-	for at := uint64(0); at < count/8; at += uint64(len(buf)) {
-		p := buf[:min(uint64(len(buf)), count/8-at)]
-		if err := readExact(r, p, headerBytes+offBMPBitmap+int64(at)); err != nil {
-			return err
-		}
-		for i := 0; i < len(p); i += 8 {
-			if err := d.word(binary.LittleEndian.Uint64(p[i:]), (at+uint64(i))*8, &off); err != nil {
-				return err
-			}
-		}
-	}
-	if d.pages != set {
-		return fmt.Errorf("%d bits are set, the bitmap's header says %d", d.pages, set)
-	}
-	return d.end(off, size)
-}
-
-// word adds the pages of one 64-bit word of the bitmap, of which bit 0 is page.
-func (d *dump) word(w, page uint64, off *int64) error {
-	for w != 0 {
-		skip := bits.TrailingZeros64(w)
-		n := bits.TrailingZeros64(^(w >> skip))
-		d.add(mem.PA((page+uint64(skip))*mem.PageSize), uint64(n), off)
-		if len(d.extents) > maxReadRuns {
-			return fmt.Errorf("the bitmap has more than %d runs", maxReadRuns)
-		}
-		if skip+n >= 64 {
-			break
-		}
-		w &^= 1<<(skip+n) - 1
-	}
-	return nil
-}
-
-func (d *dump) add(pa mem.PA, pages uint64, off *int64) {
-	d.pages += pages
-	if n := len(d.extents) - 1; n >= 0 && d.extents[n].End() == pa {
-		d.extents[n].Bytes += pages * mem.PageSize
-	} else {
-		d.extents = append(d.extents, mem.Extent{Start: pa, Bytes: pages * mem.PageSize, Offset: *off})
-	}
-	*off += int64(pages * mem.PageSize)
+	d.extents, d.pages = list, b.Set
+	return d.end(b.FirstPage+int64(b.Set)*mem.PageSize, size)
 }

@@ -84,11 +84,11 @@ func upstreamLayout(m *machine.Machine) (*compatLayout, error) {
 		return nil, fault.New(fault.CompatLossy, "this core lists memory more than once; elf2dmp would write %d pages twice or more", (listed-held)/mem.PageSize)
 	}
 	l.runs = l.blocks
-	if len(l.blocks) > maxRuns {
+	if len(l.blocks) > form.MaxRuns {
 		l.runs = mergeInOrder(l.blocks)
 	}
 	if len(l.runs) > maxCompatRuns {
-		return nil, fault.New(fault.CompatLossy, "elf2dmp would write %d runs into a header that holds %d and damage it", len(l.runs), maxRuns)
+		return nil, fault.New(fault.CompatLossy, "elf2dmp would write %d runs into a header that holds %d and damage it", len(l.runs), form.MaxRuns)
 	}
 	return l, nil
 }

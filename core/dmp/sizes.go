@@ -18,9 +18,9 @@ func Sizes(k *windows.Kernel) []Size {
 	if len(runs) == 0 {
 		return nil
 	}
-	f := formOf(runs, false)
+	f := planOf(runs, false)
 	list := []Size{{f.kind, f.size()}}
-	if b := formOf(runs, true); b.kind != f.kind {
+	if b := planOf(runs, true); b.kind != f.kind {
 		list = append(list, Size{b.kind, b.size()})
 	}
 	return list

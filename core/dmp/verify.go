@@ -12,26 +12,20 @@ import (
 	"coredrop/core/windows"
 )
 
-// Bounds of what Verify follows in the guest's lists.
+// Offsets in KDDEBUGGER_DATA64 (the SDK's wdbgexts.h) that a debugger needs
+// first.
 const (
-	maxModules    = 4096
-	maxProcesses  = 1 << 16
-	maxProcessors = 2048 // Windows' own limit
+	offKDBGTag  = 0x10
+	offKDBGSize = 0x14
+	kdbgHead    = 0x18
+	minKDBG     = 0x290 // Windows XP's
+	maxKDBG     = 0x1000
+	kdbgTag     = "KDBG"
 )
 
-// Offsets in KDDEBUGGER_DATA64 and KLDR_DATA_TABLE_ENTRY (x64, the SDK's
-// wdbgexts.h) that a debugger needs first.
 const (
-	offKDBGTag   = 0x10
-	offKDBGSize  = 0x14
-	kdbgHead     = 0x18
-	minKDBG      = 0x290 // Windows XP's
-	maxKDBG      = 0x1000
-	offModBase   = 0x30
-	offModSize   = 0x40
-	moduleBytes  = 0x48
-	kdbgTag      = "KDBG"
-	cacheToCheck = 4 << 20
+	maxProcessors = 2048 // Windows' own limit
+	cacheToCheck  = 4 << 20
 )
 
 // Report is what a debugger finds when it opens a dump.
@@ -43,7 +37,7 @@ type Report struct {
 	Paging     string // name of the page-table format that led to KDBG
 	KDBG       windows.KDBG
 	KernelBase mem.VA
-	Modules    []windows.Module // base and size; the name stays empty
+	Modules    []windows.Module
 	Processes  int
 	Contexts   []Context
 	Header     HeaderContext
@@ -62,8 +56,8 @@ type HeaderContext struct {
 }
 
 func headerContext(record []byte) HeaderContext {
-	return HeaderContext{le.Uint32(record[offContextFlags:]), le.Uint32(record[offMxCsr:]), le.Uint32(record[offFltMxCsr:]),
-		le.Uint64(record[offRip:]), le.Uint64(record[offRsp:])}
+	return HeaderContext{le.Uint32(record[readContextFlags:]), le.Uint32(record[readMxCsr:]), le.Uint32(record[readFloatMxCsr:]),
+		le.Uint64(record[readRip:]), le.Uint64(record[readRsp:])}
 }
 
 // Context is a processor's context record as the dump holds it.
@@ -78,7 +72,8 @@ type Context struct {
 // Verify reads a dump as a debugger does: the header, the runs or the bitmap,
 // then through the header's page-table base the debugger block, the modules,
 // the processes and each processor's context. It knows nothing of the core that
-// the dump was made from. A dump that a debugger could not open at all gives an
+// the dump was made from, and header, runs and contexts are read at literal
+// offsets; the guest's lists are read as they are everywhere here. A dump that a debugger could not open at all gives an
 // error with the code verify-failed; lesser things are Report.Problems.
 func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	d, err := open(im, size)
@@ -109,9 +104,10 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	if processors == 0 {
 		return nil, fault.New(fault.VerifyFailed, "the dump's header says that there are 0 processors")
 	}
-	r.openOn(d.header[offContext:][:contextBytes])
-	r.modules(ctx, s)
-	r.processes(ctx, s)
+	r.openOn(d.header[offContext:][:readContextBytes])
+	r.Modules, r.ModulesErr = windows.Modules(s, r.KDBG)
+	processes, err := windows.ProcessLinks(s, r.KDBG)
+	r.Processes, r.ProcessesErr = len(processes), err
 	r.contexts(s, processors)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -129,7 +125,7 @@ func (r *Report) openOn(record []byte) {
 	r.Header = headerContext(record)
 	switch h := r.Header; {
 	case h == HeaderContext{}:
-	case h.Flags&flagAMD64 == 0 || string(record[offContextFlags:][:4]) == pageFill:
+	case h.Flags&readFlagAMD64 == 0 || string(record[readContextFlags:][:4]) == "PAGE":
 		r.problem("the header's context has the flags %#x", h.Flags)
 	case h.MxCsr != h.FloatMxCsr:
 		r.problem("the header's context has two values of MxCsr, %#x and %#x: kdmp-parser refuses the dump", h.MxCsr, h.FloatMxCsr)
@@ -174,51 +170,6 @@ func readKDBG(s *paging.Space, va mem.VA) (windows.KDBG, error) {
 	return k, s.ReadAt(k.Plain, va)
 }
 
-// follow walks a doubly linked list from its head, bounded, and hands out each
-// entry's address.
-func follow(ctx context.Context, s *paging.Space, head mem.VA, limit int, each func(at mem.VA) error) error {
-	previous := head
-	at, err := s.Uint64(head)
-	for n := 0; err == nil && mem.VA(at) != head; n++ {
-		if n == limit {
-			return fmt.Errorf("more than %d entries", limit)
-		}
-		if n%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var links [16]byte
-		if err := s.ReadAt(links[:], mem.VA(at)); err != nil {
-			return err
-		}
-		if back := le.Uint64(links[8:]); back != uint64(previous) {
-			return fmt.Errorf("the entry at %#x points back to %#x, not to %v", at, back, previous)
-		}
-		if err := each(mem.VA(at)); err != nil {
-			return err
-		}
-		previous, at = mem.VA(at), le.Uint64(links[:])
-	}
-	return err
-}
-
-func (r *Report) modules(ctx context.Context, s *paging.Space) {
-	r.ModulesErr = follow(ctx, s, r.KDBG.ModuleList(), maxModules, func(at mem.VA) error {
-		var e [moduleBytes]byte
-		if err := s.ReadAt(e[:], at); err != nil {
-			return err
-		}
-		r.Modules = append(r.Modules, windows.Module{Base: mem.VA(le.Uint64(e[offModBase:])), Size: le.Uint32(e[offModSize:])})
-		return nil
-	})
-}
-
-func (r *Report) processes(ctx context.Context, s *paging.Space) {
-	r.ProcessesErr = follow(ctx, s, r.KDBG.ProcessHead(), maxProcesses, func(mem.VA) error {
-		r.Processes++
-		return nil
-	})
-}
-
 // contexts reads each processor's record where a debugger looks for it.
 func (r *Report) contexts(s *paging.Space, processors uint32) {
 	if processors > maxProcessors {
@@ -247,11 +198,11 @@ func (c *Context) read(s *paging.Space, k windows.KDBG) error {
 		}
 		c.VA = mem.VA(at)
 	}
-	var record [contextBytes]byte
+	var record [readContextBytes]byte
 	if err := s.ReadAt(record[:], c.VA); err != nil {
 		return err
 	}
-	c.Flags = le.Uint32(record[offContextFlags:])
-	c.RSP, c.RIP = le.Uint64(record[offRsp:]), le.Uint64(record[offRip:])
+	c.Flags = le.Uint32(record[readContextFlags:])
+	c.RSP, c.RIP = le.Uint64(record[readRsp:]), le.Uint64(record[readRip:])
 	return nil
 }

@@ -7,23 +7,17 @@ import (
 	"iter"
 	"math/bits"
 
+	"coredrop/core/dump"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
 
-// The dump header that virtio-win's FwCfg driver leaves in a note. Source:
-// QEMU include/qemu/win_dump_defs.h; virtio-win fwcfg64.
-const (
-	fwcfgNoteName = "VMCOREINFO"
-	hdrDTB        = 0x10
-	hdrModuleList = 0x20
-	hdrMachine    = 0x30
-	hdrParameter1 = 0x40 // address of a decoded copy of the debugger block
-	hdrKDBG       = 0x80
-	hdrBytes      = 0x2000
-)
+// fwcfgNoteName is the note in which virtio-win's FwCfg driver leaves a dump
+// header, whose first bug check parameter is the address of a decoded copy of the
+// debugger block. Source: QEMU include/qemu/win_dump_defs.h; virtio-win fwcfg64.
+const fwcfgNoteName = "VMCOREINFO"
 
 // fwcfgNote is what the guest's dump header claims. It is as old as the
 // driver's start, and the guest could have written anything.
@@ -36,15 +30,13 @@ type fwcfgNote struct {
 
 // parseFwCfg reads the note; false: it is not a 64-bit dump header.
 func parseFwCfg(n machine.Note) (fwcfgNote, bool) {
-	if n.Name != fwcfgNoteName || n.Type != 0 || len(n.Desc) < hdrBytes || !bytes.HasPrefix(n.Desc, []byte("PAGEDU64")) {
-		return fwcfgNote{}, false
-	}
-	if u32(n.Desc, hdrMachine) != machineAMD64 {
+	f, h := dump.FormOf(n.Desc), n.Desc
+	if n.Name != fwcfgNoteName || n.Type != 0 || f != dump.Form64 || f.MachineImageType.Get(h) != machineAMD64 {
 		return fwcfgNote{}, false
 	}
 	return fwcfgNote{
-		dtb: u64(n.Desc, hdrDTB), moduleList: mem.VA(u64(n.Desc, hdrModuleList)),
-		copy: mem.VA(u64(n.Desc, hdrParameter1)), kdbg: mem.VA(u64(n.Desc, hdrKDBG)),
+		dtb: f.DirectoryTableBase.Get(h), moduleList: mem.VA(f.PsLoadedModuleList.Get(h)),
+		copy: mem.VA(f.BugCheckParameters[0].Get(h)), kdbg: mem.VA(f.KdDebuggerDataBlock.Get(h)),
 	}, true
 }
 

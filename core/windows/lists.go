@@ -199,6 +199,17 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 	return out, nil
 }
 
+// ProcessLinks walks the active-process list without looking into the processes,
+// so it needs no layout of theirs: the addresses of their list entries, as far as
+// the list is whole.
+func ProcessLinks(s *paging.Space, k KDBG) (links []mem.VA, err error) {
+	err = walkList(s, k.ProcessHead(), maxProcesses, func(at mem.VA) bool {
+		links = append(links, at)
+		return true
+	})
+	return links, err
+}
+
 // anyBase reports whether some process has a page-table base that works.
 func anyBase(list []Process) bool {
 	for _, p := range list {
