@@ -8,6 +8,7 @@ SHELL       := /bin/bash
 
 GO       ?= go
 FUZZTIME ?= 1m
+BROTLI   ?= 11
 ADDR     ?= 127.0.0.1:8080
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -47,8 +48,14 @@ demo-convert: build ## convert the built-in demo core to build/demo.dmp
 wasm: ## build/coredrop.wasm, the core for the browser
 	GOOS=js GOARCH=wasm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(WASM) ./wasm
 
-dist: wasm ## server/page/dist: the page as any static server can serve it
-	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist -version "$(VERSION)" -commit "$(COMMIT)"
+dist: wasm node_modules/lit-html/package.json ## server/page/dist: the page as any static server can serve it
+	$(GO) run ./server/pack -wasm $(WASM) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist -brotli $(BROTLI) -version "$(VERSION)" -commit "$(COMMIT)"
+
+# The one package the page itself uses; npm checks it against the lock file. What
+# the tests need stays where it is there.
+node_modules/lit-html/package.json: package-lock.json
+	npm ci $(if $(wildcard node_modules/puppeteer-core),,--omit=dev) --ignore-scripts --no-audit --no-fund
+	touch $@
 
 # Other systems and 32 bits: what they would refuse shows here, though the tests
 # run on this machine only.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"path"
 	"strings"
@@ -39,6 +40,11 @@ func (s site) handler() (http.Handler, error) {
 		return nil, err
 	}
 	extra[page.VersionFile] = append(text, '\n')
+	if index, err := fs.ReadFile(files, "index.html"); err == nil { // else it was built without the page
+		if extra["index.html"], err = page.Announce(index, about); err != nil {
+			return nil, err
+		}
+	}
 	pages, err := page.New(files, extra)
 	if err != nil {
 		return nil, err
@@ -58,7 +64,7 @@ func (s site) handler() (http.Handler, error) {
 			pages.ServeHTTP(w, r)
 		}
 	})
-	return page.Secure(mount(s.base, routes)), nil
+	return page.Secure(mount(s.base, routes), pages.Scripts()...), nil
 }
 
 // mount puts a handler below a base path. The base without its last slash leads

@@ -14,10 +14,7 @@ import (
 // get their source lines when its build ID is the core's. It is read by ranges,
 // and stays in use as long as the core.
 func (s *session) debug(args []js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		began := time.Now()
 		c, err := s.look(ctx) // why it is no dump does not matter here
 		if c == nil || ctx.Err() != nil {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"syscall/js"
+	"time"
 
 	"coredrop/core/fault"
 )
@@ -28,7 +29,7 @@ func (s *session) needImage() error {
 // file, or -1 for literals, and a count of bytes. Where verbatim is false the
 // dump has parts that are in neither, and is to be had by read only.
 func (s *session) parts([]js.Value) (any, error) {
-	return s.job(func(context.Context) (any, error) {
+	return s.work(func(context.Context) (any, error) {
 		if err := s.needImage(); err != nil {
 			return nil, err
 		}
@@ -68,7 +69,7 @@ func bytesOut(b []byte) js.Value {
 
 // read takes an offset and a count and gives those bytes of the dump.
 func (s *session) read(args []js.Value) (any, error) {
-	return s.job(func(context.Context) (any, error) {
+	return s.work(func(context.Context) (any, error) {
 		if err := s.needImage(); err != nil {
 			return nil, err
 		}
@@ -88,7 +89,7 @@ func (s *session) read(args []js.Value) (any, error) {
 // sha256 gives the dump's SHA-256 in hex: over plain http the browser has no
 // such function of its own.
 func (s *session) sha256([]js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
+	return s.work(func(ctx context.Context) (any, error) {
 		if err := s.needImage(); err != nil {
 			return nil, err
 		}
@@ -122,5 +123,18 @@ func (s *session) sha256([]js.Value) (any, error) {
 			}
 		}
 		return hex.EncodeToString(h.Sum(nil)), nil
+	})
+}
+
+// hashRateBytes is what hashRate hashes: about a tenth of a second.
+const hashRateBytes = 4 << 20
+
+// hashRate gives how many bytes a second this browser hashes.
+func (s *session) hashRate([]js.Value) (any, error) {
+	return s.job(func(context.Context) (any, error) {
+		block := make([]byte, hashRateBytes)
+		began := time.Now()
+		sha256.Sum256(block)
+		return float64(len(block)) / max(time.Since(began), time.Millisecond).Seconds(), nil
 	})
 }

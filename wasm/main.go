@@ -11,7 +11,13 @@ import "syscall/js"
 func main() {
 	s := &session{}
 	api := map[string]any{
+		"identify":     method(s.identify),
+		"readPDB":      method(s.readPDB),
+		"cached":       method(s.cached),
+		"forget":       method(s.forget),
 		"open":         method(s.open),
+		"proof":        method(s.proof),
+		"recall":       method(s.recall),
 		"give":         method(s.give),
 		"inspect":      method(s.inspect),
 		"fetchSymbols": method(s.fetchSymbols),
@@ -22,6 +28,7 @@ func main() {
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),
+		"hashRate":     method(s.hashRate),
 		"unchanged":    method(s.unchanged),
 		"cancel":       method(s.cancel),
 		"statistics":   method(s.statistics),

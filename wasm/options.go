@@ -22,18 +22,11 @@ type options struct {
 	Registers string `js:"registers"`
 }
 
-// answer is what the page gets: JSON as the command line prints it, and what
-// decides about the next step. 64-bit numbers are inside the JSON, as hex
-// strings: vert would round them.
+// answer is what the page gets: JSON as the command line prints it, and beside it
+// the error that decides about the next step. 64-bit numbers are inside the JSON,
+// as hex strings: vert would round them.
 type answer struct {
-	JSON  string       `js:"json"`
-	Error *answerError `js:"error"`
-}
-
-type answerError struct {
-	Code   string   `js:"code"`
-	Text   string   `js:"text"`
-	Remedy []string `js:"remedy"`
+	JSON string `js:"json"`
 }
 
 // optionsIn reads the page's choice into a fresh struct: vert wipes what an
@@ -57,10 +50,9 @@ func summaryOut(s *summary.Summary, failure error) (js.Value, error) {
 	if err := s.Write(&text); err != nil {
 		return js.Undefined(), fmt.Errorf("writing the summary: %w", err)
 	}
-	out := answer{JSON: text.String()}
+	out := vert.ValueOf(answer{JSON: text.String()}).Value
 	if failure != nil {
-		f := fault.As(failure)
-		out.Error = &answerError{string(f.Code), f.Text, fault.Lines(f.Steps(s.File.Name), fault.Page)}
+		out.Set("error", errorValue(failure, s.File.Name))
 	}
-	return vert.ValueOf(out).Value, nil
+	return out, nil
 }

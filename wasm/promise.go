@@ -13,7 +13,7 @@ import (
 
 // method makes a JavaScript function that runs f in a goroutine of its own and
 // gives a promise: f may wait for other promises, which a callback must not.
-// It rejects with {code, text, remedy}. This is the one recover.
+// It rejects as errorValue words it. This is the one recover.
 func method(f func(args []js.Value) (any, error)) js.Func {
 	return js.FuncOf(func(_ js.Value, args []js.Value) any {
 		var settle js.Func
@@ -22,12 +22,12 @@ func method(f func(args []js.Value) (any, error)) js.Func {
 			go func() {
 				defer func() {
 					if r := recover(); r != nil {
-						ends[1].Invoke(errorValue(fault.Wrap(asError(r), fault.Internal, "something broke in the tool itself; nothing left this machine: %v", r)))
+						ends[1].Invoke(errorValue(fault.Wrap(asError(r), fault.Internal, "something broke in the tool itself; nothing left this machine: %v", r), ""))
 					}
 				}()
 				v, err := f(args)
 				if err != nil {
-					ends[1].Invoke(errorValue(err))
+					ends[1].Invoke(errorValue(err, ""))
 					return
 				}
 				ends[0].Invoke(v)
@@ -46,15 +46,20 @@ func asError(r any) error {
 	return fmt.Errorf("%v", r)
 }
 
-// errorValue is an error as JavaScript gets it.
-func errorValue(err error) js.Value {
+// errorValue is an error as JavaScript gets it: {code, text, remedy}, the remedy a
+// list of {text, command, for}. The file is named in it, "" where it is not known.
+func errorValue(err error, file string) js.Value {
 	if errors.Is(err, context.Canceled) && !fault.Is(err, fault.Cancelled) {
 		err = fault.Wrap(err, fault.Cancelled, "")
 	}
 	f := fault.As(err)
 	remedy := []any{}
-	for _, r := range f.Remedy(fault.Page) {
-		remedy = append(remedy, r)
+	for _, step := range f.Steps(file) {
+		on := []any{}
+		for _, surface := range step.For {
+			on = append(on, string(surface))
+		}
+		remedy = append(remedy, map[string]any{"text": step.Text, "command": step.Command, "for": on})
 	}
 	return js.ValueOf(map[string]any{"code": string(f.Code), "text": f.Text, "remedy": remedy})
 }
@@ -64,7 +69,7 @@ func errorValue(err error) js.Value {
 func catalogue([]js.Value) (any, error) {
 	list := map[string]any{}
 	for _, code := range fault.Codes() {
-		list[string(code)] = errorValue(fault.New(code, ""))
+		list[string(code)] = errorValue(fault.New(code, ""), "")
 	}
 	return js.ValueOf(list), nil
 }

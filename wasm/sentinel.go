@@ -5,7 +5,10 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"strconv"
+	"syscall/js"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -69,6 +72,49 @@ func (s *sentinels) check(ctx context.Context, file *blobReader) error {
 		}
 	}
 	return nil
+}
+
+// remembered is a sentinel as the page keeps it for another worker.
+type remembered struct {
+	Marked bool   `json:"marked"` // it is in the file with the mark
+	Offset int64  `json:"offset"`
+	SHA256 string `json:"sha256"`
+}
+
+// proof gives the sentinels as JSON: with them a worker that opens the file later
+// can tell whether it is still what it was.
+func (s *session) proof([]js.Value) (any, error) {
+	return s.work(func(context.Context) (any, error) {
+		list := []remembered{}
+		for at, sum := range s.sentinels.pages {
+			list = append(list, remembered{at.in == s.marked, at.off, hex.EncodeToString(sum[:])})
+		}
+		text, err := json.Marshal(list)
+		return string(text), err
+	})
+}
+
+// recall takes what proof gave, in place of what was just read of the open file.
+// unchanged compares with it.
+func (s *session) recall(args []js.Value) (any, error) {
+	return s.work(func(context.Context) (any, error) {
+		var list []remembered
+		if err := json.Unmarshal([]byte(args[0].String()), &list); err != nil || len(list) > maxSentinels {
+			return nil, fault.New(fault.BadOption, "these are no sentinels: %v", err)
+		}
+		for _, r := range list {
+			at := place{s.file, r.Offset}
+			if r.Marked {
+				at.in = s.marked
+			}
+			sum, err := hex.DecodeString(r.SHA256)
+			if err != nil || len(sum) != sha256.Size {
+				return nil, fault.New(fault.BadOption, "these are no sentinels")
+			}
+			s.sentinels.pages[at] = [sha256.Size]byte(sum)
+		}
+		return nil, nil
+	})
 }
 
 func pageSum(r *blobReader, off int64) ([sha256.Size]byte, error) {

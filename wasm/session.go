@@ -24,9 +24,10 @@ type session struct {
 	file      *blobReader
 	source    source.Source
 	sink      progress.Sink
-	symbols   *symbols
+	marked    *blobReader // the file with the mark behind its end
+	symbols   symbols
 	opened    *core.Case // nil: not looked into yet
-	judged    int        // the state of symbols that the case was judged with
+	judged    bool       // with the kernel's PDB
 	image     *dmp.Image
 	sentinels sentinels
 }
@@ -48,36 +49,38 @@ func (s *session) job(f func(ctx context.Context) (any, error)) (any, error) {
 		s.cancelJob = nil
 		s.mu.Unlock()
 	}()
-	if s.file != nil {
-		s.file.ctx = ctx
-	}
 	v, err := f(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	// What the core made of a failed read does not matter: the file is not what
-	// was opened, so nothing made of it is right.
-	if s.file != nil && s.file.changed != nil {
-		return nil, s.file.changed
-	}
 	return v, err
 }
 
-// needFile fails where no core is open: the worker is new.
-func (s *session) needFile() error {
-	if s.file == nil {
-		return fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
-	}
-	return nil
+// work is a job on the open file.
+func (s *session) work(f func(ctx context.Context) (any, error)) (any, error) {
+	return s.job(func(ctx context.Context) (any, error) {
+		if s.file == nil { // the worker is new
+			return nil, fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
+		}
+		s.file.ctx = ctx
+		v, err := f(ctx)
+		// What the core made of a failed read does not matter: the file is not what
+		// was opened, so nothing made of it is right.
+		if s.file.changed != nil {
+			return nil, s.file.changed
+		}
+		return v, err
+	})
 }
 
 // open takes a File, the same with a mark behind its end, a function for progress
 // (stage, done, total) and one for lines of the log, and forgets what was open
 // before.
 func (s *session) open(args []js.Value) (any, error) {
-	return s.job(func(context.Context) (any, error) {
-		file, marked, onProgress, onLine := args[0], args[1], args[2], args[3]
+	file, marked, onProgress, onLine := args[0], args[1], args[2], args[3]
+	return s.job(func(ctx context.Context) (any, error) {
 		s.file = newBlobReader(file)
+		s.file.ctx = ctx
 		s.source = source.Source{ReaderAt: s.file, Size: s.file.size, Name: file.Get("name").String(), Stream: s.file.stream}
 		s.sink = progress.Sink{
 			OnProgress: func(stage string, done, total int64) {
@@ -86,34 +89,35 @@ func (s *session) open(args []js.Value) (any, error) {
 			},
 			OnLine: func(line string) { onLine.Invoke(line) },
 		}
-		s.symbols = s.symbols.next(s.sink)
-		s.opened, s.judged, s.image, s.sentinels = nil, 0, nil, sentinels{}
+		s.symbols.sink = s.sink
+		s.opened, s.judged, s.image, s.sentinels = nil, false, nil, sentinels{}
 		if err := s.sentinels.take(s.file, fileEnds(s.file.size)); err != nil {
 			return nil, err
 		}
 		// Firefox cannot read a Blob of this kind where the file is a multiple of
 		// 4 GiB long: then nothing says that it grew.
-		if err := s.sentinels.take(newBlobReader(marked), []int64{s.file.size}); err != nil {
+		s.marked = newBlobReader(marked)
+		if err := s.sentinels.take(s.marked, []int64{s.file.size}); err != nil {
 			s.sink.Logf("no mark behind the end of the file: %v", err)
 		}
 		return nil, nil
 	})
 }
 
-// give takes a PDB's File; it is used for this core and, when it belongs to it,
-// kept in the browser's cache.
+// give takes the File of a PDB; it is used for the core that was inspected, and
+// kept in the browser's cache. One that is not its kernel's is refused.
 func (s *session) give(args []js.Value) (any, error) {
-	return s.job(func(context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
+	return s.work(func(context.Context) (any, error) {
+		if s.opened == nil {
+			return nil, fault.New(fault.InputUnreadable, "the core was not inspected in this worker: open it again")
 		}
-		return nil, s.symbols.give(newBlobReader(args[0]), args[0].Get("name").String())
+		return nil, s.symbols.give(newBlobReader(args[0]), args[0].Get("name").String(), s.opened.Summary().Symbols.Key)
 	})
 }
 
 // look gives the case, opened once. Symbols are used without asking the network:
-// only when the kernel's PDB is here, or another was given for it. So a PDB that
-// nobody has asked for is no warning.
+// only when the kernel's PDB is here. So a PDB that nobody has asked for is no
+// warning.
 func (s *session) look(ctx context.Context) (*core.Case, error) {
 	var err error
 	if s.opened == nil {
@@ -126,15 +130,13 @@ func (s *session) look(ctx context.Context) (*core.Case, error) {
 		err = s.opened.Cannot()
 	}
 	key := s.opened.Summary().Symbols.Key
-	if key == "" {
+	if key == "" || s.judged {
 		return s.opened, err
 	}
 	s.symbols.open(ctx)
-	if s.judged != s.symbols.state && s.symbols.concerns(ctx, key) {
-		err = s.opened.Use(ctx, s.symbols)
-	}
-	if ctx.Err() == nil {
-		s.judged = s.symbols.state
+	if s.symbols.have(ctx, key) {
+		err = s.opened.Use(ctx, &s.symbols)
+		s.judged = ctx.Err() == nil
 	}
 	return s.opened, err
 }
@@ -149,10 +151,7 @@ func (s *session) report(what string, began time.Time, err error) (any, error) {
 // are in the browser's cache are used. Where the argument is true it has the
 // stacks of all threads too, named by every PDB that is here.
 func (s *session) inspect(args []js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		s.image = nil
 		began := time.Now()
 		c, err := s.look(ctx)
@@ -175,7 +174,7 @@ func (s *session) inspect(args []js.Value) (any, error) {
 // argument is the address of the server's symbols. The page calls it when its
 // user agreed.
 func (s *session) fetchSymbols(args []js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
+	return s.work(func(ctx context.Context) (any, error) {
 		if s.opened == nil {
 			return nil, fault.New(fault.InputUnreadable, "no core is open in this worker: open it again")
 		}
@@ -185,10 +184,7 @@ func (s *session) fetchSymbols(args []js.Value) (any, error) {
 
 // convert takes {compat, type} and gives the summary with the dump in it.
 func (s *session) convert(args []js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		o, err := optionsIn(args[0])
 		if err != nil {
 			return nil, err
@@ -214,10 +210,7 @@ func (s *session) convert(args []js.Value) (any, error) {
 // races gives the summary of a Linux core, or of the text of a kernel log, with
 // its race reports.
 func (s *session) races([]js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		began := time.Now()
 		c, err := s.look(ctx) // why it is no dump does not matter here
 		if c == nil || ctx.Err() != nil {
@@ -236,10 +229,7 @@ func (s *session) races([]js.Value) (any, error) {
 
 // linuxLog gives the text of a Linux core's kernel log.
 func (s *session) linuxLog([]js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		c, err := s.look(ctx)
 		if c == nil || ctx.Err() != nil {
 			return nil, err
@@ -272,10 +262,7 @@ func (s *session) statistics([]js.Value) (any, error) {
 
 // unchanged reads the sentinels again and fails with file-changed.
 func (s *session) unchanged([]js.Value) (any, error) {
-	return s.job(func(ctx context.Context) (any, error) {
-		if err := s.needFile(); err != nil {
-			return nil, err
-		}
+	return s.work(func(ctx context.Context) (any, error) {
 		return nil, s.sentinels.check(ctx, s.file)
 	})
 }

@@ -14,12 +14,18 @@ import (
 // gives whole records only, so a PDB in one record would be loaded whole.
 const storeBlock = 256 << 10
 
+// store is the browser's symbol cache.
+type store interface {
+	symstore.Store
+	symstore.Inventory
+}
+
 // openStore opens the browser's symbol cache. It fails where the browser keeps
 // no database (some private windows): the work goes on without a cache then.
-func openStore(ctx context.Context) (symstore.Store, error) {
+func openStore(ctx context.Context) (store, error) {
 	fs, err := indexeddb.NewFS(ctx, "coredrop-symbols", indexeddb.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return symstore.NewFS(fs, symstore.Blocks(storeBlock)), nil
+	return symstore.NewFS(fs, symstore.Blocks(storeBlock)).(store), nil
 }

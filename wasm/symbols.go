@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"coredrop/core/fault"
 	"coredrop/core/pdb"
@@ -20,36 +21,25 @@ import (
 // symbols finds PDBs without asking the network: those that were given, and
 // those in the browser's cache. It implements windows.Symbols.
 type symbols struct {
-	store  symstore.Store // nil: not opened yet, or the browser keeps none
-	failed bool           // the browser keeps none
-	given  []givenPDB
-	state  int // counts what came, so that a case is judged with it once
-	sink   progress.Sink
+	opening sync.Mutex
+	store   store // nil: not opened yet, or the browser keeps none
+	failed  bool  // the browser keeps none
+	given   []givenPDB
+	sink    progress.Sink
 }
 
-// givenPDB is a PDB that was dropped or fetched; it stays for the next core.
+// givenPDB is a PDB that was given or fetched, and found to be the kernel's of a
+// core; it stays for the next core.
 type givenPDB struct {
-	earlier bool // given for a core that was open before: no word if it does not fit
-	name    string
-	from    pdb.Origin
-	file    *blobReader
-	pdb     *pdb.File
-}
-
-// next is the same symbols for another core.
-func (s *symbols) next(sink progress.Sink) *symbols {
-	if s == nil {
-		s = &symbols{state: 1}
-	}
-	s.sink = sink
-	for i := range s.given {
-		s.given[i].earlier = true
-	}
-	return s
+	from pdb.Origin
+	file *blobReader
+	pdb  *pdb.File
 }
 
 // open opens the browser's cache once.
 func (s *symbols) open(ctx context.Context) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	if s.store != nil || s.failed {
 		return
 	}
@@ -60,18 +50,24 @@ func (s *symbols) open(ctx context.Context) {
 		return
 	}
 	s.store = store
-	s.state++
 }
 
-// give takes a PDB; it fails with the PDB's own code where it is none.
-func (s *symbols) give(r *blobReader, name string) error {
+// give takes a PDB for the kernel that asks for a key. It fails with the PDB's own
+// code where it is none, and with symbols-mismatch where it is another's.
+func (s *symbols) give(r *blobReader, name, wanted string) error {
 	f, err := pdb.Open(r, r.Size())
 	if err != nil {
 		return err
 	}
-	s.sink.Logf("symbols: %s is a PDB, %s", name, identity(f))
-	s.state++
-	s.given = append(s.given, givenPDB{name: name, from: pdb.Origin{Kind: pdb.FromFile, Name: name}, file: r, pdb: f})
+	key, err := symstore.ParseKey(wanted)
+	if err != nil {
+		return fault.New(fault.SymbolsMismatch, "the kernel of this core names no PDB, so this one is not used")
+	}
+	if guid, age, ok := key.GUIDAge(); !ok || !f.Matches(guid, age) {
+		return fault.New(fault.SymbolsMismatch, "this PDB belongs to another build: it is %s, the kernel asks for %s", identity(f), key.ID)
+	}
+	s.sink.Logf("symbols: %s is the kernel's PDB, %s", name, identity(f))
+	s.given = append(s.given, givenPDB{from: pdb.Origin{Kind: pdb.FromFile, Name: name}, file: r, pdb: f})
 	return nil
 }
 
@@ -84,15 +80,17 @@ func identity(f *pdb.File) string {
 	return key.ID
 }
 
-// concerns reports whether PDB has something to say of a key but that nothing
-// is here: the file itself, or one that was given and is another's.
-func (s *symbols) concerns(ctx context.Context, name string) bool {
+// have reports whether the PDB of a key is here.
+func (s *symbols) have(ctx context.Context, name string) bool {
 	key, err := symstore.ParseKey(name)
+	if err != nil {
+		return false
+	}
 	guid, age, named := key.GUIDAge()
-	if slices.ContainsFunc(s.given, func(g givenPDB) bool { return !g.earlier || named && g.pdb.Matches(guid, age) }) {
+	if slices.ContainsFunc(s.given, func(g givenPDB) bool { return named && g.pdb.Matches(guid, age) }) {
 		return true
 	}
-	if err != nil || s.store == nil {
+	if s.store == nil {
 		return false
 	}
 	f, err := s.store.Get(ctx, key)
@@ -123,10 +121,6 @@ func (s *symbols) PDB(ctx context.Context, cv pe.CodeView) (*pdb.File, pdb.Origi
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.sink.Logf("symbols: the browser's cache: %v", err)
 		}
-	}
-	if n := len(s.given); n > 0 && !s.given[n-1].earlier {
-		g := s.given[n-1]
-		return nil, pdb.Origin{}, fault.New(fault.SymbolsMismatch, "the PDB %s belongs to another build: it is %s, the kernel asks for %s", g.name, identity(g.pdb), key.ID)
 	}
 	return nil, pdb.Origin{}, fault.New(fault.SymbolsOffline, "the kernel's PDB %s is not here", key)
 }
@@ -180,7 +174,6 @@ func (s *symbols) fetch(ctx context.Context, base, name string) error {
 	if err != nil {
 		return err
 	}
-	s.state++
-	s.given = append(s.given, givenPDB{name: key.Name, from: pdb.Origin{Kind: pdb.FromServer, Name: base}, file: r, pdb: f})
+	s.given = append(s.given, givenPDB{from: pdb.Origin{Kind: pdb.FromServer, Name: base}, file: r, pdb: f})
 	return nil
 }

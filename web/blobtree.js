@@ -9,8 +9,6 @@
 const GROUP = 8;
 const TRIPS_AT_ONCE = 32;
 
-let pairs = 0;
-
 // blobTree gives a Blob of the parts (Blobs and Uint8Arrays, in order).
 export async function blobTree(parts) {
   let level = parts;
@@ -22,18 +20,18 @@ export async function blobTree(parts) {
   return new Blob(level, { type: 'application/octet-stream' });
 }
 
-// withMark gives the file with random bytes behind it, by which a reader sees
+// withMark gives the file with some bytes of nobody's behind it, by which a reader sees
 // that the file has grown. Firefox keeps the size of a file as it was picked and
 // clips every range to it; but a Blob that came through the parent process is
 // read there as one stream, file after mark, so the place of the mark holds the
 // first bytes that were appended. Other browsers refuse a file that changed.
-export async function withMark(file) {
-  const [blob] = await send([[file, crypto.getRandomValues(new Uint8Array(16))]]);
+export async function withMark(file, mark) {
+  const [blob] = await send([[file, mark]]);
   return blob;
 }
 
 async function send(groups) {
-  const name = `coredrop-${pairs++}-${Math.random().toString(36).slice(2)}`;
+  const name = `coredrop-${[...crypto.getRandomValues(new Uint32Array(4))].join('-')}`;
   const out = new BroadcastChannel(name), back = new BroadcastChannel(name);
   const waiting = new Map();
   back.onmessage = ({ data: { index, blob } }) => {

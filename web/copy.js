@@ -35,18 +35,3 @@ export async function copyText(text, say, element) {
   }
   say(done ? 'copied' : 'selected: press Ctrl+C to copy');
 }
-
-// copyLine makes a line of code with a button that copies it.
-export function copyLine(text, say) {
-  const line = document.createElement('div');
-  line.className = 'line';
-  const code = document.createElement('code');
-  code.textContent = text;
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.textContent = 'Copy';
-  button.setAttribute('aria-label', `Copy ${text}`);
-  button.onclick = () => copyText(text, say, code);
-  line.append(code, button);
-  return line;
-}

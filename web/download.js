@@ -3,21 +3,23 @@ import { blobTree } from './blobtree.js';
 
 // Firefox stops short when it saves a tree of many thousand parts, and Chromium
 // slows down: beyond this the dump is streamed into a Blob instead.
-export const MAX_PARTS = 4000;
+const MAX_PARTS = 4000;
 
-// dumpBlob gives the dump as a Blob. The description is {size, verbatim, layout,
-// literals}: layout is pairs of numbers, [offset in the file, bytes] or
-// [-1, bytes of the literals, in order]; verbatim says that it is complete.
-export async function dumpBlob(engine, file) {
-  const d = await engine.call('parts');
-  if (!d.verbatim || d.layout.length / 2 > MAX_PARTS) {
-    return engine.call('stream', d.size);
-  }
-  const parts = [];
-  for (let i = 0, used = 0; i < d.layout.length; i += 2) {
-    const at = d.layout[i], bytes = d.layout[i + 1];
+// streamed reports whether a dump of this description is to be streamed. The
+// description is {size, verbatim, layout, literals}: layout is pairs of numbers,
+// [offset in the file, bytes] or [-1, bytes of the literals, in order]; verbatim
+// says that it is complete.
+export function streamed(description) {
+  return !description.verbatim || description.layout.length / 2 > MAX_PARTS;
+}
+
+// dumpBlob gives a dump that need not be streamed, as a Blob.
+export async function dumpBlob(engine, description, file) {
+  const { size, layout, literals } = description, parts = [];
+  for (let i = 0, used = 0; i < layout.length; i += 2) {
+    const at = layout[i], bytes = layout[i + 1];
     if (at < 0) {
-      parts.push(d.literals.subarray(used, used + bytes));
+      parts.push(literals.subarray(used, used + bytes));
       used += bytes;
     } else {
       parts.push(file.slice(at, at + bytes));
@@ -25,7 +27,7 @@ export async function dumpBlob(engine, file) {
     if (i % 1000 === 998) await new Promise((next) => setTimeout(next)); // the page's thread is not ours alone
   }
   const blob = await blobTree(parts);
-  if (blob.size !== d.size) throw engine.fault('browser-save', `the browser made ${blob.size} of ${d.size} bytes`);
+  if (blob.size !== size) throw engine.fault('browser-save', `the browser made ${blob.size} of ${size} bytes`);
   return blob;
 }
 

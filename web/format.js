@@ -3,7 +3,7 @@
 // size writes bytes: "4.8 GB (4,831,838,208 bytes)" without the part in
 // parentheses where exact is false.
 export function size(bytes, exact = true) {
-  const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
   let n = bytes, unit = 0;
   while (n >= 1000 && unit < units.length - 1) { n /= 1000; unit++; }
   if (unit === 0) return `${bytes} bytes`;
@@ -29,6 +29,11 @@ export function dumpName(summary) {
   const base = summary.file.name.replace(/\.(elf|core|dump|dmp|kdump|raw)$/i, '') || 'core';
   const time = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)/.exec((summary.guest || {}).system_time || '');
   return time ? `${base}-${time[1]}${time[2]}${time[3]}-${time[4]}${time[5]}.dmp` : `${base}.dmp`;
+}
+
+// dumpOf suggests the name of the dump of a file, where no more is known of it.
+export function dumpOf(name) {
+  return `${name.replace(/\.(elf|core|dump|dmp|kdump|raw)$/i, '') || 'core'}.dmp`;
 }
 
 // quote makes a word for a POSIX shell.

@@ -2,58 +2,58 @@
 import { size, duration } from './format.js';
 
 // Stages that count bytes; all others count items.
-const BYTES = /^(fetching|preparing|saving|computing|searching memory)/;
+const BYTES = /^(fetching|preparing|saving|computing|searching memory|loading)/;
 
-// Counts are drawn at most ten times a second, but a stage's first and last
+// Counts are worded at most ten times a second, but a stage's first and last
 // always are.
-const DRAW_MS = 100;
+const WORD_MS = 100;
 
-export class Progress {
-  constructor(bar, counts, announce) {
-    this.bar = bar;
-    this.counts = counts;
-    this.announce = announce; // for the live region: sparingly
-    this.stage = null;
-  }
+/**
+ * @typedef {object} Progress
+ * @property {string} stage
+ * @property {number} done
+ * @property {number} total 0: not known
+ * @property {string} text
+ * @property {string} said for a live region: sparingly
+ * @property {number | null} percent
+ * @property {number} began
+ * @property {number} from what was done when the stage began
+ * @property {number} worded
+ * @property {number} tenth
+ */
 
-  // begin shows that something runs before the first count arrives.
-  begin(what) {
-    this.stage = null;
-    this.bar.removeAttribute('value');
-    this.counts.textContent = what;
-    this.announce(what);
-  }
+/**
+ * begin shows that something runs before the first count arrives. Now is in
+ * milliseconds, of any clock.
+ * @param {string} what
+ * @param {number} now
+ * @returns {Progress}
+ */
+export function begin(what, now) {
+  return { stage: '', done: 0, total: 0, text: what, said: '', percent: null, began: now, from: 0, worded: -Infinity, tenth: 0 };
+}
 
-  // report takes a count and gives the per cent done, or null.
-  report(stage, done, total) {
-    const now = performance.now();
-    if (stage !== this.stage || done === total || now - this.drawn >= DRAW_MS) this.draw(stage, done, total, now);
-    return total ? Math.floor(100 * done / total) : null;
-  }
-
-  draw(stage, done, total, now) {
-    this.drawn = now;
-    if (stage !== this.stage) {
-      this.stage = stage;
-      this.began = now;
-      this.from = done;
-      this.tenth = 0;
-      this.announce(stage);
-    }
-    const bytes = BYTES.test(stage), show = (n) => bytes ? size(n, false) : n.toLocaleString('en');
-    const seconds = (now - this.began) / 1000, rate = seconds > 0.5 ? (done - this.from) / seconds : 0;
-    let text = total ? `${stage}: ${show(done)} of ${show(total)}` : `${stage}: ${show(done)}`;
-    if (rate > 0) text += `, ${show(Math.round(rate))} per second`;
-    if (rate > 0 && total > done) text += `, ${duration((total - done) / rate)} left`;
-    this.counts.textContent = text;
-    if (!total) {
-      this.bar.removeAttribute('value');
-      return;
-    }
-    this.bar.max = total;
-    this.bar.value = done;
-    const tenth = Math.floor(10 * done / total);
-    if (tenth > this.tenth && seconds > 1) this.announce(`${stage}: ${10 * tenth} %`);
-    this.tenth = tenth;
-  }
+/**
+ * advance takes a count; it gives the same progress where there is nothing new to
+ * show yet.
+ * @param {Progress} last
+ * @param {string} stage
+ * @param {number} done
+ * @param {number} total
+ * @param {number} now
+ * @returns {Progress}
+ */
+export function advance(last, stage, done, total, now) {
+  const fresh = stage !== last.stage;
+  if (!fresh && done !== total && now - last.worded < WORD_MS) return last;
+  const began = fresh ? now : last.began, from = fresh ? done : last.from;
+  const bytes = BYTES.test(stage), show = (/** @type {number} */ n) => bytes ? size(n, false) : n.toLocaleString('en');
+  const seconds = (now - began) / 1000, rate = seconds > 0.5 ? (done - from) / seconds : 0;
+  let text = total ? `${stage}: ${show(done)} of ${show(total)}` : `${stage}: ${show(done)}`;
+  if (rate > 0) text += `, ${show(Math.round(rate))} per second`;
+  if (rate > 0 && total > done) text += `, ${duration((total - done) / rate)} left`;
+  const tenth = total ? Math.floor(10 * done / total) : 0;
+  let said = fresh ? stage : '';
+  if (!fresh && tenth > last.tenth && seconds > 1) said = `${stage}: ${10 * tenth} %`;
+  return { stage, done, total, text, said, percent: total ? Math.floor(100 * done / total) : null, began, from, worded: now, tenth };
 }

@@ -1,57 +1,49 @@
 // A table whose columns sort: the heading of each is a button, and says by
 // aria-sort which way the rows go.
+import { html, nothing } from '../lit-html/lit-html.js';
 
-// sortable makes a table. Columns are {name, number}; a row is an array of
-// cells, a cell text, a number, or {text, key} where it sorts by another key.
-export function sortable(caption, columns, rows) {
-  const table = document.createElement('table');
-  table.createCaption().textContent = caption;
-  const head = table.createTHead().insertRow(), body = table.createTBody();
-  const heads = columns.map((column, i) => {
-    const th = document.createElement('th'), button = document.createElement('button');
-    th.scope = 'col';
-    button.type = 'button';
-    button.textContent = column.name;
-    button.onclick = () => sort(i, th.getAttribute('aria-sort') === 'ascending' ? -1 : 1);
-    th.append(button);
-    head.append(th);
-    return th;
-  });
-  const lines = rows.map((cells) => {
-    const tr = document.createElement('tr');
-    tr.append(...cells.map((cell, i) => {
-      const td = document.createElement(i === 0 ? 'th' : 'td');
-      if (i === 0) td.scope = 'row';
-      if (columns[i].number) td.className = 'number';
-      td.textContent = text(cell);
-      return td;
-    }));
-    return { tr, cells };
-  });
+/**
+ * @typedef {{name: string, number?: boolean}} Column
+ * @typedef {string | number | {text: string, key: string | number}} Cell key: what it sorts by
+ * @typedef {{column: number, way: 1 | -1} | undefined} Order
+ */
 
-  // Equal rows keep the order they came in.
-  function sort(column, way) {
-    heads.forEach((th, i) => {
-      if (i === column) th.setAttribute('aria-sort', way > 0 ? 'ascending' : 'descending');
-      else th.removeAttribute('aria-sort');
-    });
-    const sorted = lines.slice().sort((a, b) => way * compare(key(a.cells[column]), key(b.cells[column])));
-    body.append(...sorted.map((line) => line.tr));
-  }
-
-  body.append(...lines.map((line) => line.tr));
-  return table;
+/**
+ * sortable is a table; sort is told which order is asked for.
+ * @param {string} caption
+ * @param {Column[]} columns
+ * @param {Cell[][]} rows
+ * @param {Order} order
+ * @param {(order: Order) => void} sort
+ */
+export function sortable(caption, columns, rows, order, sort) {
+  const heads = columns.map((column, i) => html`<th scope="col" aria-sort=${order?.column === i ? (order.way > 0 ? 'ascending' : 'descending') : nothing}>
+    <button type="button" @click=${() => sort({ column: i, way: order?.column === i && order.way > 0 ? -1 : 1 })}>${column.name}</button></th>`);
+  const cell = (/** @type {Cell} */ value, /** @type {number} */ i) => i === 0 ? html`<th scope="row" class=${columns[i].number ? 'number' : ''}>${text(value)}</th>` : html`<td class=${columns[i].number ? 'number' : ''}>${text(value)}</td>`;
+  return html`<table><caption>${caption}</caption><thead><tr>${heads}</tr></thead>
+    <tbody>${sorted(rows, order).map((cells) => html`<tr>${cells.map(cell)}</tr>`)}</tbody></table>`;
 }
 
-function text(cell) {
-  if (typeof cell === 'number') return cell.toLocaleString('en');
-  return typeof cell === 'object' ? cell.text : cell;
+/**
+ * sorted gives the rows in an order; equal ones keep theirs.
+ * @param {Cell[][]} rows
+ * @param {Order} order
+ */
+export function sorted(rows, order) {
+  if (!order) return rows;
+  return rows.slice().sort((a, b) => order.way * compare(key(a[order.column]), key(b[order.column])));
 }
 
-function key(cell) {
-  return typeof cell === 'object' ? cell.key : cell;
-}
+/** @param {Cell} cell */
+const text = (cell) => typeof cell === 'number' ? cell.toLocaleString('en') : typeof cell === 'object' ? cell.text : cell;
 
+/** @param {Cell} cell */
+const key = (cell) => typeof cell === 'object' ? cell.key : cell;
+
+/**
+ * @param {string | number} a
+ * @param {string | number} b
+ */
 function compare(a, b) {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   return String(a).localeCompare(String(b), 'en', { numeric: true });

@@ -2,6 +2,7 @@
 // page as HTML: everything is text.
 import { size, duration, quote, fileWord, dumpName } from './format.js';
 import { of } from './words.js';
+import { blockedBy } from './verdict.js';
 
 // facts lists [term, value] of a summary (the object `coredrop info -json` prints).
 export function facts(s) {
@@ -107,9 +108,42 @@ function symbolPath(s, options) {
   return /^([-\s\\]|none$)/.test(file) ? `./${file}` : file;
 }
 
-// windbgLines are the next steps. A page's server may have no more than a few
-// PDBs: it comes behind Microsoft's, which has those of Windows.
-export function windbgLines(symbolsURL, hasServer) {
-  const own = hasServer ? [`.sympath+ srv*C:\\symbols*${symbolsURL}`] : [];
-  return ['.symfix C:\\symbols', ...own, '.reload', '!analyze -v'];
+// windbgLines are the next steps, to paste. A page's server may have no more than
+// a few PDBs: it comes behind Microsoft's, which has those of Windows; its path
+// would swallow what stands behind it on its line. On the debugger's machine the
+// name of a server on this machine means another.
+export function windbgLines(symbols, hasServer) {
+  if (!hasServer || loopback(symbols.hostname)) return ['.symfix C:\\symbols; .reload; !analyze -v'];
+  return ['.symfix C:\\symbols', `.sympath+ srv*C:\\symbols*${symbols.href}`, '.reload; !analyze -v'];
+}
+
+function loopback(host) {
+  return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\]|0\.0\.0\.0)\.?$/i.test(host);
+}
+
+// hasRaces reports whether race reports are what this is about.
+export function hasRaces(s) {
+  return s.file.format === 'log' || Boolean(s.guest && s.guest.os === 'linux');
+}
+
+// verdict says what came of it, in one sentence.
+export function verdict({ summary, options, changed, dump }) {
+  if (hasRaces(summary)) return racesText(summary);
+  if (changed) return 'The core is no longer what it was when it was opened.';
+  const why = blockedBy(summary, options);
+  if (why && summary.guest.os !== 'windows') return 'Only what the file says of itself is known.';
+  if (why) return `It cannot be converted yet: ${why}.`;
+  return dump && !dump.url ? 'It can be converted; the dump is to be prepared first.' : 'It can be converted.';
+}
+
+// racesText sums the reports up: "1 race report: 1 in flight." Each is in
+// the list once; the states count it as often as it came.
+export function racesText(summary) {
+  const list = summary.reports || [], linux = summary.linux || {}, counts = linux.kcsan || {};
+  if (list.length === 0) {
+    if (summary.file.format === 'log') return 'No race reports in this log.';
+    return linux.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
+  }
+  const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
+  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
 }

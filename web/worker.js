@@ -1,6 +1,7 @@
-// The worker owns the Go program. It answers {id, method, args} with {id, value}
-// or {id, error: {code, text, remedy}} and sends {event: …} in between. Files
-// are read here, synchronously, so the page's thread never waits.
+// The worker owns the Go program. Its first message brings the compiled module;
+// then it answers {id, method, args} with {id, value} or {id, error: {code, text,
+// remedy}} and sends {event: …} in between. Files are read here, synchronously, so
+// the page's thread never waits.
 import '../wasm_exec.js';
 import { streamBlob } from './stream.js';
 import { withMark } from './blobtree.js';
@@ -22,52 +23,40 @@ function line(text) {
   postMessage({ event: 'line', text });
 }
 
-async function start() {
-  const go = new Go();
-  const url = new URL('../coredrop.wasm' + self.location.search, import.meta.url);
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`the server answered ${answer.status} for coredrop.wasm`);
-  let made;
-  try {
-    made = await WebAssembly.instantiateStreaming(answer.clone(), go.importObject);
-  } catch (error) {
-    // A static server without the type application/wasm.
-    line(`streaming compilation refused: ${error}`);
-    made = await WebAssembly.instantiate(await answer.arrayBuffer(), go.importObject);
-  }
-  memory = made.instance.exports.mem;
-  go.run(made.instance).then(() => postMessage({ event: 'dead', text: 'the program ended' }));
+async function start(module) {
+  const go = new Go(), instance = await WebAssembly.instantiate(module, go.importObject);
+  memory = instance.exports.mem;
+  go.run(instance).then(() => postMessage({ event: 'dead', text: 'the program ended' }));
   for (let i = 0; !globalThis.coredrop && i < 1000; i++) await new Promise((next) => setTimeout(next, 1));
   if (!globalThis.coredrop) throw new Error('the program did not start');
   return globalThis.coredrop.catalogue();
 }
 
-const ready = start();
+let begin;
+const ready = new Promise((resolve) => { begin = resolve; }).then(start);
 ready.then(
   (catalogue) => postMessage({ event: 'ready', catalogue }),
   (error) => postMessage({ event: 'dead', text: String(error) }),
 );
 
+const core = (method) => (...args) => globalThis.coredrop[method](...args);
+
+// What the page may call: the program's methods, and what needs the browser.
 const methods = {
-  open: async (file) => globalThis.coredrop.open(file, await withMark(file), progress, line),
-  give: (file) => globalThis.coredrop.give(file),
-  inspect: (threads) => globalThis.coredrop.inspect(threads),
-  fetchSymbols: (base) => globalThis.coredrop.fetchSymbols(base),
-  convert: (options) => globalThis.coredrop.convert(options),
-  races: () => globalThis.coredrop.races(),
-  linuxLog: () => globalThis.coredrop.linuxLog(),
-  debug: (file) => globalThis.coredrop.debug(file),
-  parts: () => globalThis.coredrop.parts(),
-  sha256: () => globalThis.coredrop.sha256(),
-  unchanged: () => globalThis.coredrop.unchanged(),
-  cancel: () => globalThis.coredrop.cancel(),
+  ...Object.fromEntries(['identify', 'readPDB', 'cached', 'forget', 'proof', 'recall', 'give', 'inspect', 'fetchSymbols', 'convert',
+    'races', 'linuxLog', 'debug', 'parts', 'sha256', 'hashRate', 'unchanged', 'cancel'].map((name) => [name, core(name)])),
+  open: async (file, mark) => globalThis.coredrop.open(file, await withMark(file, mark), progress, line),
   stream: (size) => streamBlob(size, globalThis.coredrop.read, (done) => progress('preparing the dump', done, size)),
   async statistics() {
     return { ...(await globalThis.coredrop.statistics()), memory: memory.buffer.byteLength };
   },
 };
 
-addEventListener('message', async ({ data: { id, method, args } }) => {
+addEventListener('message', async ({ data: { module, id, method, args } }) => {
+  if (module) {
+    begin(module);
+    return;
+  }
   try {
     await ready;
     postMessage({ id, value: await methods[method](...args) });

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -9,16 +10,15 @@ import (
 // A worker takes its policy from the answer that carried its script, so every
 // answer has it.
 const policy = "default-src 'none'; " + // whatever is not named is refused
-	"script-src 'self' 'wasm-unsafe-eval'; " + // our modules; Go's wasm needs to be compiled
+	"script-src 'self'%s 'wasm-unsafe-eval'; " + // our modules, the page's own scripts by their hashes; Go's wasm needs to be compiled
 	"worker-src 'self'; " + // the worker that owns the Go program
 	"connect-src 'self'; " + // the privacy promise, kept by the browser: no other origin
 	"style-src 'self'; img-src 'self' data:; manifest-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; " + // nothing can redirect a link or post a form
 	"frame-ancestors 'none'" // nobody can frame the page and lay buttons over it
 
-// securityHeaders are sent with every answer.
+// securityHeaders are sent with every answer, beside the policy.
 var securityHeaders = map[string]string{
-	"Content-Security-Policy":      policy,
 	"X-Content-Type-Options":       "nosniff",     // a PDB is never taken for a page
 	"Referrer-Policy":              "no-referrer", // an intranet's host name stays there
 	"Cross-Origin-Resource-Policy": "same-origin", // other origins cannot embed what is here
@@ -30,9 +30,16 @@ var securityHeaders = map[string]string{
 // request that carries a body or has a method but GET and HEAD reaches h. There
 // is no code behind it that could receive a core. The answers that net/http
 // makes of itself, before there is a request to hand on (400, 417, 431, 501),
-// are one line of plain text and carry none of these headers.
-func Secure(h http.Handler) http.Handler {
+// are one line of plain text and carry none of these headers. The sources are
+// those of scripts that may run beside the server's own (see Handler.Scripts).
+func Secure(h http.Handler, sources ...string) http.Handler {
+	allowed := ""
+	for _, source := range sources {
+		allowed += " " + source
+	}
+	contents := fmt.Sprintf(policy, allowed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", contents)
 		for name, value := range securityHeaders {
 			w.Header().Set(name, value)
 		}

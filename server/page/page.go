@@ -8,11 +8,15 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -54,9 +58,25 @@ type Handler struct {
 	files map[string]*file
 }
 
-// Build says what was built: the content of version.json, which the page reads
-// and /version repeats. A static host serves the file as it was built; this
-// server adds what it can do.
+// inline finds the scripts that stand in a page.
+var inline = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+
+// Scripts gives the sources, in the words of a Content-Security-Policy, that
+// allow the scripts which stand in the page itself: their hashes.
+func (h *Handler) Scripts() []string {
+	var list []string
+	if index := h.files["index.html"]; index != nil {
+		for _, m := range inline.FindAllSubmatch(index.plain, -1) {
+			sum := sha256.Sum256(m[1])
+			list = append(list, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+		}
+	}
+	return list
+}
+
+// Build says what was built: the content of version.json, which /version
+// repeats. The page has the same in an element of its own. A static host serves
+// both as they were built; this server adds what it can do.
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -79,6 +99,31 @@ func Version(files fs.FS) Build {
 		return Build{}
 	}
 	return b
+}
+
+// element is where the page holds what it knows of its build.
+var element = regexp.MustCompile(`(?s)(<script type="application/json" id="build">)(.*?)(</script>)`)
+
+// Announce gives the page with what a server can do in its build data. It fails
+// where the page has no such data, or data that is not understood.
+func Announce(index []byte, b Build) ([]byte, error) {
+	at := element.FindSubmatchIndex(index)
+	if at == nil {
+		return nil, errors.New("the page has no build data")
+	}
+	data := map[string]any{}
+	if err := json.Unmarshal(index[at[4]:at[5]], &data); err != nil {
+		return nil, fmt.Errorf("the page's build data: %w", err)
+	}
+	data["symbols"] = b.Symbols
+	if b.Demo != "" {
+		data["demo"] = b.Demo
+	}
+	text, err := json.Marshal(data) // escapes < and >
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(index[:at[4]], text, index[at[5]:]), nil
 }
 
 // New reads all files. What is extra is served like a file of that name, and

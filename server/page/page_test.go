@@ -74,24 +74,27 @@ func TestTypesAndVariants(t *testing.T) {
 }
 
 func TestCaching(t *testing.T) {
-	h, err := New(fstest.MapFS{"index.html": {Data: []byte("page")}, "a.wasm": {Data: []byte("wasm")}}, nil)
+	h, err := New(fstest.MapFS{
+		"index.html": {Data: []byte("page")}, "sw.js": {Data: []byte("worker")}, "application.js": {Data: []byte("x")},
+		"app/0f/a.wasm": {Data: []byte("wasm")}, "app/0f/web/a.js": {Data: []byte("module")},
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash := h.files["a.wasm"].hash
 	for url, want := range map[string]string{
-		"/":                          "no-cache",
-		"/a.wasm":                    "no-cache",
-		"/a.wasm?v=" + hash[:16]:     "public, max-age=31536000, immutable",
-		"/a.wasm?v=" + hash[:3]:      "no-cache",
-		"/a.wasm?v=0000000000000000": "no-cache",
+		"/":                  "no-cache",
+		"/sw.js":             "no-cache",
+		"/application.js":    "no-cache",
+		"/app/0f/a.wasm":     "public, max-age=31536000, immutable",
+		"/app/0f/web/a.js":   "public, max-age=31536000, immutable",
+		"/app/0f/web/a.js?v": "public, max-age=31536000, immutable",
 	} {
 		if got := ask(h, "GET", url).Header.Get("Cache-Control"); got != want {
 			t.Errorf("%s: %q, not %q", url, got, want)
 		}
 	}
-	tag := ask(h, "GET", "/a.wasm").Header.Get("ETag")
-	if r := ask(h, "GET", "/a.wasm", "If-None-Match", tag); r.StatusCode != http.StatusNotModified {
+	tag := ask(h, "GET", "/app/0f/a.wasm").Header.Get("ETag")
+	if r := ask(h, "GET", "/app/0f/a.wasm", "If-None-Match", tag); r.StatusCode != http.StatusNotModified {
 		t.Errorf("the same tag gives %d", r.StatusCode)
 	}
 }
@@ -131,5 +134,38 @@ func TestWithoutTheBuiltPage(t *testing.T) {
 func TestEmbeddedFilesServe(t *testing.T) {
 	if _, err := New(Embedded(), nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The page's own scripts are allowed by their hashes: those in the page, as they
+// stand there, and nothing else.
+func TestScriptsInThePageAreAllowed(t *testing.T) {
+	h, err := New(fstest.MapFS{"index.html": {Data: []byte("<script type=\"application/json\" id=\"build\">{}</script><script>\nboot();\n</script><script src=\"x.js\"></script>")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// printf '\nboot();\n' | openssl sha256 -binary | base64
+	want := "'sha256-RNvFDR9HqPVhIGMgz604ECZD7T+EFOdFtWjBMtLhNZU='"
+	if got := h.Scripts(); len(got) != 1 || got[0] != want {
+		t.Errorf("allowed are %q, not %s", got, want)
+	}
+	policy := ask(Secure(h, h.Scripts()...), "GET", "/").Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "script-src 'self' "+want+" 'wasm-unsafe-eval'; ") {
+		t.Errorf("the policy is %s", policy)
+	}
+}
+
+// A server says in the page what it can do.
+func TestAnnounce(t *testing.T) {
+	page := `<head><script type="application/json" id="build">{"version":"v1","files":["a"]}</script></head>`
+	got, err := Announce([]byte(page), Build{Version: "other", Symbols: true, Demo: "demo/</script>.elf"})
+	want := `<head><script type="application/json" id="build">{"demo":"demo/\u003c/script\u003e.elf","files":["a"],"symbols":true,"version":"v1"}</script></head>`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
+	}
+	for _, page := range []string{"", "<head></head>", `<script type="application/json" id="build">{</script>`} {
+		if _, err := Announce([]byte(page), Build{}); err == nil {
+			t.Errorf("%q is taken", page)
+		}
 	}
 }

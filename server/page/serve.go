@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// shortestHash is how much of a content hash an address must carry (?v=…) to be
-// taken as naming that content for ever.
-const shortestHash = 16
+// immutable is the folder whose names hold a hash of all that is in it: what is
+// below never changes.
+const immutable = "app/"
 
 // ServeHTTP serves a file by the request's path, relative to where the handler
 // is mounted; the empty path is index.html.
@@ -31,7 +31,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := w.Header()
 	head.Set("Content-Type", f.contentType)
 	head.Set("Cache-Control", "no-cache") // ask each time; the answer is mostly 304
-	if v := r.URL.Query().Get("v"); len(v) >= shortestHash && strings.HasPrefix(f.hash, v) {
+	if strings.HasPrefix(name, immutable) {
 		head.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	body, encoding := f.variant(r.Header.Get("Accept-Encoding"))

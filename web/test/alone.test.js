@@ -18,16 +18,16 @@ for (const kind of kinds) {
         const text = join(work, 'alone.txt'); // the program has answered: all of it is loaded
         writeFileSync(text, 'not a core');
         await view.pick(text);
-        await view.visible('#failure');
+        await view.failed('unknown-format');
         await server.stop();
 
         for (const core of hasCorpus ? [demo().core, unpack('02-cpu4-encoded')] : [demo().core]) {
           await view.pick(core);
           await view.settled();
-          assert.match(await view.text('body'), /The PDB is not needed here/);
-          assert.match(await view.text('body'), /encoded, found by values that it must hold/);
-          await view.convert();
-          assert.equal(JSON.parse(await view.text('#json')).symbols.status, 'none-needed');
+          await view.converted();
+          assert.match(await view.text('#symbols-text'), /The PDB is not needed here/);
+          assert.match(await view.text('#facts'), /encoded, found by values that it must hold/);
+          assert.equal((await view.summary()).symbols.status, 'none-needed');
           assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', 'none'));
         }
         assert.deepEqual(view.symbolRequests(), []);

@@ -30,12 +30,10 @@ for (const kind of kinds) {
       const files = pdb ? [core, pdb] : [core];
       await (drop ? view.drop(...files) : view.pick(...files));
       await view.settled();
-      if (compat) {
-        await view.page.$eval('#convert-form details', (e) => { e.open = true; });
-        await view.click('#compat');
-      }
-      await view.convert();
-      const { status } = JSON.parse(await view.text('#json')).symbols;
+      if (compat) await view.press('#compat');
+      if (await view.page.$('#prepare')) await view.press('#prepare');
+      await view.converted();
+      const { status } = (await view.summary()).symbols;
       if (pdb) assert.equal(status, 'found');
       const flags = ['-symbols', status !== 'found' ? 'none' : core.includes('demo') || core.includes('shuffled') ? demo().pdb : symbolStore];
       const file = await view.save();
@@ -50,13 +48,13 @@ for (const kind of kinds) {
       const view = await one(demo().core);
       assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
       await view.click('#hash');
-      await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
+      await view.visible('#hash-value');
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(demo().core, '-symbols', 'none')}`);
       assert.match(await view.text('#command'), /^coredrop convert -symbols none demo\.elf demo-\d{8}-\d{4}\.dmp/);
       assert.match(await view.text('#dump-text'), /verified/);
       assert.match(await view.text('#windbg'), /!analyze -v/);
       await view.click('#recheck');
-      await view.page.waitForFunction(() => document.getElementById('status').textContent.includes('as it was'));
+      await view.page.waitForFunction(() => document.querySelector('[data-notice=dump]')?.textContent.includes('as it was'));
       await view.page.close();
     });
 
@@ -70,10 +68,10 @@ for (const kind of kinds) {
       const core = join(work, 'shuffled.elf');
       shuffle(demo().core, core, 4500);
       const view = await one(core, { pdb: demo().pdb });
-      assert.ok(JSON.parse(await view.text('#json')).dump.parts > 4000);
-      assert.match(await view.text('#log'), /Converting/);
+      assert.ok((await view.summary()).dump.parts > 4000);
+      assert.match(await view.text('#log'), /Preparing the dump/);
       await view.click('#hash');
-      await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '', { timeout: 60000 });
+      await view.visible('#hash-value');
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', demo().pdb)}`);
       await view.page.close();
     });
@@ -103,13 +101,10 @@ for (const kind of kinds) {
         const file = join(work, code);
         writeFileSync(file, bytes);
         await view.pick(file);
-        await view.page.waitForFunction((c) => document.getElementById('failure-code').textContent === c, { timeout: 60000 }, code);
-        assert.ok(await view.page.$$eval('#failure-remedy li', (l) => l.length) > 0, code);
+        assert.ok((await view.failed(code)).startsWith(`${code}: `), 'the file is named');
+        assert.ok(await view.page.$$eval('.fault .steps li', (l) => l.length) > 0, code);
         assert.ok(await view.isVisible('#start'), 'another file can be chosen');
       }
-      const { core } = demo();
-      await view.pick(core, join(work, 'unknown-format'));
-      await view.page.waitForFunction(() => document.getElementById('failure-text').textContent.includes('One core at a time'));
       assert.deepEqual(view.errors, []);
       await view.page.close();
     });

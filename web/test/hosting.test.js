@@ -6,11 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { byCommandLine, demo, root, sha256 } from './lib/files.js';
-import { coredrop, staticHost } from './lib/servers.js';
+import { coredrop, dist, staticHost } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
 const expected = {
-  'content-security-policy': /default-src 'none'.*script-src 'self' 'wasm-unsafe-eval'.*connect-src 'self'; .*frame-ancestors 'none'/,
+  'content-security-policy': /default-src 'none'.*script-src 'self' 'sha256-[A-Za-z0-9+/=]{44}' 'wasm-unsafe-eval'.*connect-src 'self'; .*frame-ancestors 'none'/,
   'x-content-type-options': /^nosniff$/,
   'referrer-policy': /^no-referrer$/,
   'cross-origin-resource-policy': /^same-origin$/,
@@ -36,7 +36,7 @@ for (const kind of kinds) {
           for (const [name, pattern] of Object.entries(expected)) if (!pattern.test(headers[name] || '')) bare.push(`${response.url()} ${name}: ${headers[name]}`);
         });
         await page.goto(url);
-        await page.waitForSelector('html[data-ready]');
+        await page.waitForSelector('html[data-phase=empty]');
         await page.close();
         assert.deepEqual(bare, []);
 
@@ -46,13 +46,12 @@ for (const kind of kinds) {
         const { core, pdb } = demo();
         await view.pick(core, pdb);
         await view.settled();
-        assert.equal(JSON.parse(await view.text('#json')).symbols.status, 'found');
-        assert.equal(await view.text('#symbols-url'), `${url}symbols/ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb`);
-        await view.convert();
-        assert.equal(await view.isVisible('#save-picker'), false);
+        assert.equal((await view.summary()).symbols.status, 'found');
+        await view.converted();
+        assert.ok(await view.hidden('#save-picker'));
         assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
         await view.click('#hash');
-        await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
+        await view.visible('#hash-value');
         assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', pdb)}`);
         // Without a clipboard object the text is selected, and copied if the browser lets it.
         await view.click('#command button');
@@ -69,17 +68,19 @@ for (const kind of kinds) {
       const host = await staticHost('/tools/dump/');
       try {
         const view = await driver.visit(host.url);
-        assert.equal(await view.isVisible('#promise'), false, 'nobody knows what this server does');
+        assert.ok(await view.hidden('#promise'), 'nobody knows what this server does');
         const { core, pdb } = demo();
         await view.pick(core);
         await view.settled();
-        await view.click('#symbols-get');
-        await view.visible('#failure');
+        await view.click('#symbols-more');
+        assert.equal(await view.text('#symbols-url'), `${host.url}symbols/ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb`);
+        await view.press('#symbols-get');
         assert.equal(await view.failure(), 'symbols-not-found');
-        assert.match(await view.text('#failure-remedy'), /drop it/);
+        assert.match(await view.text('.fault .steps'), /drop it/);
         await view.drop(pdb);
-        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
-        await view.convert();
+        await view.settled();
+        assert.equal((await view.summary()).symbols.status, 'found');
+        await view.converted();
         assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
         assert.deepEqual(view.foreign(), []);
         await view.page.close();
@@ -93,20 +94,20 @@ for (const kind of kinds) {
       const view = await driver.visit(host.url), { core, pdb } = demo();
       const kept = () => view.page.waitForFunction(async () => {
         const [name] = await caches.keys();
-        return navigator.serviceWorker.controller && name && await (await caches.open(name)).match('coredrop.wasm');
+        return navigator.serviceWorker.controller && name && await (await caches.open(name)).match('index.html');
       });
       await kept();
-      replace['index.html'] = readFileSync(join(root, 'index.html'), 'utf8').replace('<h1>Coredrop</h1>', '<h1>Coredrop, newer</h1>');
+      replace['index.html'] = readFileSync(join(dist, 'index.html'), 'utf8').replace('<h1>Coredrop</h1>', '<h1>Coredrop, newer</h1>');
       await view.page.reload();
-      await view.page.waitForSelector('html[data-ready]');
+      await view.ready();
       assert.equal(await view.text('h1'), 'Coredrop, newer');
       host.stop();
       await view.page.reload();
-      await view.page.waitForSelector('html[data-ready]');
+      await view.ready();
       assert.equal(await view.text('h1'), 'Coredrop');
       await view.pick(core, pdb);
       await view.settled();
-      await view.convert();
+      await view.converted();
       assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
       assert.deepEqual(view.errors, []);
       await view.page.close();

@@ -3,7 +3,7 @@
 import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { appendFileSync, copyFileSync, openSync, closeSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { byCommandLine, demo, hasCorpus, sha256, unpack, work } from './lib/files.js';
 import { kinds, launch } from './lib/browsers.js';
 import { counts, instrumented, tell } from './lib/instrument.js';
@@ -82,15 +82,15 @@ for (const kind of kinds) {
       'is deleted': (file) => rmSync(file),
     };
     for (const [what, change] of Object.entries(spoil)) {
-      test(`a core that ${what} after it was inspected: file-changed, no dump`, async () => {
+      test(`a core that ${what} while it is inspected: file-changed, no dump`, async () => {
         const view = await driver.visit(host.url), core = fresh();
+        await tell(view, { delay: 100 });
         await view.pick(core);
-        await view.settled();
+        while ((await counts(view)).reads < 8) await new Promise((next) => setTimeout(next, 20)); // its head, both ends, the mark, some more
         change(core);
-        await view.click('#convert');
-        await view.visible('#failure');
-        assert.equal(await view.failure(), 'file-changed');
-        assert.equal(await view.isVisible('#dump'), false);
+        await tell(view, { delay: 0 });
+        await view.failed('file-changed');
+        assert.ok(await view.hidden('#save'));
         await view.page.close();
       });
 
@@ -98,12 +98,15 @@ for (const kind of kinds) {
         const view = await driver.visit(host.url), core = fresh();
         await view.pick(core);
         await view.settled();
-        await view.convert();
+        await view.converted();
         change(core);
-        await view.click('#recheck');
-        await view.visible('#failure');
-        assert.equal(await view.failure(), 'file-changed');
-        assert.equal(await view.isVisible('#dump'), false);
+        await view.press('#recheck');
+        await view.failed('file-changed');
+        assert.ok(await view.hidden('#save'));
+        assert.match(await view.text('#no-dump'), /withdrawn/);
+        assert.doesNotMatch(await view.text('#verdict'), /can be converted/);
+        assert.match(await view.text('#facts'), /Kernel base/, 'what was found stays');
+        assert.equal(await view.text('[data-offer=reopen]'), `Open ${basename(core)} again`);
         await view.page.close();
       });
     }
@@ -113,11 +116,10 @@ for (const kind of kinds) {
       writeFileSync(log, '[    1.000000] nothing of interest\n'.repeat(20000));
       await tell(view, { delay: 300 });
       await view.pick(log);
-      while ((await counts(view)).reads < 4) await new Promise((next) => setTimeout(next, 20)); // both ends and the mark
+      while ((await counts(view)).reads < 5) await new Promise((next) => setTimeout(next, 20)); // its head, both ends and the mark
       appendFileSync(log, '[    2.000000] more\n');
-      await view.visible('#failure');
-      assert.equal(await view.failure(), 'file-changed');
-      assert.equal(await view.isVisible('#races'), false);
+      await view.failed('file-changed');
+      assert.ok(await view.hidden('#panel-races'));
       await view.page.close();
     });
 
@@ -128,25 +130,28 @@ for (const kind of kinds) {
       const view = await driver.visit(host.url);
       await view.pick(core);
       await view.settled();
-      await view.convert();
-      assert.equal(await view.isVisible('#dump'), true);
+      await view.converted();
       await view.page.close();
     });
 
-    // cancelled presses Escape in the middle of work and checks what is said. An
-    // offered dump stays; one that was being made is not offered.
+    // cancelled presses Escape in the middle of work and checks what is said, and
+    // that it is no alarm. An offered dump stays; one that was being made is not
+    // offered.
     async function cancelled(view, offered = false) {
       await view.visible('#work');
+      const top = await view.page.evaluate(() => scrollY);
       await view.page.keyboard.press('Escape');
-      await view.page.waitForFunction(() => document.getElementById('work').hidden);
-      assert.equal(await view.failure(), 'cancelled');
-      assert.match(await view.text('#failure-text'), offered ? /the dump is still offered/ : /nothing was saved or sent/);
-      assert.equal(await view.isVisible('#dump'), offered);
+      await view.page.waitForFunction(() => document.documentElement.dataset.phase !== 'busy');
+      await view.now();
+      assert.match(await view.text('.word'), offered ? /^Cancelled; the dump is still offered/ : /^Cancelled; nothing was saved or sent/);
+      assert.equal(await view.page.$('[role=alert]'), null, 'a cancel is no failure');
+      assert.equal(await view.page.evaluate(() => scrollY), top, 'the page stays where it is');
+      assert.equal(!await view.hidden('#save'), offered);
     }
 
     // counting waits until the counts shown are those of a stage.
     function counting(view, stage) {
-      return view.page.waitForFunction((s) => document.getElementById('counts').textContent.startsWith(s), { timeout: 60000 }, stage);
+      return view.page.waitForFunction((s) => document.getElementById('counts')?.textContent.startsWith(s), { timeout: 60000 }, stage);
     }
 
     // offered gives the page with a dump of a gigabyte offered.
@@ -156,7 +161,7 @@ for (const kind of kinds) {
       const view = await driver.visit(host.url);
       await view.pick(core);
       await view.settled();
-      await view.convert();
+      await view.converted();
       return view;
     }
 
@@ -167,24 +172,26 @@ for (const kind of kinds) {
         const place = await navigator.storage.getDirectory();
         for await (const name of place.keys()) await place.removeEntry(name);
         globalThis.showSaveFilePicker = ({ suggestedName }) => place.getFileHandle(suggestedName, { create: true });
-        document.getElementById('save-picker').hidden = false;
       });
     }
 
     test('cancel while SHA-256 is computed: the dump stays, the worker answers', async () => {
       const view = await offered();
+      assert.match(await view.text('#hash'), /^Compute SHA-256 \(about \d+ (s|min)/, 'how long it takes is said before');
       await view.click('#hash');
       await counting(view, 'computing SHA-256');
       await cancelled(view, true);
-      assert.equal(await view.text('#hash-value'), '');
-      await view.click('#recheck');
-      await view.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('The core is as it was'));
+      assert.ok(await view.isVisible('#panel-dump .word'), 'it is said where it was asked for');
+      assert.ok(await view.hidden('#hash-value'));
+      await view.press('#recheck');
+      assert.match(await view.text('[data-notice=dump]'), /^The core is as it was/);
       await view.page.close();
     });
 
     test('cancel while the dump is saved to a picked place: the dump stays, no half of it is left there', async () => {
       const view = await offered();
       await placed(view);
+      await view.press('#recheck'); // the button is drawn where there is a picker
       await view.click('#save-picker');
       await counting(view, 'saving');
       await cancelled(view, true);
@@ -201,10 +208,11 @@ for (const kind of kinds) {
       const view = await driver.visit(host.url), core = fresh();
       await view.pick(core);
       await view.settled();
-      await view.convert();
+      await view.converted();
       await placed(view);
-      await view.click('#save-picker');
-      await view.page.waitForFunction(() => document.getElementById('status').textContent.startsWith('saved: '));
+      await view.press('#recheck');
+      await view.press('#save-picker');
+      assert.match(await view.text('[data-notice=dump]'), /^Saved: /);
       const sum = await view.page.evaluate(async () => {
         for await (const handle of (await navigator.storage.getDirectory()).values()) {
           const sum = await crypto.subtle.digest('SHA-256', await (await handle.getFile()).arrayBuffer());
@@ -213,31 +221,27 @@ for (const kind of kinds) {
       });
       assert.equal(sum, await byCommandLine(demo().core, '-symbols', 'none'));
       appendFileSync(core, 'x');
-      await view.click('#save-picker');
-      await view.visible('#failure');
-      assert.equal(await view.failure(), 'file-changed');
-      assert.equal(await view.isVisible('#dump'), false);
+      await view.press('#save-picker');
+      await view.failed('file-changed');
+      assert.ok(await view.hidden('#save'));
       await view.page.close();
     });
 
-    test('cancel while inspecting and while converting; the same core again afterwards', async () => {
+    test('cancel while inspecting and while describing; the same core again afterwards', async () => {
       const view = await driver.visit(host.url), core = fresh();
       await tell(view, { delay: 200 });
       await view.pick(core);
       await cancelled(view);
       await view.page.reload();
-      await view.page.waitForSelector('html[data-ready]');
+      await view.ready();
       await view.pick(core);
       await view.settled();
       await tell(view, { delay: 200 });
-      await view.click('#convert');
+      await view.page.select('#type', 'full');
       await cancelled(view);
-      if (await view.isVisible('#start')) { // the worker had to be ended
-        await view.pick(core);
-        await view.settled();
-      }
       await tell(view, { delay: 0 });
-      await view.convert();
+      await view.press('#prepare'); // it is as it was, but for the dump
+      await view.converted();
       assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', 'none'));
       assert.deepEqual(view.errors, []);
       await view.page.close();
@@ -250,12 +254,54 @@ for (const kind of kinds) {
       await view.pick(core);
       await view.settled();
       await tell(view, { delay: 5 });
-      await view.click('#convert');
+      await view.click('#prepare');
       await counting(view, 'preparing');
       await view.drop(demo().core);
-      await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'busy');
+      await view.page.waitForFunction(() => /demo\.elf is offered when this is done/.test(document.getElementById('status').textContent));
       assert.equal(await view.isVisible('#work'), true, 'the work goes on');
+      assert.equal(await view.page.$('[role=alert]'), null);
       await cancelled(view);
+      assert.match(await view.text('#next'), /^demo\.elf came while something ran/);
+      await tell(view, { delay: 0 });
+      await view.press('#open-next');
+      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      assert.equal(await view.page.$('#next'), null);
+      await view.page.close();
+    });
+
+    test('a worker that hangs is ended, and what was open stays: the dump, and what can be checked of it', async () => {
+      const view = await driver.visit(host.url), core = fresh(), other = fresh();
+      await view.pick(core);
+      await view.settled();
+      await view.converted();
+      await tell(view, { hang: true });
+      await view.pick(other);
+      await view.visible('#work');
+      await view.page.keyboard.press('Escape');
+      await view.settled();
+      assert.equal(await view.text('#result-title'), `Windows guest: ${basename(core)}`);
+      assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', 'none'));
+      await view.press('#hash'); // the new worker opens it again
+      assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(demo().core, '-symbols', 'none')}`);
+      overwrite(core, 0x1000, 'something else');
+      await view.press('#recheck');
+      await view.failed('file-changed');
+      await view.page.close();
+    });
+
+    test('a core that changed while the worker was another’s: found when it is opened again', async () => {
+      const view = await driver.visit(host.url), core = fresh(), other = join(work, 'broken.elf');
+      writeFileSync(other, readFileSync(demo().core).subarray(0, 100000));
+      await view.pick(core);
+      await view.settled();
+      await view.converted();
+      await view.pick(other); // refused: it is cut off
+      await view.settled();
+      assert.equal(await view.text('#result-title'), `Windows guest: ${basename(core)}`);
+      appendFileSync(core, 'x');
+      await view.press('#recheck');
+      await view.failed('file-changed');
+      assert.ok(await view.hidden('#save'));
       await view.page.close();
     });
 
@@ -264,20 +310,18 @@ for (const kind of kinds) {
       await view.pick(core);
       await view.settled();
       await tell(view, { hang: true });
-      await view.click('#convert');
+      await view.page.select('#type', 'full');
       await view.visible('#work');
       await view.page.keyboard.press('Escape');
-      await view.page.waitForFunction(() => document.getElementById('work').hidden);
-      assert.equal(await view.failure(), 'cancelled');
-      await view.visible('#start');
+      await view.page.waitForFunction(() => document.documentElement.dataset.phase === 'open');
+      assert.match(await view.text('.word'), /^Cancelled/);
       await view.pick(core);
       await view.settled();
       await tell(view, { die: true });
-      await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'internal');
-      assert.match(await view.text('#failure-text'), /started again/);
+      assert.match(await view.failed('internal'), /started again/);
       await view.pick(core);
       await view.settled();
-      await view.convert();
+      await view.converted();
       assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', 'none'));
       await view.page.close();
     });
@@ -286,7 +330,7 @@ for (const kind of kinds) {
       const core = unpack('05-hole3g'), view = await driver.visit(host.url);
       await view.pick(core);
       await view.settled();
-      await view.convert();
+      await view.converted();
       const seen = await counts(view);
       assert.ok(seen.bytes > 0 && seen.bytes <= 32 * MiB, `${seen.bytes} bytes read`);
       assert.ok(seen.largest <= 4 * MiB, `a read of ${seen.largest} bytes`);

@@ -38,19 +38,34 @@ for (const kind of kinds) {
         const text = join(work, 'text.txt');
         writeFileSync(text, 'no core');
         await view.pick(text);
-        await view.visible('#failure');
+        await view.failed();
         assert.deepEqual(await violations(view), [], 'failure');
-        await view.pick(demo().core);
-        await view.visible('#result');
-        assert.deepEqual(await violations(view), [], 'inspected');
-        await view.convert();
+        await view.pick(demo().pdb);
+        await view.visible('#waiting');
+        assert.deepEqual(await violations(view), [], 'a PDB that waits');
+        await view.pick(demo().core, text);
+        await view.settled();
+        await view.converted();
+        await view.click('#json-show');
         await view.page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
-        assert.deepEqual(await violations(view), [], 'converted');
-        await view.page.evaluate(() => { document.getElementById('work').hidden = false; document.getElementById('overlay').hidden = false; });
-        assert.deepEqual(await violations(view), [], 'working');
+        assert.deepEqual(await violations(view), [], 'open, with a word on what was left aside');
+        await view.pick(text);
+        await view.failed();
+        assert.deepEqual(await violations(view), [], 'a refusal over what is open');
+        for (const sheet of ['help', 'palette']) {
+          await view.page.evaluate((id) => document.getElementById(id).showModal(), sheet);
+          assert.deepEqual(await violations(view), [], sheet);
+          await view.page.keyboard.press('Escape');
+        }
+        await view.page.evaluate(() => { document.getElementById('overlay').hidden = false; });
+        assert.deepEqual(await violations(view), [], 'a drag over the page');
+        await view.page.evaluate(() => { document.getElementById('overlay').hidden = true; });
         await view.page.setViewport({ width: 320, height: 640 });
         const wide = await view.page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(wide <= 320, `320 pixels are enough: ${wide}`);
+        await view.click('#close');
+        await view.visible('#cached');
+        assert.deepEqual(await violations(view), [], 'PDBs that are kept');
         await view.page.close();
       });
     });
@@ -81,16 +96,18 @@ for (const kind of kinds) {
       await view.page.keyboard.press('Tab');
       assert.equal(await view.page.evaluate(() => document.activeElement.id), 'file', 'the picker comes first');
       await tabTo(view, 'demo-open');
+      await view.now();
       await view.page.keyboard.press('Enter');
-      await view.visible('#result');
+      await view.visible('#save');
       await view.page.waitForFunction(() => document.activeElement.id === 'result-title');
+      assert.match(await view.text('#status'), /ready/);
+      await tabTo(view, 'symbols-more');
+      await view.page.keyboard.press('Enter');
       await tabTo(view, 'symbols-get');
+      await view.now();
       await view.page.keyboard.press('Enter');
-      await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
-      await tabTo(view, 'convert');
-      await view.page.keyboard.press('Enter');
-      await view.visible('#dump');
-      await view.page.waitForFunction(() => document.activeElement.id === 'dump-title');
+      await view.settled();
+      assert.equal((await view.summary()).symbols.status, 'found');
       assert.match(await view.text('#status'), /ready/);
       const saved = await view.save(undefined, async () => {
         await view.page.keyboard.down('Control');
@@ -110,9 +127,6 @@ for (const kind of kinds) {
     beforeEach(async () => { server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']); });
     afterEach(() => server.stop());
 
-    const disabled = (view, selector) => view.page.$eval(selector, (e) => e.disabled);
-    const symbolsFound = (view) => view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent || '{}').symbols?.status === 'found');
-
     // withoutBlock gives the demo core with its debugger block wiped out: it lies
     // where the converted dump differs from the core, in pages that are patched.
     function withoutBlock() {
@@ -127,30 +141,32 @@ for (const kind of kinds) {
       return file;
     }
 
-    test('a core that cannot be converted: the reason, and no Convert', async () => {
+    test('a core that cannot be converted: the reason, and nothing to save', async () => {
       const view = await driver.visit(server.url);
       await view.pick(withoutBlock(), demo().pdb);
       await view.settled();
       assert.match(await view.text('#verdict'), /^It cannot be converted yet: /);
       assert.doesNotMatch(await view.text('#verdict'), /PDB is needed/);
-      assert.equal(await disabled(view, '#convert'), true);
+      for (const id of ['#save', '#prepare']) assert.ok(await view.hidden(id), id);
       await view.page.close();
     });
 
-    test('elf2dmp’s way needs the PDB: no Convert until it is there; another core begins with no option set', async () => {
+    test('elf2dmp’s way needs the PDB: nothing to save until it is there; another core begins with no option set', async () => {
       const view = await driver.visit(server.url), { core, pdb } = demo();
       await view.pick(core);
       await view.settled();
-      assert.equal(await disabled(view, '#convert'), false);
-      await view.page.$$eval('details', (all) => all.forEach((d) => { d.open = true; }));
+      await view.converted();
       await view.click('#compat');
+      await view.visible('#to-symbols');
       assert.match(await view.text('#verdict'), /needs the kernel’s PDB/);
       assert.match(await view.text('#symbols-text'), /is needed/);
-      assert.equal(await disabled(view, '#convert'), true);
+      assert.ok(await view.hidden('#save'));
       await view.drop(pdb);
-      await symbolsFound(view);
-      assert.equal(await disabled(view, '#convert'), false);
-      await view.click('#another');
+      await view.settled();
+      await view.converted();
+      assert.equal((await view.summary()).symbols.status, 'found');
+      await view.pick(core);
+      await view.settled();
       assert.equal(await view.page.$eval('#compat', (e) => e.checked), false);
       await view.page.close();
     });
@@ -158,10 +174,11 @@ for (const kind of kinds) {
     test('where there are no symbols: no offer to ask for them, but their address; no demo guest either', async () => {
       const view = await driver.visit(`${server.url}#demo`);
       assert.equal(await view.isVisible('#promise'), true);
-      assert.match(await view.text('#status'), /has no demo guest/);
+      assert.match(await view.text('[data-notice=start]'), /has no demo guest/);
       await view.pick(demo().core);
       await view.settled();
-      assert.equal(await view.isVisible('#symbols-get'), false);
+      await view.click('#symbols-more');
+      assert.ok(await view.hidden('#symbols-get'));
       assert.match(await view.text('#symbols-from'), /^https:\/\/msdl\.microsoft\.com\/download\/symbols\/ntkrnlmp\.pdb\/BB8FBA4DBDC8EAF74C4C44205044422E1\/ntkrnlmp\.pdb/);
       assert.deepEqual(view.foreign(), []);
       await view.page.close();
@@ -172,11 +189,8 @@ for (const kind of kinds) {
       writeFileSync(html, '<!doctype html>'.padEnd(4096));
       await view.pick(demo().core, html);
       await view.settled();
-      assert.equal(await view.failure(), 'symbols-not-a-pdb');
-      assert.match(await view.text('#failure-text'), /login\.pdb is not used/);
-      assert.equal(await view.isVisible('#result'), true);
-      await view.convert().catch(() => {}); // the refusal is still shown
-      assert.equal(await view.isVisible('#dump'), true);
+      assert.match(await view.text('[data-notice=aside]'), /^Left aside: login\.pdb \(this is no PDB/);
+      await view.converted();
       await view.page.close();
     });
 
@@ -186,12 +200,13 @@ for (const kind of kinds) {
       writeFileSync(other, bytes);
       await view.pick(demo().core, other);
       await view.settled();
-      assert.match(await view.text('#warnings'), /symbols-mismatch/);
-      await view.click('#another');
+      await view.failed('symbols-mismatch');
+      await view.click('#close');
       await view.pick(demo().core);
       await view.settled();
-      assert.equal(await view.isVisible('#warnings'), false);
-      assert.doesNotMatch(await view.text('#json'), /belongs to another build/);
+      assert.ok(await view.hidden('.fault'));
+      assert.ok(await view.hidden('#panel-warnings'));
+      assert.doesNotMatch(await view.json(), /belongs to another build/);
       await view.page.close();
     });
 
@@ -200,21 +215,23 @@ for (const kind of kinds) {
       await view.page.setViewport({ width: 1000, height: 500 });
       await view.pick(demo().core);
       await view.settled();
-      await view.convert();
-      assert.equal(await view.isVisible('#save-note'), false, 'nothing is being saved yet');
+      await view.converted();
+      assert.ok(await view.hidden('#save-note'), 'nothing is being saved yet');
+      await view.now();
       await view.page.evaluate(() => {
         const clipboardData = new DataTransfer(), text = '.symfix C:\\symbols';
         clipboardData.setData('text/plain', text);
         // Firefox has two members of its own for what the others call clipboardData.
         document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, dataType: 'text/plain', data: text, bubbles: true, cancelable: true }));
       });
-      await view.page.waitForFunction(() => /no kernel log/.test(document.getElementById('status').textContent));
-      assert.equal(await view.isVisible('#dump'), true);
-      await view.click('#recheck');
-      await view.page.waitForFunction(() => /as it was/.test(document.getElementById('status').textContent) && document.getElementById('work').hidden);
+      await view.settled();
+      assert.match(await view.text('[data-notice=bar]'), /no kernel log/);
+      await view.converted();
+      await view.press('#recheck');
       assert.equal(await view.page.evaluate(() => document.activeElement.id), 'recheck');
-      const place = await view.page.$eval('#status', (e) => ({ top: e.getBoundingClientRect().top, height: e.clientHeight, scrolled: scrollY }));
-      assert.ok(place.scrolled > 0 && place.top >= 0 && place.top < 200 && place.height > 10, JSON.stringify(place));
+      const place = await view.page.$eval('[data-notice=dump]', (e) => ({ top: e.getBoundingClientRect().top, height: e.clientHeight, room: innerHeight, text: e.textContent }));
+      assert.match(place.text, /as it was/);
+      assert.ok(place.top >= 0 && place.top < place.room && place.height > 10, JSON.stringify(place));
       await view.save();
       assert.equal(await view.isVisible('#save-note'), true);
       await view.page.close();
@@ -223,8 +240,7 @@ for (const kind of kinds) {
     test('a folder is called one', { skip: kind === 'chromium' ? false : 'only Chromium’s driver drops from the disk' }, async () => {
       const view = await driver.visit(server.url);
       await view.drop(work);
-      await view.visible('#failure');
-      assert.match(await view.text('#failure-text'), /is a folder/);
+      assert.match(await view.failed(), /: this is a folder/);
       await view.page.close();
     });
   });

@@ -91,14 +91,15 @@ for (const kind of kinds) {
         await watchClipboard(view);
         await view.pick(core);
         await view.settled();
-        assert.equal(await view.isVisible('#failure'), false, await view.text('#failure-text'));
-        const shown = JSON.parse(await view.text('#json')), cli = JSON.parse(kcsan('-json', core));
+        assert.equal(await view.failure(), '', await view.text('#log'));
+        const shown = await view.summary(), cli = JSON.parse(kcsan('-json', core));
         assert.ok(shown.reports.length > 0);
         assert.deepEqual(shown, cli);
-        assert.equal(await view.isVisible('#convert'), false);
+        assert.ok(await view.hidden('#panel-dump'));
         assert.equal(await view.isVisible('#another'), true);
         assert.match(await view.text('#command'), /^coredrop kcsan /);
-        assert.match(await view.text('#status'), new RegExp(`: ${cli.file.name}\\. ${cli.reports.length} (different race reports|race report): `));
+        assert.match(await view.text('#verdict'), new RegExp(`^${cli.reports.length} (different race reports|race report): `));
+        assert.equal(await view.text('#result-title'), `Linux guest: ${cli.file.name}`);
         await sameReports(view, cli.reports);
 
         const text = kcsan(core);
@@ -117,7 +118,7 @@ for (const kind of kinds) {
         assert.ok((await table(view, 'Configuration')).some((row) => row.join(' ') === `slots for reports ${detail.kcsan.slots}`));
         assert.deepEqual(await view.page.$$eval('#linux-commands code', (l) => l.map((e) => e.textContent)), detail.commands);
 
-        assert.equal(await view.isVisible('#dmesg'), false, 'the log comes on request');
+        assert.ok(await view.hidden('#dmesg'), 'the log comes on request');
         await view.click('#dmesg-show');
         await view.visible('#dmesg');
         const log = kcsan('-log', core);
@@ -134,7 +135,7 @@ for (const kind of kinds) {
           const view = await driver.visit(host.url);
           await view.pick(unpack(`kcsan/${name}`));
           await view.settled();
-          assert.ok(await view.isVisible('#races'));
+          assert.ok(await view.isVisible('#panel-races'));
           const { memory } = await counts(view);
           t.diagnostic(`${kind}, ${name}: ${(memory / 2 ** 20).toFixed(1)} MiB of wasm memory`);
           assert.ok(memory < 64 * 2 ** 20, `${name}: ${memory} bytes`);
@@ -172,16 +173,17 @@ for (const kind of kinds) {
       await watchClipboard(view);
       await view.pick(file);
       await view.settled();
-      assert.equal(await view.isVisible('#failure'), false, await view.text('#failure-text'));
+      assert.equal(await view.failure(), '', await view.text('#log'));
       const { reports } = JSON.parse(kcsan('-json', file));
       assert.equal(reports.length, 2);
       assert.deepEqual(reports.map((r) => r.count).sort(), [1, 2]);
-      const shown = JSON.parse(await view.text('#json')).reports;
+      const shown = (await view.summary()).reports;
       const plain = (list) => list.map((r) => JSON.stringify([r.title, r.text, r.state, r.count, r.times])).sort();
       assert.deepEqual(plain(shown), plain(reports));
-      assert.match(await view.text('#status'), /^Kernel log: console\.log\. 2 different race reports: 3 printed\.$/);
-      assert.equal(await view.isVisible('#linux'), false);
-      assert.equal(await view.isVisible('#convert'), false);
+      assert.equal(await view.text('#result-title'), 'Kernel log: console.log');
+      assert.equal(await view.text('#verdict'), '2 different race reports: 3 printed.');
+      assert.ok(await view.hidden('#panel-linux'));
+      assert.ok(await view.hidden('#panel-dump'));
       await sameReports(view, reports);
 
       await view.page.$$eval('#races-list > details', (all) => all.forEach((d) => { d.open = true; }));
@@ -204,27 +206,31 @@ for (const kind of kinds) {
         document.querySelector(selector).dispatchEvent(event);
         return event.defaultPrevented;
       }, selector, text);
+      await view.now();
       assert.equal(await paste('body', text), true);
       await view.settled();
       assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
-      assert.match(await view.text('#command'), /^coredrop kcsan pasted\.log/);
+      assert.ok(await view.hidden('#panel-command'), 'there is no file of that name for the command line');
       assert.equal(await paste('#races-filter', 'alpha'), false);
       assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
       assert.equal(await paste('body', 'nothing of a kernel'), true);
-      await view.page.waitForFunction(() => /no kernel log/.test(document.getElementById('status').textContent));
+      await view.settled();
+      assert.match(await view.text('[data-notice=bar]'), /no kernel log/);
       assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2, 'an accident costs nothing');
-      await view.click('#another');
+      await view.click('#close');
+      await view.now();
       assert.equal(await paste('body', 'nothing of a kernel'), true);
-      await view.page.waitForFunction(() => document.getElementById('races-text').textContent === 'No race reports in this log.');
-      assert.equal(await view.isVisible('#races-tools'), false);
+      await view.settled();
+      assert.equal(await view.text('#races-text'), 'No race reports in this log.');
+      assert.ok(await view.hidden('#races-tools'));
       await done(view);
     });
 
     test('a kernel without KCSAN has tasks, CPUs, modules, debuggers and no sanitizer’s tables', async () => {
       const view = await driver.visit(server.url);
       const summary = {
-        file: { name: 'a core', format: 'elf' }, reports: [],
-        cpus: [{ index: 0, process: null, stack: [{ symbol: 'pv_native_safe_halt', offset: 15, size: 32, module: '' }] }],
+        file: { name: 'a core', format: 'elf', size: 1 }, guest: { os: 'linux', arch: 'x86-64', version: '6.1.0' }, cpus: [], warnings: [], reports: [],
+        symbols: {}, convert: { needs: [] }, memory: { bytes: 0, runs: [] },
         linux: { release: '6.1.0', detail: {
           kcsan: null, log_records: 7, tasks_whole: true, tasks: [{ pid: 1, name: 'init' }, { pid: 22, name: '<b>2</b>' }],
           modules: [{ name: 'zeta', base: '0xffffffffc0000000', size: 16384 }, { name: 'alpha', base: '0xffffffffc0008000', size: 8192 }],
@@ -232,13 +238,18 @@ for (const kind of kinds) {
         } },
       };
       await view.page.evaluate(async (summary) => {
-        const races = await import(new URL('web/races.js', document.baseURI)), linux = await import(new URL('web/linux.js', document.baseURI));
-        document.getElementById('result').hidden = false;
-        races.showRaces(summary, () => {});
-        linux.showLinux(summary, async () => '[    0.000000] Linux version 6.1.0\n', () => {});
+        const from = (name) => import(new URL(`app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI));
+        const [{ render }, { result }, { Store }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/result.js', 'web/store.js'].map(from));
+        const store = new Store({ ready: true }), session = { id: 1, name: 'a core', size: 1, summary, json: '', options: {}, dump: null, log: '' };
+        const act = (id, arg) => {
+          if (id === 'ui') store.dispatch({ type: 'ui', ...arg });
+          if (id === 'kernel-log') store.dispatch({ type: 'session', change: { log: '[    0.000000] Linux version 6.1.0\n' } });
+        };
+        store.subscribe((state) => render(result(state, act), document.getElementById('result')));
+        store.dispatch({ type: 'opened', session });
       }, summary);
       assert.equal(await view.text('#races-text'), 'No race reports: this kernel was built without KCSAN.');
-      assert.equal(await view.isVisible('#races-tools'), false);
+      assert.ok(await view.hidden('#races-tools'));
       assert.deepEqual(await view.page.$$eval('#linux-tables summary', (l) => l.map((e) => e.textContent)), ['Tasks (2)', 'CPUs (1)', 'Modules (2)']);
       assert.deepEqual(await table(view, 'Tasks'), [['1', 'init'], ['22', '<b>2</b>']]);
       assert.deepEqual(await view.page.$$eval('#linux-commands code', (l) => l.map((e) => e.textContent)), summary.linux.detail.commands);
@@ -275,8 +286,8 @@ for (const kind of kinds) {
       await view.settled();
       assert.equal(await view.text('#races-text'), 'No race reports in this log.');
       await view.pick(text);
-      await view.visible('#failure');
-      assert.equal(await view.failure(), 'unknown-format');
+      assert.match(await view.failed('unknown-format'), /^letter\.txt: /);
+      assert.equal(await view.text('#result-title'), 'Kernel log: boot.txt', 'what is open stays');
       await done(view);
     });
   });

@@ -46,10 +46,12 @@ for (const kind of kinds) {
           const view = await driver.visit(server.url);
           await view.pick(demo().core);
           await view.settled();
-          await view.click('#symbols-get');
-          await view.visible('#failure');
+          await view.click('#symbols-more');
+          await view.press('#symbols-get');
           assert.equal(await view.failure(), code);
-          assert.ok(await view.page.$$eval('#failure-remedy li', (l) => l.length) > 0, 'a next step');
+          assert.ok(await view.isVisible('#panel-symbols .fault'), 'it is said where it was asked for');
+          assert.ok(await view.page.$$eval('.fault .steps li', (l) => l.length) > 0, 'a next step');
+          await view.converted();
           assert.deepEqual(files(cache), []);
           assert.ok(await view.isVisible('#symbols-get'), 'it can be asked again');
           assert.deepEqual(view.foreign(), []);
@@ -68,32 +70,43 @@ for (const kind of kinds) {
         const view = await driver.visit(server.url);
         await view.pick(demo().core);
         await view.settled();
+        await view.click('#symbols-more');
         assert.equal(await view.text('#symbols-url'), `${server.url}symbols/${key}`);
         assert.deepEqual(view.symbolRequests(), [], 'nothing is asked before consent');
         assert.equal(source.state.requests, 0);
-        await view.click('#symbols-get');
-        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        await view.press('#symbols-get');
+        assert.equal((await view.summary()).symbols.status, 'found');
         assert.deepEqual(view.symbolRequests(), [`${server.url}symbols/${key}`]);
         assert.equal(source.state.requests, 1);
         assert.deepEqual(files(cache), ['ntkrnlmp.pdb']);
-        await view.convert();
+        await view.converted();
         assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', demo().pdb));
-        assert.match(await view.text('#windbg'), /srv\*C:\\symbols\*http:\/\/127/);
+        assert.doesNotMatch(await view.text('#windbg'), /127\.0\.0\.1/, 'a debugger elsewhere does not reach this name');
         assert.deepEqual(view.foreign(), []);
 
         await view.page.reload();
-        await view.page.waitForSelector('html[data-ready]');
+        await view.ready();
+        await view.visible('#cached'); // asked for when the program is there
+        assert.match(await view.text('#cached'), /PDBs kept in this browser: 1, .*ntkrnlmp\.pdb BB8FBA4DBDC8EAF74C4C44205044422E1/s);
         view.requests.length = 0;
         await view.pick(demo().core);
         await view.settled();
-        const summary = JSON.parse(await view.text('#json'));
+        const summary = await view.summary();
         assert.equal(summary.symbols.status, 'found');
         assert.equal(summary.symbols.from.kind, 'cache');
-        await view.convert();
+        await view.converted();
         assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', demo().pdb));
         assert.deepEqual(view.symbolRequests(), [], 'the browser has it');
         assert.equal(source.state.requests, 1);
         assert.ok(!server.errors().includes('signature'), 'no query is logged');
+
+        await view.press('#close').catch(() => {});
+        await view.page.$eval('#cached', (e) => { e.open = true; });
+        await view.press('#forget-BB8FBA4DBDC8EAF74C4C44205044422E1');
+        assert.ok(await view.hidden('#cached'));
+        await view.pick(demo().core);
+        await view.settled();
+        assert.equal((await view.summary()).symbols.status, 'none-needed', 'what was deleted is not used');
         await view.page.close();
       } finally {
         await server.stop();
@@ -107,14 +120,16 @@ for (const kind of kinds) {
         const view = await driver.visit(server.url);
         await view.pick(demo().core);
         await view.settled();
+        await view.click('#symbols-more');
         await view.click('#symbols-get');
         await view.visible('#work');
         await view.page.keyboard.press('Escape');
-        await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'cancelled');
-        assert.equal(await view.isVisible('#work'), false);
+        await view.settled();
+        assert.match(await view.text('[data-notice=symbols]'), /^Cancelled; this server may have been asked for the PDB, nothing else was sent\./);
+        assert.equal(await view.failure(), '', 'a cancel is no failure');
         // The server still fetches, for whoever asks next.
         assert.deepEqual(files(cache).filter((name) => !name.startsWith('.')), []);
-        await view.convert();
+        await view.converted();
         await view.page.close();
       } finally {
         await server.stop();
@@ -132,18 +147,20 @@ for (const kind of kinds) {
         },
       });
       try {
-        const view = await driver.visit(host.url), waiting = () => view.page.waitForFunction(() => /busy, seconds/.test(document.getElementById('counts').textContent));
+        const view = await driver.visit(host.url), waiting = () => view.page.waitForFunction(() => /busy, seconds/.test(document.getElementById('counts')?.textContent));
         await view.pick(demo().core);
         await view.settled();
+        await view.click('#symbols-more');
         await view.click('#symbols-get');
         await waiting();
         await view.page.keyboard.press('Escape');
-        await view.page.waitForFunction(() => document.getElementById('work').hidden);
-        assert.equal(await view.failure(), 'cancelled');
+        await view.settled();
+        assert.match(await view.text('[data-notice=symbols]'), /^Cancelled/);
         assert.equal(asked, 1);
         await view.click('#symbols-get');
         await waiting();
-        await view.page.waitForFunction(() => document.getElementById('work').hidden && JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        await view.settled();
+        assert.equal((await view.summary()).symbols.status, 'found');
         assert.equal(asked, 3);
         await view.page.close();
       } finally {
@@ -160,11 +177,18 @@ for (const kind of kinds) {
         writeFileSync(html, '<!doctype html>'.padEnd(4096));
         await view.pick(demo().core, other);
         await view.settled();
-        assert.match(await view.text('body'), /belongs to another build: it is B[0-9A-F]+, the kernel asks for BB8FBA4DBDC8EAF74C4C44205044422E1|symbols-mismatch/);
-        await (await view.page.$('#pdb')).uploadFile(html);
-        await view.page.waitForFunction(() => document.getElementById('failure-code').textContent === 'symbols-not-a-pdb');
-        await (await view.page.$('#pdb')).uploadFile(demo().pdb);
-        await view.page.waitForFunction(() => JSON.parse(document.getElementById('json').textContent).symbols.status === 'found');
+        assert.match(await view.failed('symbols-mismatch'), /^other\.pdb: .*belongs to another build: it is [0-9A-F]+, the kernel asks for BB8FBA4DBDC8EAF74C4C44205044422E1/);
+        await view.converted();
+        const dump = await view.page.$eval('#save', (e) => e.href);
+        await view.pickPDB(html);
+        assert.match(await view.failed('symbols-not-a-pdb'), /^html\.pdb: this is no PDB/);
+        await view.pickPDB(other);
+        await view.failed('symbols-mismatch');
+        assert.equal(await view.page.$eval('#save', (e) => e.href), dump, 'the dump is as it was');
+        await view.pickPDB(demo().pdb);
+        await view.settled();
+        assert.equal((await view.summary()).symbols.status, 'found');
+        assert.equal(await view.failure(), '');
         assert.deepEqual(view.foreign(), []);
         await view.page.close();
       } finally {

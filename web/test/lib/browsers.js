@@ -40,16 +40,26 @@ class Driver {
 
   close() { return this.browser.close(); }
 
-  // visit opens the page in a fresh tab and waits for the Go program.
-  async visit(url) {
+  // visit opens the page in a fresh tab and waits for the Go program; or, without
+  // wait, for nothing.
+  async visit(url, { wait = true, before } = {}) {
     const page = await this.browser.newPage();
     page.setDefaultTimeout(90000); // a machine that does other things as well
     const view = new View(this, page);
     if (this.options.dark && this.kind === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
     page.on('request', (request) => view.requests.push(request.url()));
     page.on('pageerror', (error) => view.errors.push(String(error)));
-    await page.goto(url);
-    await page.waitForSelector('html[data-ready]', { timeout: 90000 });
+    // The one hook: the phases that the page goes through.
+    await page.evaluateOnNewDocument(() => {
+      globalThis.phases = [];
+      new MutationObserver(() => {
+        const phase = document.documentElement?.dataset.phase;
+        if (phase && phase !== globalThis.phases.at(-1)) globalThis.phases.push(phase);
+      }).observe(document, { attributes: true, subtree: true, childList: true, attributeFilter: ['data-phase'] });
+    });
+    if (before) await page.evaluateOnNewDocument(before);
+    await page.goto(url, { waitUntil: wait ? 'load' : 'domcontentloaded' });
+    if (wait) await view.ready();
     return view;
   }
 }
@@ -59,15 +69,32 @@ class View {
     Object.assign(this, { driver, page, requests: [], errors: [] });
   }
 
+  // ready waits until the page can be used.
+  async ready() {
+    await this.page.waitForFunction(() => ['empty', 'open'].includes(document.documentElement.dataset.phase));
+    this.seen = await this.page.evaluate(() => globalThis.phases.length);
+  }
+
+  // now notes the phases so far, for settled.
+  async now() {
+    this.seen = await this.page.evaluate(() => globalThis.phases.length);
+  }
+
   // pick gives files to the input, as the picker does: by reference.
   async pick(...files) {
-    const input = await this.page.$('#file');
-    await input.uploadFile(...files);
+    await this.now();
+    await (await this.page.$('#file')).uploadFile(...files);
+  }
+
+  async pickPDB(file) {
+    await this.now();
+    await (await this.page.$('#pdb')).uploadFile(file);
   }
 
   // drop drops files: from disk in Chromium; in Firefox a DragEvent with files
   // that an input of the test's own has picked.
   async drop(...files) {
+    await this.now();
     if (this.driver.kind === 'chromium') {
       const cdp = await this.page.createCDPSession();
       const data = { items: [], files, dragOperationsMask: 1 };
@@ -110,23 +137,43 @@ class View {
     await (await this.page.$(selector)).click();
   }
 
-  // settled waits until nothing runs and either a result or an error is shown.
+  // settled waits until what was begun last is over.
   async settled(timeout = 120000) {
-    await this.page.waitForFunction(() => document.getElementById('work').hidden && (!document.getElementById('result').hidden || !document.getElementById('failure').hidden), { timeout });
+    await this.page.waitForFunction((seen) => {
+      const later = globalThis.phases.slice(seen);
+      return (later.includes('busy') || later.includes('loading')) && ['empty', 'open'].includes(later.at(-1));
+    }, { timeout }, this.seen || 0);
+    await this.now();
   }
 
-  // convert presses Convert and waits for the dump; it fails with the page's error.
-  async convert(timeout = 120000) {
-    await this.click('#convert');
-    await this.page.waitForFunction(() => document.getElementById('work').hidden && (!document.getElementById('dump').hidden || !document.getElementById('failure').hidden), { timeout });
-    if (await this.isVisible('#failure')) throw new Error(`the page says ${await this.text('#failure-text')} [${await this.text('#failure-code')}]\n${await this.text('#log')}`);
+  // press clicks a control that begins work, and waits for the end of it.
+  async press(selector) {
+    await this.now();
+    await this.click(selector);
+    await this.settled();
+  }
+
+  // converted waits for the dump; it fails with what the page says instead.
+  async converted(timeout = 120000) {
+    await this.page.waitForFunction(() => document.documentElement.dataset.phase === 'open', { timeout });
+    if (!await this.page.$('#save')) throw new Error(`there is no dump: ${await this.page.evaluate(() => document.querySelector('main').innerText)}\n${await this.text('#log')}`);
+  }
+
+  // json gives the summary as the page shows it.
+  async json() {
+    if (!await this.page.$('#json')) await this.click('#json-show');
+    return this.text('#json');
+  }
+
+  async summary() {
+    return JSON.parse(await this.json());
   }
 
   // save clicks the download and gives the saved file, which has the size of
   // the Blob.
   async save(timeout = 120000, press = () => this.click('#save')) {
     for (const name of readdirSync(this.driver.downloads)) rmSync(join(this.driver.downloads, name));
-    const summary = JSON.parse(await this.text('#json'));
+    const summary = await this.summary();
     await press();
     const end = Date.now() + timeout;
     for (;;) {
@@ -145,8 +192,20 @@ class View {
     return sha256(await this.save());
   }
 
+  // failure gives the code of the fault that is shown, '' where none is.
   failure() {
-    return this.text('#failure-code');
+    return this.page.evaluate(() => document.querySelector('.fault')?.dataset.code || '');
+  }
+
+  // failed waits for a fault, and gives its text.
+  async failed(code) {
+    await this.page.waitForSelector(`.fault${code ? `[data-code="${code}"]` : ''}`, { visible: true, timeout: 90000 });
+    return this.text('.fault');
+  }
+
+  // hidden reports whether an element is not there, or not seen.
+  hidden(selector) {
+    return this.page.evaluate((s) => !document.querySelector(s)?.checkVisibility(), selector);
   }
 
   // foreign lists requests that left the origin of the page.

@@ -1,5 +1,5 @@
 // The built page with a worker that a test looks into: the worker's own text
-// with a few lines in front that wrap how files are read.
+// with a few lines behind it that wrap how files are read.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './files.js';

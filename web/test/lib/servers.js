@@ -22,34 +22,36 @@ export function coredrop(args, env = {}) {
   });
 }
 
+export const dist = join(root, 'server/page/dist');
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json', '.wasm': 'application/wasm' };
 
 // staticHost serves the built folder below a path, as any web server does;
-// replace gives other content for a name, or answers itself. It sends no headers of ours.
-export function staticHost(prefix = '/', replace = {}) {
-  const dist = join(root, 'server/page/dist');
+// replace gives other content for a name (below app/HASH without that), or answers
+// itself. It sends no headers of ours but what headers says.
+export function staticHost(prefix = '/', replace = {}, headers = {}) {
   const requests = [];
+  const host = { dist, requests };
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
     requests.push(path);
     let name = path.startsWith(prefix) ? normalize(path.slice(prefix.length)) : '..';
     if (name === '.' || name === '') name = 'index.html';
-    if (typeof replace[name] === 'function') return replace[name](response);
-    const file = join(dist, name);
-    if (name.startsWith('..') || !(name in replace) && !existsSync(file)) {
+    const file = join(host.dist, name), short = name.replace(/^app\/[0-9a-f]+\//, '');
+    const content = () => readFileSync(file);
+    if (typeof replace[short] === 'function') return replace[short](response, content);
+    if (name.startsWith('..') || !(short in replace) && !existsSync(file)) {
       response.writeHead(404, { 'Content-Type': 'text/html' });
       response.end('<!doctype html><title>not here</title>');
       return;
     }
-    response.writeHead(200, { 'Content-Type': types[extname(name)] || 'application/octet-stream' });
-    response.end(name in replace ? replace[name] : readFileSync(file));
+    response.writeHead(200, { 'Content-Type': types[extname(name)] || 'application/octet-stream', ...headers });
+    response.end(short in replace ? replace[short] : content());
   });
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve({
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(Object.assign(host, {
     port: server.address().port,
     url: `http://127.0.0.1:${server.address().port}${prefix}`,
-    requests,
     stop: () => { server.closeAllConnections(); server.close(); },
-  })));
+  }))));
 }
 
 // certificate makes a key and a self-signed certificate for the fake servers.

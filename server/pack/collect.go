@@ -1,0 +1,96 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"coredrop/server/errordoc"
+)
+
+// What lies below app/HASH, by its name there.
+const (
+	wasmName = "coredrop.wasm"
+	execName = "wasm_exec.js"
+	bootName = "web/boot.js"
+	mainName = "web/main.js"
+)
+
+// errorsName is the catalogue of errors, a page of its own beside index.html.
+const errorsName = "errors.html"
+
+// collect gives every file by its name: index.html, sw.js, and what they need.
+func (p *packer) collect() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for name, from := range map[string]string{
+		"index.html": filepath.Join(p.root, "index.html"),
+		wasmName:     p.wasm,
+		execName:     p.exec,
+	} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+	}
+	files[errorsName] = errordoc.HTML()
+	web := filepath.Join(p.root, "web")
+	err := filepath.WalkDir(web, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if file == filepath.Join(web, "test") {
+				return fs.SkipDir // the suite is not part of the page
+			}
+			return nil
+		}
+		if strings.HasSuffix(file, ".d.ts") {
+			return nil // for the type checker
+		}
+		name, err := filepath.Rel(p.root, file)
+		if err != nil {
+			return err
+		}
+		files[filepath.ToSlash(name)], err = os.ReadFile(file)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return files, p.packages(files)
+}
+
+// imported finds the relative imports of a module.
+var imported = regexp.MustCompile(`(?:\bfrom|\bimport)\s*["'](\.{1,2}/[^"']+\.js)["']`)
+
+// packages adds the modules of npm's packages that the page imports, and what
+// those import: a name that is not ours lies in the packages' directory.
+func (p *packer) packages(files map[string][]byte) error {
+	var queue []string
+	for name := range files {
+		if path.Ext(name) == ".js" {
+			queue = append(queue, name)
+		}
+	}
+	for len(queue) > 0 {
+		name := queue[0]
+		queue = queue[1:]
+		for _, m := range imported.FindAllSubmatch(files[name], -1) {
+			other := path.Join(path.Dir(name), string(m[1]))
+			if files[other] != nil {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(p.modules, filepath.FromSlash(other)))
+			if err != nil {
+				return err
+			}
+			files[other] = data
+			queue = append(queue, other)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,20 @@
+// The page kept in the browser, and the word that a newer one is there.
+
+// keepOffline asks the browser to keep the page. Not on plain http, nor in some
+// private windows: then the page needs its server.
+export async function keepOffline(store, log) {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) return;
+  const { build, offline } = store.state;
+  serviceWorker.addEventListener('message', ({ data }) => {
+    if (data && data.build && data.build !== build.hash) store.dispatch({ type: 'update' });
+  });
+  if (offline) return; // nothing is asked of the network
+  try {
+    const registration = await serviceWorker.register(new URL('sw.js', document.baseURI), { updateViaCache: 'none' });
+    // A tab that stays open for days learns of it when it is looked at again.
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) registration.update().catch(() => {}); });
+  } catch (error) {
+    log(`the page is not kept for use offline: ${error.message}`);
+  }
+}

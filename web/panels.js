@@ -1,0 +1,52 @@
+// The panels of the page, in the order in which they are read. Another view is
+// one file below panels/ and one line here.
+import { facts } from './panels/facts.js';
+import { warnings } from './panels/warnings.js';
+import { symbols } from './panels/symbols.js';
+import { dump } from './panels/dump.js';
+import { windbg } from './panels/windbg.js';
+import { races } from './panels/races.js';
+import { linux } from './panels/linux.js';
+import { kernelLog } from './panels/kernellog.js';
+import { debuggers } from './panels/debuggers.js';
+import { commandLine } from './panels/commandline.js';
+import { json } from './panels/json.js';
+
+/**
+ * What a panel may look at. It is drawn again only when one of these is another.
+ * @typedef {object} Model
+ * @property {import('./store.js').Session} session
+ * @property {Record<string, any>} ui what this panel remembers: see set
+ * @property {boolean} busy something runs
+ * @property {Record<string, any>} build
+ * @property {boolean} offline
+ * @property {number} hashRate bytes a second
+ */
+
+/** @typedef {(command: string, arg?: unknown) => boolean} Act runs a command: see commands.js */
+
+/**
+ * A view of what is open. Everything it shows is text to its template; what it has
+ * to remember (a filter, a choice) it keeps with set.
+ * @typedef {object} Panel
+ * @property {string} id unique; its element is #panel-ID
+ * @property {string} title
+ * @property {boolean} [side] in the narrow column where there is room for two
+ * @property {(summary: any, session: import('./store.js').Session) => boolean} when
+ * @property {(model: Model, act: Act, set: (change: Record<string, any>) => void) => unknown} view
+ */
+
+/** @type {Panel[]} */
+export const panels = [
+  warnings,
+  races,
+  facts,
+  linux,
+  kernelLog,
+  dump,
+  symbols,
+  windbg,
+  debuggers,
+  commandLine,
+  json,
+];

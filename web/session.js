@@ -1,0 +1,453 @@
+// What is done with files: look at each, inspect the one that is usable, describe
+// its dump, take PDBs, save. It knows an engine, the store and a host for what
+// needs a browser, and no element of the page.
+
+import { dumpName, size } from './format.js';
+import { Job } from './job.js';
+import { isPasted, sort, leftAside } from './input.js';
+import { blockedBy, leading } from './verdict.js';
+
+/**
+ * @typedef {import('./store.js').Session} Session
+ * @typedef {{file: File, handle: any, id: string}} Source the id is that of package identify
+ * @typedef {{files: File[], handles: any[], folders: string[], via: string, wanted?: string}} Input
+ */
+
+/**
+ * What needs a browser.
+ * @typedef {object} Host
+ * @property {() => number} now milliseconds
+ * @property {(engine: any, description: any, file: File) => Promise<Blob>} dumpBlob
+ * @property {(description: any) => boolean} streamed
+ * @property {(blob: Blob) => string} address
+ * @property {(url: string) => void} release
+ * @property {(blob: Blob, name: string, report: (stage: string, done: number, total: number) => void, signal: AbortSignal) => Promise<boolean>} saveByPicker
+ * @property {(id: string) => void} pick opens a picker
+ * @property {() => void} save presses the link that saves
+ * @property {(url: string, signal: AbortSignal) => Promise<Response>} fetch
+ * @property {string} symbols the address of this server's symbols
+ */
+
+const SEVERAL_MS = [5, 10, 20, 0]; // seconds between two asks of a busy server
+
+export class Controller extends Job {
+  /**
+   * @param {import('./engine.js').EngineLike} engine
+   * @param {import('./store.js').Store} store
+   * @param {Host} host
+   */
+  constructor(engine, store, host) {
+    super(engine, store, host);
+    this.sessions = 0;
+    this.held = { id: 0, generation: -1 }; // what the worker has open
+    /** @type {Source & {mark: Uint8Array, given: File[], proof: string} | null} */
+    this.source = null; // of the session
+  }
+
+  get session() { return this.store.state.session; }
+
+  /** @param {Partial<Session>} change */
+  change(change) { this.store.dispatch({ type: 'session', change }); }
+
+  // take handles what was dropped, picked or pasted: it looks at each file before
+  // any costs something. What comes while something runs is offered afterwards.
+  /** @param {Input} input */
+  async take(input) {
+    if (this.store.state.job) {
+      const [name] = [...input.files.map((f) => f.name), ...input.folders];
+      this.log(`${name} came while something runs`);
+      this.store.dispatch({ type: 'next', input });
+      this.store.dispatch({ type: 'said', text: `Busy: ${name} is offered when this is done.` });
+      return;
+    }
+    const title = input.files.length ? `Looking at ${input.files[0].name}` : 'Looking at what was dropped';
+    await this.run(title, 'bar', async () => {
+      await this.started();
+      const found = [];
+      for (const [i, file] of input.files.entries()) found.push({ file, name: file.name, handle: input.handles[i] || null, ...await this.identify(file, input.wanted === 'pdb') });
+      const { chosen, pdbs, rest } = sort(found, input.folders);
+      // A paste is easily an accident: it must not cost what is open.
+      if (this.session && chosen && isPasted(chosen.file) && chosen.id !== 'kernel-log') {
+        this.tell('bar', 'What was pasted is no kernel log: nothing was opened.');
+        return;
+      }
+      if (!chosen && pdbs.length === 0) throw this.refusal(rest);
+      if (chosen) await this.open(chosen, pdbs);
+      else await this.take1(pdbs);
+      if (rest.length) this.tell(chosen ? 'aside' : 'bar', leftAside(rest), rest.filter((r) => 'file' in r && (r.class === 'core' && !r.error || r.class === 'log')).map((r) => ({ command: 'open-file', name: `Open ${r.name}`, arg: r })));
+    });
+  }
+
+  // identify says what a file is by its first bytes. What was given for a PDB and is
+  // none is refused as that.
+  /**
+   * @param {File} file
+   * @param {boolean} forPDB
+   */
+  async identify(file, forPDB) {
+    try {
+      const found = await this.ask('identify', file), { error } = found;
+      if (found.class === 'symbols' || found.class === 'core' || !forPDB && !/\.pdb$/i.test(file.name)) return found;
+      return { id: '', class: 'other', error: this.engine.fault('symbols-not-a-pdb', `this is no PDB: ${error ? error.text : found.noun}`, error?.remedy) };
+    } catch (error) {
+      if (this.aborted() || !(/** @type {any} */ (error).code)) throw error;
+      return { id: '', class: 'other', error };
+    }
+  }
+
+  // refusal is the fault of what was dropped where nothing of it is of use.
+  /** @param {any[]} rest */
+  refusal(rest) {
+    const first = rest.find((r) => r.error) || rest[0];
+    const fault = first.error ? this.engine.fault(first.error.code, first.error.text, first.error.remedy)
+      : this.engine.fault('input-unreadable', 'this is a folder', ['drop the core that lies in it']);
+    const others = rest.filter((r) => r !== first);
+    return { ...fault, subject: first.name, also: others.length ? leftAside(others) : '' };
+  }
+
+  // open inspects a core or a log. What is open stays until this one is known to be
+  // usable; anyway shows what was found even if it is not.
+  /**
+   * @param {Source} source
+   * @param {File[]} pdbs
+   * @param {boolean} [anyway]
+   */
+  async open(given, pdbs, anyway = false) {
+    const { file, handle, id } = given;
+    this.retitle(`Inspecting ${file.name}`);
+    const mark = crypto.getRandomValues(new Uint8Array(16));
+    this.held = { id: 0, generation: -1 };
+    let answer, summary;
+    try {
+      await this.ask('open', file, mark);
+      answer = await this.inspected(given);
+      summary = JSON.parse(answer.json);
+      const error = answer.error || summary.error;
+      if (error && (!summary.file.format || this.session && !anyway)) {
+        const offers = summary.file.format ? [{ command: 'open-anyway', name: 'Show what was found', arg: given }] : [];
+        throw { ...this.engine.fault(error.code, error.text, error.remedy), offers };
+      }
+    } catch (error) {
+      // It is no fault of what is open.
+      throw typeof (/** @type {any} */ (error).code) === 'string' ? { .../** @type {any} */ (error), subject: file.name, candidate: true } : error;
+    }
+    this.release();
+    this.source = { file, handle, id, mark, given: [], proof: '' };
+    this.held = { id: ++this.sessions, generation: this.engine.generation };
+    this.store.dispatch({ type: 'opened', session: {
+      id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
+      options: { compat: false, type: '' }, dump: null, log: '', changed: false,
+    } });
+    const waiting = this.store.state.pdbs.map((p) => p.file);
+    this.store.dispatch({ type: 'pdbs', pdbs: [] });
+    await this.giveAll([...waiting, ...pdbs]);
+    const fault = this.session?.summary.error;
+    if (fault) this.store.dispatch({ type: 'notice', notice: { at: 'bar', subject: file.name, ...leading(this.engine, /** @type {Session} */ (this.session).summary, fault) } });
+    await this.describe();
+  }
+
+  // inspected gives the summary of what is open in the worker, whatever it is.
+  /** @param {Source} source */
+  async inspected({ file, id }) {
+    const answer = await this.ask('inspect'), code = answer.error?.code;
+    if (code === 'is-linux') return this.ask('races');
+    if (code !== 'is-log' && code !== 'unknown-format') return answer;
+    const log = await this.ask('races'), { file: { format }, reports, warnings } = JSON.parse(log.json);
+    // The text of a kernel log, and not another text.
+    return format === 'log' && !log.error && (reports.length || warnings.length || isPasted(file) || id === 'kernel-log') ? log : answer;
+  }
+
+  // again inspects what is open once more, with what is known since.
+  async again() {
+    if (!this.source) return;
+    const { json } = await this.inspected(this.source);
+    this.change({ json, summary: JSON.parse(json) });
+  }
+
+  // take1 handles PDBs without a core: they are for the core that is open, or wait
+  // for one.
+  /** @param {File[]} pdbs */
+  async take1(pdbs) {
+    if (this.session) {
+      await this.hold();
+      if (await this.giveAll(pdbs)) await this.describe();
+      return;
+    }
+    for (const file of pdbs) {
+      try {
+        const { id } = await this.ask('readPDB', file);
+        this.store.dispatch({ type: 'pdbs', pdbs: [...this.store.state.pdbs.filter((p) => p.id !== id), { file, name: file.name, size: file.size, id }] });
+        this.tell('start', `${file.name} is a PDB and will be used: now open the core.`);
+      } catch (error) {
+        throw { .../** @type {any} */ (error), subject: file.name };
+      }
+    }
+  }
+
+  // giveAll takes PDBs for what is open; one that is not its kernel's changes
+  // nothing. It gives whether any was taken.
+  /** @param {File[]} files */
+  async giveAll(files) {
+    let taken = false, refused = null;
+    for (const file of files) {
+      try {
+        await this.ask('give', file);
+        taken = true;
+        this.source?.given.push(file);
+      } catch (error) {
+        const { code, text, remedy } = /** @type {any} */ (error);
+        if (!/^(pdb|symbols)-/.test(code)) throw error;
+        refused = { at: 'symbols', subject: file.name, fault: this.engine.fault(code, text, code === 'symbols-not-a-pdb' ? ['give the .pdb itself, not a page or an archive that holds it'] : remedy) };
+      }
+    }
+    if (taken) await this.again();
+    if (refused) this.store.dispatch({ type: 'notice', notice: refused });
+    return taken;
+  }
+
+  // describe makes the dump of what is open: at once where that costs nothing, else
+  // it is offered to be prepared.
+  async describe() {
+    const { session, source } = this;
+    if (!session || !source) return;
+    this.withdraw();
+    if (blockedBy(session.summary, session.options)) return;
+    this.retitle(`Describing the dump of ${session.name}`);
+    const answer = await this.ask('convert', session.options);
+    const summary = JSON.parse(answer.json), description = await this.ask('parts');
+    this.change({ json: answer.json, summary });
+    const dump = { name: dumpName(summary), bytes: description.size, url: '', blob: null, sha256: '', saved: false };
+    if (this.host.streamed(description)) this.change({ dump });
+    else await this.offer(dump, await this.host.dumpBlob(this.engine, description, source.file));
+    if (!this.store.state.hashRate) this.store.dispatch({ type: 'hashRate', rate: await this.ask('hashRate') });
+  }
+
+  // offer offers a dump, after a last look at the core.
+  /**
+   * @param {import('./store.js').Dump} dump
+   * @param {Blob} blob
+   */
+  async offer(dump, blob) {
+    await this.ask('unchanged');
+    if (this.source) this.source.proof = await this.ask('proof');
+    this.change({ dump: { ...dump, blob, url: this.host.address(blob) } });
+    this.store.dispatch({ type: 'said', text: `The dump is ready: ${size(blob.size)}` });
+  }
+
+  // prepare writes a dump of many parts, for the browser to keep until it is saved.
+  async prepare() {
+    await this.run('Preparing the dump', 'dump', async () => {
+      await this.hold();
+      if (!this.session?.dump) await this.describe();
+      const dump = this.session?.dump;
+      if (dump && !dump.url) await this.offer(dump, await this.ask('stream', dump.bytes));
+    });
+  }
+
+  // choose takes other options for the dump.
+  /** @param {Partial<Session['options']>} options */
+  async choose(options) {
+    const { session } = this;
+    if (!session) return;
+    this.change({ options: { ...session.options, ...options } });
+    this.withdraw();
+    if (blockedBy(session.summary, { ...session.options, ...options })) return;
+    await this.run('Describing the dump', 'dump', async () => {
+      await this.hold();
+      await this.describe();
+    });
+  }
+
+  // hold makes sure that the worker has open what the page shows: another file may
+  // have been looked at since, or the worker is new. The file must still be what it
+  // was.
+  async hold() {
+    const { session, source, engine } = this;
+    if (!session || !source || this.held.id === session.id && this.held.generation === engine.generation) return;
+    await this.ask('open', source.file, source.mark);
+    if (source.proof) {
+      await this.ask('recall', source.proof);
+      await this.ask('unchanged');
+    }
+    await this.inspected(source);
+    for (const file of source.given) await this.ask('give', file);
+    if (source.given.length) await this.inspected(source);
+    if (session.dump) await this.ask('convert', session.options);
+    this.held = { id: session.id, generation: engine.generation };
+  }
+
+  async recheck() {
+    await this.run('Checking the core', 'dump', async () => {
+      await this.hold();
+      await this.ask('unchanged');
+      this.tell('dump', 'The core is as it was when it was opened.');
+    });
+  }
+
+  async hash() {
+    await this.run('Computing SHA-256', 'dump', async () => {
+      await this.hold();
+      const sha256 = await this.ask('sha256'), dump = this.session?.dump;
+      if (dump) this.change({ dump: { ...dump, sha256 } });
+      this.store.dispatch({ type: 'said', text: 'SHA-256 computed' });
+    }, 'Cancelled; the dump is still offered.');
+  }
+
+  // save is the link's own doing: this says so.
+  saving() {
+    const dump = this.session?.dump;
+    if (!dump) return;
+    this.log(`saving ${dump.name}, ${dump.bytes} bytes`);
+    this.change({ dump: { ...dump, saved: true } });
+    this.store.dispatch({ type: 'said', text: `Saving ${dump.name}: ${size(dump.bytes)} are expected` });
+  }
+
+  async saveAs() {
+    const dump = this.session?.dump, blob = dump?.blob;
+    if (!dump || !blob) return;
+    await this.run('Saving', 'dump', async (signal) => {
+      if (!await this.host.saveByPicker(blob, dump.name, (...count) => this.report(...count), signal)) {
+        this.tell('dump', 'Nothing was saved.');
+        return;
+      }
+      await this.hold();
+      await this.ask('unchanged');
+      this.tell('dump', `Saved: ${size(blob.size)}.`);
+    }, 'Cancelled; the dump is still offered, no part of it was saved there.');
+  }
+
+  async symbols() {
+    await this.run('Fetching symbols', 'symbols', async (signal) => {
+      await this.hold();
+      await this.fetchSymbols(signal);
+      await this.again();
+      await this.describe();
+    }, 'Cancelled; this server may have been asked for the PDB, nothing else was sent.');
+  }
+
+  // fetchSymbols asks the page's server for the PDB. While that is busy (it may
+  // still be fetching the PDB itself) it is asked again, later each time.
+  /** @param {AbortSignal} signal */
+  async fetchSymbols(signal) {
+    for (const seconds of SEVERAL_MS) {
+      try {
+        await this.ask('fetchSymbols', this.host.symbols);
+        return;
+      } catch (error) {
+        const { code, text } = /** @type {any} */ (error);
+        if (code !== 'server-busy' || !seconds) throw error;
+        this.log(`${text} [server-busy]: asking again in ${seconds} s`);
+      }
+      for (let waited = 0; waited < seconds; waited++) {
+        this.report('the symbol server is busy, seconds until it is asked again', waited, seconds);
+        await this.sleep(1000, signal);
+      }
+    }
+  }
+
+  async readLog() {
+    await this.run('Reading the kernel log', 'linux', async () => {
+      await this.hold();
+      this.change({ log: await this.ask('linuxLog') });
+      this.store.dispatch({ type: 'said', text: 'The kernel log is shown.' });
+    });
+  }
+
+  // demo opens the core that the server has for those who have none.
+  async demo() {
+    const { demo } = this.store.state.build;
+    /** @type {File | null} */
+    let file = null;
+    await this.run('Fetching the demo guest', 'start', async (signal) => {
+      const answer = await this.host.fetch(demo, signal).catch((error) => {
+        if (signal.aborted) throw error;
+        throw this.engine.fault('input-unreadable', 'this server could not be reached for the demo guest', ['is it still running? start it again, or open a core of your own']);
+      });
+      if (!answer.ok) throw this.engine.fault('input-unreadable', `this server answered ${answer.status} for the demo guest`);
+      file = new File([await answer.blob()], demo.split('/').pop());
+    });
+    if (file) await this.take({ files: [file], handles: [], folders: [], via: 'demo' });
+  }
+
+  // reopen opens again a file that changed: by its handle, where the browser gave
+  // one, else it has to be picked.
+  async reopen() {
+    const { source } = this;
+    const handle = source && await source.handle;
+    if (!handle) {
+      this.host.pick('file');
+      return;
+    }
+    const file = await handle.getFile().catch(() => null);
+    if (!file) {
+      this.tell('bar', 'It is not there any more: choose another.');
+      return;
+    }
+    this.close();
+    await this.take({ files: [file], handles: [handle], folders: [], via: 'again' });
+  }
+
+  /** @param {Source} source */
+  async openAnyway(source) {
+    await this.run(`Inspecting ${source.file.name}`, 'bar', () => this.open(source, [], true));
+  }
+
+  // openNext opens what came while something ran.
+  async openNext() {
+    const { next } = this.store.state;
+    this.store.dispatch({ type: 'taken' });
+    if (!next.length) return;
+    await this.take({ files: next.flatMap((n) => n.files), handles: next.flatMap((n) => n.files.map((_, i) => n.handles[i] || null)), folders: next.flatMap((n) => n.folders), via: 'next' });
+  }
+
+  close() {
+    this.release();
+    this.source = null;
+    this.store.dispatch({ type: 'closed' });
+    this.listCached();
+  }
+
+  // release lets go of the address of a dump; a download that has begun goes on
+  // without it.
+  release() {
+    const url = this.session?.dump?.url;
+    if (url) this.host.release(url);
+  }
+
+  withdraw() {
+    this.release();
+    if (this.session?.dump) this.change({ dump: null });
+  }
+
+  // The PDBs: those that wait, and those that the browser keeps.
+
+  /** @param {string} id */
+  takeBack(id) {
+    this.store.dispatch({ type: 'pdbs', pdbs: this.store.state.pdbs.filter((p) => p.id !== id) });
+    this.store.dispatch({ type: 'dismiss', at: 'start' });
+  }
+
+  async listCached() {
+    await this.started();
+    if (this.store.state.job) return;
+    this.store.dispatch({ type: 'cached', cached: await this.engine.call('cached').catch(() => []) });
+  }
+
+  /** @param {string} key */
+  async forget(key) {
+    await this.run('Deleting a PDB', 'start', async () => {
+      await this.ask('forget', key);
+      this.store.dispatch({ type: 'cached', cached: await this.ask('cached') });
+      this.tell('start', `${key.split('/')[0]} is deleted from this browser.`);
+    });
+  }
+
+  // failed is what a fault costs: only what can no longer be true.
+  /** @param {import('./store.js').Fault & {candidate?: boolean}} fault */
+  failed(fault) {
+    if (fault.code !== 'file-changed' || fault.candidate || !this.session) return [];
+    this.withdraw();
+    this.change({ changed: true });
+    return [{ command: 'reopen', name: `Open ${this.session.name} again` }];
+  }
+}
