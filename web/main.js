@@ -1,18 +1,12 @@
-// The page's program: it puts the parts together, and draws what the store holds.
-import { render } from '../lit-html/lit-html.js';
+// The page's program: it puts the parts together.
 import { Engine } from './engine.js';
 import { Store } from './store.js';
 import { Controller } from './session.js';
 import { byKey, run } from './commands.js';
 import { dumpBlob, saveByPicker, streamed } from './download.js';
 import { copyText } from './copy.js';
-import { bar } from './frame/bar.js';
-import { start } from './frame/start.js';
-import { result } from './frame/result.js';
-import { sheets } from './frame/sheets.js';
-import { foot } from './frame/foot.js';
+import { Screen } from './screen.js';
 import { keepOffline } from './offline.js';
-import { size } from './format.js';
 
 const boot = window.coredropBoot, $ = (id) => document.getElementById(id);
 const store = new Store({
@@ -58,48 +52,7 @@ const context = {
 };
 const act = (id, arg) => run(context, id, arg);
 
-function leaving(event) { event.preventDefault(); }
-
-// What is outside the templates: the document itself, and what was there before.
-function outside(state, last) {
-  document.documentElement.dataset.phase = state.phase;
-  const name = state.session ? state.session.name : '', percent = state.progress && state.progress.percent;
-  document.title = state.job && percent !== null ? `${percent} % ${name || state.job.title}` : name || 'Coredrop';
-  $('start').hidden = Boolean(state.session);
-  $('starting').hidden = state.phase !== 'loading' && state.phase !== 'stopped';
-  if (state.phase === 'loading' && state.loading.done) {
-    $('starting-text').textContent = `Loading the program: ${size(state.loading.done, false)} of ${size(state.loading.total, false)}${state.job ? `, then ${state.job.title.toLowerCase().replace(/^looking at /, 'looking at ')}` : ''}`;
-  }
-  if ($('status').textContent !== state.said) $('status').textContent = state.said;
-  if (Boolean(state.job) !== Boolean(last && last.job)) (state.job ? addEventListener : removeEventListener)('beforeunload', leaving);
-}
-
-function draw(state) {
-  render(bar(state, act), $('bar-now'));
-  render(start(state, act), $('start-now'));
-  render(result(state, act), $('result'));
-  render(foot(state, act), $('foot'));
-  render(sheets(state, act), $('sheets'));
-}
-
-let drawn = null, asked = false;
-function update() {
-  asked = false;
-  const { state } = store, last = drawn, focused = document.activeElement;
-  drawn = state;
-  outside(state, last);
-  draw(state);
-  // A button that was pressed and is locked now, or is no more, takes the focus
-  // with it: it comes back when the work is done.
-  if (state.job && !last?.job) store.focus = focused;
-  if (state.session && state.session.id !== last?.session?.id) $('result-title').focus({ preventScroll: true });
-  else if (!state.job && last?.job && document.activeElement === document.body && store.focus?.isConnected) store.focus.focus({ preventScroll: true });
-}
-store.subscribe(() => {
-  if (asked) return;
-  asked = true;
-  queueMicrotask(update);
-});
+new Screen(store, act);
 
 boot.take((event) => {
   if (event.type === 'files') controller.take(event);

@@ -102,7 +102,7 @@ export class Controller extends Job {
     const fault = first.error ? this.engine.fault(first.error.code, first.error.text, first.error.remedy)
       : this.engine.fault('input-unreadable', 'this is a folder', ['drop the core that lies in it']);
     const others = rest.filter((r) => r !== first);
-    return { ...fault, subject: first.name, also: others.length ? leftAside(others) : '' };
+    return { ...fault, subject: first.name, also: others.length ? leftAside(others) : '', candidate: true };
   }
 
   // open inspects a core or a log. What is open stays until this one is known to be
@@ -200,7 +200,10 @@ export class Controller extends Job {
         refused = { at: 'symbols', subject: file.name, fault: this.engine.fault(code, text, code === 'symbols-not-a-pdb' ? ['give the .pdb itself, not a page or an archive that holds it'] : remedy) };
       }
     }
-    if (taken) await this.again();
+    if (taken) {
+      this.store.dispatch({ type: 'dismiss', at: 'symbols' });
+      await this.again();
+    }
     if (refused) this.store.dispatch({ type: 'notice', notice: refused });
     return taken;
   }

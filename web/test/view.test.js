@@ -2,16 +2,37 @@
 import { afterEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { copyText } from '../copy.js';
-import { Progress } from '../progress.js';
-import { racesText } from '../races.js';
-import { commandLine, facts, windbgLines } from '../view.js';
+import { advance, begin } from '../progress.js';
+import { commandLine, facts, racesText, verdict, windbgLines } from '../view.js';
 
 afterEach(() => { delete globalThis.document; });
 
 describe('the lines for WinDbg', () => {
-  test('Microsoft’s server always comes first', () => {
-    assert.deepEqual(windbgLines('https://host/symbols', false), ['.symfix C:\\symbols', '.reload', '!analyze -v']);
-    assert.deepEqual(windbgLines('https://host/symbols', true), ['.symfix C:\\symbols', '.sympath+ srv*C:\\symbols*https://host/symbols', '.reload', '!analyze -v']);
+  const lines = (url, has) => windbgLines(new URL(url), has);
+  test('one line to paste; Microsoft’s server always comes first', () => {
+    assert.deepEqual(lines('https://host/symbols', false), ['.symfix C:\\symbols; .reload; !analyze -v']);
+    assert.deepEqual(lines('https://host/symbols', true), ['.symfix C:\\symbols', '.sympath+ srv*C:\\symbols*https://host/symbols', '.reload; !analyze -v']);
+  });
+
+  test('a server that the debugger’s machine does not reach by this name is not named', () => {
+    for (const host of ['localhost', 'localhost:8080', 'a.localhost', '127.0.0.1:9401', '127.1.2.3', '[::1]:80', '0.0.0.0:8080']) {
+      assert.deepEqual(lines(`http://${host}/symbols`, true), lines('https://host/symbols', false), host);
+    }
+    for (const host of ['127.example', 'localhost.example', '128.0.0.1', '[fe80::1]']) assert.equal(lines(`http://${host}/symbols`, true).length, 3, host);
+  });
+});
+
+describe('the verdict', () => {
+  const options = { compat: false, type: '' };
+  const of = (summary, session = {}) => verdict({ summary: { file: { format: 'elf' }, guest: { os: 'windows' }, symbols: { status: 'none-needed' }, convert: { possible: true, needs: [] }, ...summary }, options, changed: false, dump: null, ...session });
+
+  test('what stands in the way', () => {
+    assert.equal(of({}), 'It can be converted.');
+    assert.equal(of({}, { options: { ...options, compat: true } }), 'It cannot be converted yet: elf2dmp’s way needs the kernel’s PDB.');
+    assert.equal(of({ convert: { possible: false, needs: ['symbols-offline'] } }), 'It cannot be converted yet: the kernel’s PDB is needed.');
+    assert.equal(of({ error: { text: 'no block' } }), 'It cannot be converted yet: no block.');
+    assert.equal(of({ error: { text: 'no way' }, guest: { os: 'unknown' } }), 'Only what the file says of itself is known.');
+    assert.match(of({}, { changed: true }), /no longer what it was/);
   });
 });
 
@@ -81,11 +102,11 @@ describe('the facts', () => {
 
   test('the holes between the runs of memory', () => {
     const memory = (bytes, ...runs) => fact('Memory', { memory: { bytes, runs: runs.map(([start, bytes]) => ({ start, bytes })) } });
-    assert.equal(memory(4096, ['0x1000', 4096]), '4.1 KB (4,096 bytes) in 1 run');
-    assert.equal(memory(8192, ['0x0', 4096], ['0x1000', 4096]), '8.2 KB (8,192 bytes) in 2 runs', 'they only differ in where the file has them');
-    assert.equal(memory(8192, ['0x0', 4096], ['0x3000', 4096]), '8.2 KB (8,192 bytes) in 2 runs; 1 hole of 8.2 KB (8,192 bytes) between them');
-    assert.equal(memory(12288, ['0x0', 4096], ['0x2000', 4096], ['0x8000000000002000', 4096]), '12 KB (12,288 bytes) in 3 runs; 2 holes of 9223372 TB (9,223,372,036,854,776,000 bytes) between them');
-    assert.equal(memory(1 << 20, ['0x0', 4096], ['0x2000', 4096]), '1.0 MB (1,048,576 bytes) in more than 2 runs; more than 1 hole of more than 4.1 KB (4,096 bytes) between them');
+    assert.equal(memory(4096, ['0x1000', 4096]), '4.1 kB (4,096 bytes) in 1 run');
+    assert.equal(memory(8192, ['0x0', 4096], ['0x1000', 4096]), '8.2 kB (8,192 bytes) in 2 runs', 'they only differ in where the file has them');
+    assert.equal(memory(8192, ['0x0', 4096], ['0x3000', 4096]), '8.2 kB (8,192 bytes) in 2 runs; 1 hole of 8.2 kB (8,192 bytes) between them');
+    assert.equal(memory(12288, ['0x0', 4096], ['0x2000', 4096], ['0x8000000000002000', 4096]), '12 kB (12,288 bytes) in 3 runs; 2 holes of 9223 PB (9,223,372,036,854,776,000 bytes) between them');
+    assert.equal(memory(1 << 20, ['0x0', 4096], ['0x2000', 4096]), '1.0 MB (1,048,576 bytes) in more than 2 runs; more than 1 hole of more than 4.1 kB (4,096 bytes) between them');
     assert.equal(fact('Memory', { file: { name: 'a', size: 1, format: 'log' }, memory: { bytes: 0, runs: [] } }), undefined);
   });
 
@@ -104,40 +125,37 @@ describe('the facts', () => {
 });
 
 describe('progress', () => {
-  // start gives a Progress on a bar and counts that are no elements, what was
-  // drawn and announced, and a clock.
-  function start(t) {
-    const clock = { now: 1000 }, drawn = [], heard = [];
-    t.mock.method(performance, 'now', () => clock.now);
-    const bar = { removeAttribute() { delete this.value; } }, counts = { set textContent(text) { drawn.push(text); } };
-    return { clock, drawn, heard, bar, progress: new Progress(bar, counts, (text) => heard.push(text)) };
-  }
-
-  test('stages that read memory count bytes, headers are counted', (t) => {
-    const { progress, drawn } = start(t);
+  test('stages that read memory count bytes, headers are counted', () => {
     for (const stage of ['fetching k.pdb', 'preparing the dump', 'saving', 'computing SHA-256', 'searching memory']) {
-      progress.report(stage, 4096, 2000000);
-      assert.equal(drawn.at(-1), `${stage}: 4.1 KB of 2.0 MB`);
+      assert.equal(advance(begin('', 0), stage, 4096, 2000000, 1000).text, `${stage}: 4.1 kB of 2.0 MB`);
     }
-    progress.report('headers', 4096, 2000000);
-    assert.equal(drawn.at(-1), 'headers: 4,096 of 2,000,000');
+    assert.equal(advance(begin('', 0), 'headers', 4096, 2000000, 1000).text, 'headers: 4,096 of 2,000,000');
   });
 
-  test('at most ten draws a second, but the first and the last count of a stage', (t) => {
-    const { progress, drawn, heard, clock, bar } = start(t);
+  test('at most ten wordings a second, but the first and the last count of a stage', () => {
+    const worded = [], heard = [];
+    let now = 1000, progress = begin('', now);
+    const count = (stage, done, total) => {
+      const next = advance(progress, stage, done, total, now);
+      if (next !== progress) {
+        worded.push(next.text);
+        if (next.said) heard.push(next.said);
+      }
+      progress = next;
+    };
     for (let done = 0; done <= 2000; done++) {
-      assert.equal(progress.report('saving', done, 2000), Math.floor(done / 20));
-      clock.now += 1;
+      count('saving', done, 2000);
+      now += 1;
     }
-    assert.equal(drawn.length, 21);
-    assert.match(drawn.at(-1), /^saving: 2.0 KB of 2.0 KB/);
-    assert.equal(bar.value, 2000);
+    assert.equal(worded.length, 21);
+    assert.match(worded.at(-1), /^saving: 2.0 kB of 2.0 kB/);
+    assert.equal(progress.percent, 100);
     assert.deepEqual(heard, ['saving', 'saving: 60 %', 'saving: 70 %', 'saving: 80 %', 'saving: 90 %', 'saving: 100 %']);
-    progress.report('headers', 1, 5);
-    assert.equal(drawn.at(-1), 'headers: 1 of 5');
-    assert.equal(progress.report('fetching k.pdb', 7, 0), null);
-    assert.equal(drawn.at(-1), 'fetching k.pdb: 7 bytes');
-    assert.ok(!('value' in bar), 'how much there is is not known');
+    count('headers', 1, 5);
+    assert.equal(worded.at(-1), 'headers: 1 of 5');
+    count('fetching k.pdb', 7, 0);
+    assert.equal(worded.at(-1), 'fetching k.pdb: 7 bytes');
+    assert.equal(progress.percent, null, 'how much there is is not known');
   });
 });
 

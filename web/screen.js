@@ -1,0 +1,74 @@
+// The page as the store has it: the templates, and what is outside of them.
+import { render } from '../lit-html/lit-html.js';
+import { bar } from './frame/bar.js';
+import { start } from './frame/start.js';
+import { result } from './frame/result.js';
+import { sheets } from './frame/sheets.js';
+import { foot } from './frame/foot.js';
+import { size } from './format.js';
+
+/** @typedef {import('./store.js').State} State */
+
+/** @param {string} id */
+const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** @param {Event} event */
+const leaving = (event) => event.preventDefault();
+
+export class Screen {
+  /**
+   * @param {import('./store.js').Store} store
+   * @param {import('./panels.js').Act} act
+   */
+  constructor(store, act) {
+    this.act = act;
+    /** @type {State | null} */
+    this.last = null; // what is drawn
+    /** @type {Element | null} */
+    this.from = null; // where the focus was when work began
+    this.asked = false;
+    store.subscribe(() => {
+      if (this.asked) return;
+      this.asked = true;
+      queueMicrotask(() => {
+        this.asked = false;
+        this.update(store.state);
+      });
+    });
+  }
+
+  /** @param {State} state */
+  update(state) {
+    const { last, act } = this, focused = document.activeElement;
+    this.last = state;
+    this.outside(state, last);
+    render(bar(state, act), $('bar-now'));
+    render(start(state, act), $('start-now'));
+    render(result(state, act), $('result'));
+    render(foot(state, act), $('foot'));
+    render(sheets(state, act), $('sheets'));
+    // A button that was pressed and is locked now, or is no more, takes the focus
+    // with it: it comes back when the work is done.
+    if (state.job && !last?.job) this.from = focused;
+    if (state.session && state.session.id !== last?.session?.id) $('result-title').focus({ preventScroll: true });
+    else if (!state.job && last?.job && document.activeElement === document.body && this.from?.isConnected) /** @type {HTMLElement} */ (this.from).focus({ preventScroll: true });
+  }
+
+  /**
+   * outside changes what no template draws: the document, and what was there before.
+   * @param {State} state
+   * @param {State | null} last
+   */
+  outside(state, last) {
+    const { phase, session, job, progress, loading, said } = state;
+    document.documentElement.dataset.phase = phase;
+    document.title = job && progress?.percent !== null ? `${progress?.percent} % ${session?.name || job.title}` : session?.name || 'Coredrop';
+    $('start').hidden = Boolean(session);
+    $('starting').hidden = phase !== 'loading' && phase !== 'stopped';
+    if (phase === 'loading' && loading.done) {
+      $('starting-text').textContent = `Loading the program: ${size(loading.done, false)} of ${size(loading.total, false)}.${job ? ' Your file is opened as soon as it is here.' : ''}`;
+    }
+    if ($('status').textContent !== said) $('status').textContent = said;
+    if (Boolean(job) !== Boolean(last?.job)) (job ? addEventListener : removeEventListener)('beforeunload', leaving);
+  }
+}

@@ -1,0 +1,279 @@
+// What is done with files, at an engine that is none and without a browser.
+import { describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { desk, summary } from './lib/fakes.js';
+
+const said = (store, at) => store.state.notices.find((n) => n.at === at);
+
+describe('looking before leaping', () => {
+  test('one action from drop to a dump that can be saved', async () => {
+    const { store, engine, drop, file } = desk();
+    await drop(file('vm.elf', 'core'));
+    assert.equal(store.state.phase, 'open');
+    assert.match(store.state.session.dump.url, /^blob:/);
+    assert.equal(store.state.session.dump.name, 'vm.dmp');
+    assert.deepEqual(engine.calls, ['identify vm.elf', 'open vm.elf', 'inspect', 'convert', 'parts', 'unchanged', 'proof', 'hashRate']);
+  });
+
+  for (const [what, text, code] of [['a picture', 'png', 'other-format'], ['a core that cannot be read', 'broken', 'kernel-paged-state'],
+    ['a text that is no log', 'text', 'unknown-format'], ['a file that is gone', 'gone', 'file-changed'], ['a packed PDB', 'packed-pdb', 'symbols-compressed']]) {
+    test(`${what} over a finished dump costs nothing`, async () => {
+      const { store, drop, file, asked, controller, engine } = desk();
+      await drop(file('vm.elf', 'core'));
+      const before = store.state.session;
+      await drop(file('other', text));
+      assert.equal(store.state.session, before);
+      assert.equal(said(store, 'bar').fault.code, code);
+      assert.equal(said(store, 'bar').subject, 'other');
+      assert.ok(!asked.some((a) => a.startsWith('release')), 'the dump can still be saved');
+      // What can be checked of the dump still can, whatever the worker has open now.
+      engine.calls.length = 0;
+      await controller.hash();
+      assert.equal(store.state.session.dump.sha256, 'abcd');
+      if (engine.calls.includes('open vm.elf')) assert.ok(engine.calls.indexOf('unchanged') > engine.calls.indexOf('recall'), 'it is still what it was');
+    });
+  }
+
+  test('another PDB over a finished dump is refused and changes nothing; the right one is used', async () => {
+    const { store, drop, file } = desk();
+    await drop(file('vm.elf', 'core'));
+    const before = store.state.session;
+    await drop(file('k.pdb', 'other-pdb'));
+    assert.equal(store.state.session, before);
+    assert.equal(said(store, 'symbols').fault.code, 'symbols-mismatch');
+    assert.equal(said(store, 'symbols').subject, 'k.pdb');
+    await drop(file('k.pdb', 'pdb'));
+    assert.equal(store.state.session.summary.symbols.status, 'none-needed', 'the last answer is the conversion’s');
+    assert.notEqual(store.state.session.dump.url, before.dump.url);
+    assert.equal(said(store, 'symbols'), undefined);
+  });
+
+  test('a usable core takes the place of what is open', async () => {
+    const { store, drop, file, asked } = desk();
+    await drop(file('one.elf', 'core'));
+    const { url } = store.state.session.dump;
+    await drop(file('two.elf', 'core'));
+    assert.equal(store.state.session.name, 'two.elf');
+    assert.ok(asked.includes(`release ${url}`));
+  });
+
+  test('core, packed PDB, picture, log, folder: the core is taken, the others are named', async () => {
+    const { store, controller, file } = desk();
+    await controller.take({ files: [file('a.png', 'png'), file('b.log', 'log'), file('c.elf', 'core'), file('d.pd_', 'packed-pdb'), file('e.elf', 'core')], handles: [], folders: ['f'], via: 'drop' });
+    assert.equal(store.state.session.name, 'c.elf');
+    const { text, offers } = said(store, 'aside');
+    for (const name of ['a.png (this is a picture', 'b.log (one file', 'd.pd_ (this is cabinet', 'e.elf (one core', 'f (this is a folder']) assert.ok(text.includes(name), `${name} in ${text}`);
+    assert.deepEqual(offers.map((o) => o.name), ['Open b.log', 'Open e.elf']);
+  });
+
+  test('a folder alone, several of no use: each is named', async () => {
+    const { store, controller, file } = desk();
+    await controller.take({ files: [], handles: [], folders: ['dumps'], via: 'drop' });
+    assert.match(said(store, 'bar').fault.text, /folder/);
+    assert.equal(said(store, 'bar').subject, 'dumps');
+    await controller.take({ files: [file('a.png', 'png'), file('b.png', 'png')], handles: [], folders: [], via: 'drop' });
+    assert.equal(said(store, 'bar').subject, 'a.png');
+    assert.match(said(store, 'bar').text, /b\.png/);
+  });
+
+  test('what is no PDB is refused as that, by its name and where it was wanted', async () => {
+    const { store, controller, file, drop } = desk();
+    await drop(file('login.pdb', 'png'));
+    assert.equal(said(store, 'bar').fault.code, 'symbols-not-a-pdb');
+    await controller.take({ files: [file('download.blob', 'png')], handles: [], folders: [], via: 'pick', wanted: 'pdb' });
+    assert.equal(said(store, 'bar').fault.code, 'symbols-not-a-pdb');
+    await controller.take({ files: [file('download.blob', 'pdb')], handles: [], folders: [], via: 'pick', wanted: 'pdb' });
+    assert.deepEqual(store.state.pdbs.map((p) => p.name), ['download.blob'], 'the name does not matter');
+  });
+
+  test('a Linux core, a log; pasted text that is none costs nothing', async () => {
+    const { store, drop, file } = desk();
+    await drop(file('l.elf', 'linux'));
+    assert.equal(store.state.session.summary.guest.os, 'linux');
+    assert.equal(store.state.session.dump, null);
+    await drop(file('l.log', 'log'));
+    assert.equal(store.state.session.name, 'l.log');
+    const before = store.state.session;
+    await drop(new File(['text by accident'], 'pasted.log', { type: 'text/plain' }));
+    assert.equal(store.state.session, before);
+    assert.match(said(store, 'bar').text, /no kernel log/);
+  });
+});
+
+describe('an error hides nothing', () => {
+  test('a cut core: what was found stays, what is missing is said before what follows', async () => {
+    const { store, drop, file } = desk();
+    await drop(file('cut.elf', 'broken'));
+    assert.equal(store.state.session.summary.warnings.length, 1);
+    const { fault, text, subject } = said(store, 'bar');
+    assert.deepEqual([fault.code, fault.text, subject], ['truncated', 'the file ends early', 'cut.elf']);
+    assert.match(text, /no page tables \[kernel-paged-state\]/);
+  });
+
+  test('refused over what is open, it can be shown all the same', async () => {
+    const { store, drop, file, controller } = desk();
+    await drop(file('vm.elf', 'core'));
+    await drop(file('cut.elf', 'broken'));
+    const [offer] = said(store, 'bar').offers;
+    assert.equal(offer.command, 'open-anyway');
+    await controller.openAnyway(offer.arg);
+    assert.equal(store.state.session.name, 'cut.elf');
+    assert.equal(said(store, 'bar').fault.code, 'truncated');
+  });
+
+  test('a file that changed: the dump is withdrawn, what was found stays, it is offered again', async () => {
+    const { store, drop, file, controller, engine, asked } = desk();
+    await drop(file('vm.elf', 'core'));
+    engine.changed = true;
+    await controller.recheck();
+    assert.equal(store.state.session.dump, null);
+    assert.equal(store.state.session.changed, true);
+    assert.equal(store.state.session.summary.guest.os, 'windows');
+    assert.equal(said(store, 'dump').fault.code, 'file-changed');
+    assert.deepEqual(said(store, 'dump').offers.map((o) => o.command), ['reopen']);
+    await controller.reopen();
+    assert.ok(asked.includes('pick file'), 'without a handle it has to be picked');
+  });
+
+  test('a file that changed is opened again by its handle', async () => {
+    const { store, controller, file, engine } = desk();
+    const handle = { getFile: async () => file('vm.elf', 'core again') };
+    await controller.take({ files: [file('vm.elf', 'core')], handles: [Promise.resolve(handle)], folders: [], via: 'drop' });
+    engine.changed = true;
+    await controller.recheck();
+    engine.changed = false;
+    await controller.reopen();
+    assert.equal(engine.open, 'core again');
+    assert.equal(store.state.session.changed, false);
+    assert.ok(store.state.session.dump.url);
+  });
+
+  test('a server that is gone is no fault of the page’s', async () => {
+    const { store, controller } = desk({ build: { demo: 'demo/core.elf' } });
+    await controller.demo();
+    assert.notEqual(said(store, 'start').fault.code, 'internal');
+    assert.match(said(store, 'start').fault.text, /could not be reached/);
+  });
+
+  test('what breaks in the page itself says so', async () => {
+    const { store, drop, file, engine } = desk();
+    engine._parts = async () => null;
+    await drop(file('vm.elf', 'core'));
+    assert.equal(said(store, 'bar').fault.code, 'internal');
+    assert.equal(store.state.phase, 'open', 'and nothing is left running');
+  });
+});
+
+describe('one thing at a time', () => {
+  test('what comes meanwhile is offered next, files of two drops together', async () => {
+    const { store, drop, file, controller } = desk();
+    const first = drop(file('one.elf', 'core'));
+    await drop(file('two.elf', 'core')); // within the same frame
+    await drop(file('k.pdb', 'pdb'));
+    assert.match(store.state.said, /k\.pdb is offered when this is done/);
+    await first;
+    assert.equal(store.state.session.name, 'one.elf');
+    assert.equal(store.state.next.length, 2);
+    await controller.openNext();
+    assert.equal(store.state.session.name, 'two.elf');
+    assert.deepEqual(store.state.next, []);
+  });
+
+  test('a cancel is a word where the action was, and no fault', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    await drop(file('vm.elf', 'core'));
+    const { dump } = store.state.session;
+    engine.before = async (method) => {
+      if (method !== 'sha256') return;
+      await controller.cancel();
+      throw engine.fault('cancelled');
+    };
+    await controller.hash();
+    assert.equal(said(store, 'dump').text, 'Cancelled; the dump is still offered.');
+    assert.equal(said(store, 'dump').fault, undefined);
+    assert.deepEqual(store.state.session.dump, dump);
+    assert.equal(store.state.phase, 'open');
+  });
+
+  test('cancelled while another core is looked at: what was open stays, and can be checked', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    await drop(file('vm.elf', 'core'));
+    engine.before = async (method) => { if (method === 'inspect') await controller.cancel(); };
+    await drop(file('other.elf', 'core'));
+    engine.before = async () => {};
+    assert.equal(store.state.session.name, 'vm.elf');
+    assert.match(said(store, 'bar').text, /^Cancelled; nothing was saved or sent/);
+    engine.calls.length = 0;
+    await controller.recheck();
+    assert.deepEqual(engine.calls, ['open vm.elf', 'recall', 'unchanged', 'inspect', 'convert', 'unchanged']);
+  });
+
+  test('cancelled while the program is on its way', async () => {
+    const { store, drop, file, controller, engine } = desk({ ready: false });
+    engine.ready = new Promise(() => {});
+    const dropped = drop(file('vm.elf', 'core'));
+    await controller.cancel();
+    await dropped;
+    assert.match(said(store, 'bar').text, /^Cancelled/);
+    assert.deepEqual(engine.calls, []);
+  });
+
+  test('a new worker gets what was open, with the PDB that was given', async () => {
+    const { drop, file, controller, engine } = desk();
+    await drop(file('vm.elf', 'core'), file('k.pdb', 'pdb'));
+    engine.generation++;
+    engine.calls.length = 0;
+    await controller.hash();
+    assert.deepEqual(engine.calls, ['open vm.elf', 'recall', 'unchanged', 'inspect', 'give k.pdb', 'inspect', 'convert', 'sha256']);
+  });
+});
+
+describe('the dump', () => {
+  test('of very many parts is prepared only when asked for', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    engine.parts = { ...engine.parts, verbatim: false };
+    await drop(file('vm.elf', 'core'));
+    assert.deepEqual([store.state.session.dump.url, store.state.session.dump.bytes], ['', 8]);
+    assert.ok(!engine.calls.includes('stream'));
+    await controller.prepare();
+    assert.ok(store.state.session.dump.url);
+  });
+
+  test('other options make another dump; options that cannot be met make none', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    await drop(file('vm.elf', 'core'));
+    engine.calls.length = 0;
+    await controller.choose({ compat: true });
+    assert.equal(store.state.session.dump, null);
+    assert.deepEqual(engine.calls, []);
+    await controller.choose({ compat: false, type: 'bitmap' });
+    assert.ok(store.state.session.dump.url);
+    assert.deepEqual(store.state.session.options, { compat: false, type: 'bitmap' });
+  });
+
+  test('a core that has changed by the time it is described is not offered', async () => {
+    const { store, drop, file, engine } = desk();
+    engine.changed = true;
+    await drop(file('vm.elf', 'core'));
+    assert.equal(store.state.session.dump, null);
+    assert.equal(said(store, 'bar').fault.code, 'file-changed');
+  });
+});
+
+describe('PDBs before a core', () => {
+  test('are checked, shown once, taken back, and used for the next core', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    await drop(file('a.pdb', 'pdb'), file('b.pdb', 'other-pdb'));
+    await drop(file('a-again.pdb', 'pdb'));
+    assert.deepEqual(store.state.pdbs.map((p) => p.name), ['b.pdb', 'a-again.pdb']);
+    controller.takeBack('ID-other-pdb');
+    assert.deepEqual(store.state.pdbs.map((p) => p.name), ['a-again.pdb']);
+    await drop(file('vm.elf', 'core'));
+    assert.ok(engine.calls.includes('give a-again.pdb') && !engine.calls.includes('give b.pdb'));
+    assert.deepEqual(store.state.pdbs, []);
+  });
+});
+
+test('the fake says of a core what the session asks of a summary', () => {
+  assert.equal(summary('x').convert.possible, true);
+});
