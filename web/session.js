@@ -123,8 +123,9 @@ export class Controller extends Job {
       answer = await this.inspected(given);
       summary = JSON.parse(answer.json);
       const error = answer.error || summary.error;
-      if (error && (!summary.file.format || this.session && !anyway)) {
-        const offers = summary.file.format ? [{ command: 'open-anyway', name: 'Show what was found', arg: given }] : [];
+      const known = summary.file.format && !answer.otherText;
+      if (error && (!known || this.session && !anyway)) {
+        const offers = known ? [{ command: 'open-anyway', name: 'Show what was found', arg: given }] : [];
         throw { ...this.engine.fault(error.code, error.text, error.remedy), offers };
       }
     } catch (error) {
@@ -147,14 +148,15 @@ export class Controller extends Job {
   }
 
   // inspected gives the summary of what is open in the worker, whatever it is.
-  /** @param {Source} source */
-  async inspected({ file, id }) {
+  /** @param {Source & {error?: import('./store.js').Fault | null}} source */
+  async inspected({ file, id, error }) {
     const answer = await this.ask('inspect'), code = answer.error?.code;
     if (code === 'is-linux') return this.ask('races');
     if (code !== 'is-log' && code !== 'unknown-format') return answer;
     const log = await this.ask('races'), { file: { format }, reports, warnings } = JSON.parse(log.json);
     // The text of a kernel log, and not another text.
-    return format === 'log' && !log.error && (reports.length || warnings.length || isPasted(file) || id === 'kernel-log') ? log : answer;
+    if (format === 'log' && !log.error && (reports.length || warnings.length || isPasted(file) || id === 'kernel-log')) return log;
+    return { ...answer, error: error || answer.error, otherText: true };
   }
 
   // again inspects what is open once more, with what is known since.

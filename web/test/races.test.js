@@ -229,7 +229,8 @@ for (const kind of kinds) {
     test('a kernel without KCSAN has tasks, CPUs, modules, debuggers and no sanitizer’s tables', async () => {
       const view = await driver.visit(server.url);
       const summary = {
-        file: { name: 'a core', format: 'elf', size: 1 }, guest: { os: 'linux', arch: 'x86-64', version: '6.1.0' }, cpus: [], warnings: [], reports: [],
+        file: { name: 'a core', format: 'elf', size: 1 }, guest: { os: 'linux', arch: 'x86-64', version: '6.1.0' }, warnings: [],
+        cpus: [{ index: 0, process: null, stack: [{ symbol: 'default_idle', offset: 9, size: 32, module: '', address: '0x1' }] }], reports: [],
         symbols: {}, convert: { needs: [] }, memory: { bytes: 0, runs: [] },
         linux: { release: '6.1.0', detail: {
           kcsan: null, log_records: 7, tasks_whole: true, tasks: [{ pid: 1, name: 'init' }, { pid: 22, name: '<b>2</b>' }],

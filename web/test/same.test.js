@@ -34,6 +34,7 @@ for (const kind of kinds) {
       const view = await driver.visit(server.url);
       await view.pick(file);
       await view.settled();
+      await view.json();
       const text = await view.page.$eval('#json', (e) => e.textContent);
       await view.page.close();
       return text;
@@ -63,10 +64,11 @@ for (const kind of kinds) {
       await view.pick(file);
       await view.settled();
       assert.equal(await view.failure(), 'truncated');
-      assert.match(await view.text('#failure-text'), /^The file ends /);
-      assert.match(await view.text('#warning-list li'), /^the file ends .*\[truncated\]$/);
+      assert.match(await view.text('.fault h2'), /^cut\.elf: the file ends /);
+      assert.match(await view.text('#warning-list li'), /^The file ends .*truncated$/);
       const facts = await view.text('#facts');
       for (const known of ['ELF core', 'x86-64', 'CPUs', 'Memory']) assert.ok(facts.includes(known), `${known} in ${facts}`);
+      await view.json();
       assert.equal(await view.page.$eval('#json', (e) => e.textContent), cli('info', '-json', file));
       await view.page.close();
     });

@@ -44,7 +44,7 @@ class Driver {
   // wait, for nothing.
   async visit(url, { wait = true, before } = {}) {
     const page = await this.browser.newPage();
-    page.setDefaultTimeout(90000); // a machine that does other things as well
+    page.setDefaultTimeout(60000); // a machine that does other things as well
     const view = new View(this, page);
     if (this.options.dark && this.kind === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
     page.on('request', (request) => view.requests.push(request.url()));

@@ -38,13 +38,14 @@ export function staticHost(prefix = '/', replace = {}, headers = {}) {
     if (name === '.' || name === '') name = 'index.html';
     const file = join(host.dist, name), short = name.replace(/^app\/[0-9a-f]+\//, '');
     const content = () => readFileSync(file);
-    if (typeof replace[short] === 'function') return replace[short](response, content);
+    const type = types[extname(name)] || 'application/octet-stream';
+    if (typeof replace[short] === 'function') return replace[short](response, content, type);
     if (name.startsWith('..') || !(short in replace) && !existsSync(file)) {
       response.writeHead(404, { 'Content-Type': 'text/html' });
       response.end('<!doctype html><title>not here</title>');
       return;
     }
-    response.writeHead(200, { 'Content-Type': types[extname(name)] || 'application/octet-stream', ...headers });
+    response.writeHead(200, { 'Content-Type': type, ...headers });
     response.end(short in replace ? replace[short] : content());
   });
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(Object.assign(host, {
