@@ -58,20 +58,20 @@ addEventListener('fetch', (event) => {
   const { request } = event, { origin, pathname, searchParams } = new URL(request.url), scope = new URL(registration.scope);
   if (request.method !== 'GET' || origin !== scope.origin || !pathname.startsWith(scope.pathname)) return;
   const name = pathname.slice(scope.pathname.length) || INDEX;
-  if (name === INDEX) event.respondWith(searchParams.has('kept') ? kept(request) : page(request));
-  else if (name.startsWith('app/')) event.respondWith(kept(request, name));
+  if (name.startsWith('app/')) event.respondWith(kept(request, name));
+  else if (name === INDEX || name in build.files) event.respondWith(searchParams.has('kept') ? kept(request, name) : page(request, name));
 });
 
-// page gives index.html: a newer one is never held back.
-async function page(request) {
+// page gives what has one name in every build: a newer one is never held back.
+async function page(request, name) {
   const fresh = fetch(request), late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, null));
   const first = await Promise.race([fresh, late]).catch(() => null);
   if (first && first.ok) return first;
-  return await (await caches.open(cacheName)).match(INDEX) || first || fresh;
+  return await (await caches.open(cacheName)).match(name) || first || fresh;
 }
 
 // kept gives what is kept under a name, in this build or the one before.
-async function kept(request, name = INDEX) {
+async function kept(request, name) {
   const newest = await (await caches.open(cacheName)).match(name);
   return newest || await caches.match(new URL(name, registration.scope)) || fetch(request);
 }

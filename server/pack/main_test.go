@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
-
 )
 
 func TestPackLaysOutThePage(t *testing.T) {
@@ -104,7 +103,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 	if err := json.Unmarshal([]byte(strings.TrimSuffix(strings.TrimPrefix(first, "const build = "), ";")), &kept); err != nil || rest != "// the service worker\n" {
 		t.Fatalf("the service worker is %s: %v", worker, err)
 	}
-	if kept.Hash != about.Hash || len(kept.Files) != len(want) || kept.Files[app+"coredrop.wasm"] != about.Wasm {
+	if kept.Hash != about.Hash || len(kept.Files) != len(want)+1 || kept.Files[errorsName] != sum([]byte(read(errorsName))) || kept.Files[app+"coredrop.wasm"] != about.Wasm {
 		t.Errorf("the service worker keeps %+v", kept)
 	}
 
