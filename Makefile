@@ -91,7 +91,8 @@ test-wasm: ## the core's tests as js/wasm under Node, plain and watched for race
 	@$(NODETEST) ./core/...
 	@$(NODETEST) -tags kcsan -ldflags '-X coredrop/core/kcsan/watch.panicOnWarn=1' ./core/...
 
-test-browser: ## the page in headless Chromium and Firefox
+test-browser: ## the page's types, and the page in headless Chromium and Firefox
+	npm run check
 	npm test
 
 fuzz: ## every fuzz target for FUZZTIME each

@@ -64,7 +64,7 @@ func (s site) handler() (http.Handler, error) {
 			pages.ServeHTTP(w, r)
 		}
 	})
-	return page.Secure(mount(s.base, routes), pages.Scripts()...), nil
+	return page.Secure(mount(s.base, routes), pages.Inline()), nil
 }
 
 // mount puts a handler below a base path. The base without its last slash leads

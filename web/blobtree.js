@@ -9,7 +9,10 @@
 const GROUP = 8;
 const TRIPS_AT_ONCE = 32;
 
-// blobTree gives a Blob of the parts (Blobs and Uint8Arrays, in order).
+/**
+ * blobTree gives a Blob of the parts, in order.
+ * @param {any[]} parts Blobs and Uint8Arrays
+ */
 export async function blobTree(parts) {
   let level = parts;
   while (level.length > GROUP) {
@@ -25,11 +28,19 @@ export async function blobTree(parts) {
 // clips every range to it; but a Blob that came through the parent process is
 // read there as one stream, file after mark, so the place of the mark holds the
 // first bytes that were appended. Other browsers refuse a file that changed.
+/**
+ * @param {File} file
+ * @param {Uint8Array} mark
+ */
 export async function withMark(file, mark) {
   const [blob] = await send([[file, mark]]);
   return blob;
 }
 
+/**
+ * @param {any[][]} groups
+ * @returns {Promise<Blob[]>}
+ */
 async function send(groups) {
   const name = `coredrop-${[...crypto.getRandomValues(new Uint32Array(4))].join('-')}`;
   const out = new BroadcastChannel(name), back = new BroadcastChannel(name);

@@ -7,12 +7,17 @@
 // old browsers it is written such that they understand it.
 (() => {
   if (window.coredropBoot) return;
+  /** @type {BootEvent[]} */
   const waiting = [];
-  let deliver = (event) => {
+  let deliver = (/** @type {BootEvent} */ event) => {
     waiting.push(event);
     if (event.type === 'files' && event.files.length) say(`${event.files[0].name} is opened as soon as the program is here.`);
   };
 
+  /** @param {string} id */
+  const find = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+  /** @type {Boot} */
   const boot = window.coredropBoot = {
     build: {},
     violations: [], // what the host's policy refused
@@ -27,20 +32,26 @@
   };
 
   // whenThere runs f once the page's elements are there.
+  /** @param {() => void} f */
   function whenThere(f) {
-    if (document.getElementById('overlay')) f();
+    if (find('overlay')) f();
     else document.addEventListener('DOMContentLoaded', f);
   }
 
+  /** @param {string} text */
   function say(text) {
-    whenThere(() => { document.getElementById('starting-text').textContent = text; });
+    whenThere(() => { find('starting-text').textContent = text; });
   }
 
   // stop says why the program cannot run, and what to do.
+  /**
+   * @param {string} what
+   * @param {string[]} todo
+   */
   function stop(what, todo) {
     document.documentElement.dataset.phase = 'stopped';
     whenThere(() => {
-      const box = document.getElementById('starting'), list = document.getElementById('starting-todo');
+      const box = find('starting'), list = find('starting-todo');
       box.hidden = false;
       box.setAttribute('role', 'alert');
       say(what);
@@ -54,21 +65,25 @@
     });
   }
 
+  /** @param {boolean} on */
   function overlay(on) {
-    const element = document.getElementById('overlay');
+    const element = find('overlay');
     if (element) element.hidden = !on;
   }
 
-  const carriesFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes('Files');
+  // carried gives what is dragged where that is files, else null.
+  /** @param {DragEvent} event */
+  const carried = ({ dataTransfer }) => dataTransfer && [...dataTransfer.types].includes('Files') ? dataTransfer : null;
   addEventListener('dragenter', (event) => {
-    if (!carriesFiles(event)) return;
+    if (!carried(event)) return;
     event.preventDefault();
     overlay(true);
   });
   addEventListener('dragover', (event) => {
-    if (!carriesFiles(event)) return;
+    const data = carried(event);
+    if (!data) return;
     event.preventDefault();
-    event.dataTransfer.dropEffect = 'copy';
+    data.dropEffect = 'copy';
   });
   // A drag that leaves the window goes to no other element. Counting enters and
   // leaves would fail when the element under the pointer is replaced meanwhile.
@@ -77,17 +92,20 @@
   addEventListener('pointermove', () => overlay(false));
   addEventListener('drop', (event) => {
     overlay(false);
-    if (!carriesFiles(event)) return;
+    const data = carried(event);
+    if (!data) return;
     event.preventDefault();
-    const files = [], handles = [], folders = [];
-    for (const item of [...event.dataTransfer.items].filter((i) => i.kind === 'file')) {
+    const files = /** @type {File[]} */ ([]), handles = /** @type {any[]} */ ([]), folders = /** @type {string[]} */ ([]);
+    for (const item of [...data.items].filter((i) => i.kind === 'file')) {
       // A folder comes as a File too, one that cannot be read.
       const entry = item.webkitGetAsEntry && item.webkitGetAsEntry();
       if (entry && entry.isDirectory) {
         folders.push(entry.name);
         continue;
       }
-      files.push(item.getAsFile());
+      const file = item.getAsFile();
+      if (!file) continue;
+      files.push(file);
       // It can be opened again after it has changed, where the browser has such.
       handles.push(item.getAsFileSystemHandle ? item.getAsFileSystemHandle().catch(() => null) : null);
     }
@@ -97,7 +115,7 @@
   addEventListener('change', (event) => {
     const input = event.target;
     if (!(input instanceof HTMLInputElement) || input.type !== 'file') return;
-    const files = [...input.files];
+    const files = [...input.files || []];
     input.value = ''; // so that picking the same file again is a change
     if (files.length) deliver({ type: 'files', via: 'pick', wanted: input.id, files, handles: [], folders: [] });
   });
@@ -112,7 +130,7 @@
   });
 
   addEventListener('keydown', (event) => {
-    const box = document.getElementById('overlay');
+    const box = find('overlay');
     if (event.key === 'Escape' && box && !box.hidden) {
       overlay(false);
       return;
@@ -127,9 +145,15 @@
 
   document.addEventListener('securitypolicyviolation', (event) => boot.violations.push(event.effectiveDirective));
 
+  // The style stands in the page too; a host's own policy may refuse that.
+  whenThere(() => {
+    if (getComputedStyle(document.documentElement).getPropertyValue('--ground') || !boot.build.hash) return;
+    document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: `app/${boot.build.hash}/web/style.css` }));
+  });
+
   // The program.
   document.documentElement.dataset.phase = 'loading';
-  const where = document.getElementById('build');
+  const where = find('build');
   if (location.protocol === 'file:') {
     stop('Opened as a file: browsers run no program of this kind from there.', [
       'Let a server give the folder: coredrop serve does, so does python3 -m http.server in it', 'On the command line: coredrop convert CORE OUT.dmp']);
@@ -150,13 +174,14 @@
   }
   boot.build = JSON.parse(where.textContent);
   const app = new URL(`app/${boot.build.hash}/`, document.baseURI).href;
-  boot.wasm = fetch(`${app}coredrop.wasm`);
-  boot.wasm.catch(() => {}); // the program looks at it
+  const wasm = boot.wasm = fetch(`${app}coredrop.wasm`);
+  wasm.catch(() => {}); // the program looks at it
   import(`${app}web/main.js`).catch(diagnose);
 
   // diagnose finds which file of the program is at fault.
+  /** @param {unknown} error */
   async function diagnose(error) {
-    const list = boot.build.files.filter((name) => /\.js$/.test(name));
+    const list = /** @type {string[]} */ (boot.build.files).filter((name) => /\.js$/.test(name));
     const faults = await Promise.all(list.map(async (name) => {
       let answer;
       try {

@@ -5,15 +5,26 @@ import { blobTree } from './blobtree.js';
 // slows down: beyond this the dump is streamed into a Blob instead.
 const MAX_PARTS = 4000;
 
+/**
+ * What the Go program says of a dump.
+ * @typedef {{size: number, verbatim: boolean, layout: Float64Array, literals: Uint8Array}} Description
+ */
+
 // streamed reports whether a dump of this description is to be streamed. The
 // description is {size, verbatim, layout, literals}: layout is pairs of numbers,
 // [offset in the file, bytes] or [-1, bytes of the literals, in order]; verbatim
 // says that it is complete.
+/** @param {Description} description */
 export function streamed(description) {
   return !description.verbatim || description.layout.length / 2 > MAX_PARTS;
 }
 
-// dumpBlob gives a dump that need not be streamed, as a Blob.
+/**
+ * dumpBlob gives a dump that need not be streamed, as a Blob.
+ * @param {import('./engine.js').EngineLike} engine
+ * @param {Description} description
+ * @param {File} file
+ */
 export async function dumpBlob(engine, description, file) {
   const { size, layout, literals } = description, parts = [];
   for (let i = 0, used = 0; i < layout.length; i += 2) {
@@ -31,15 +42,23 @@ export async function dumpBlob(engine, description, file) {
   return blob;
 }
 
-// saveByPicker writes the Blob to the place the user picks and gives false when
-// the user thought better of it.
+/**
+ * saveByPicker writes the Blob to the place the user picks and gives false when
+ * the user thought better of it.
+ * @param {import('./engine.js').EngineLike} engine
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {(stage: string, done: number, total: number) => void} report
+ * @param {AbortSignal} signal
+ */
 export async function saveByPicker(engine, blob, name, report, signal) {
   let handle;
   try {
     handle = await showSaveFilePicker({ suggestedName: name, types: [{ description: 'Windows crash dump', accept: { 'application/octet-stream': ['.dmp'] } }] });
   } catch (error) {
-    if (error.name === 'AbortError') return false;
-    throw engine.fault('browser-save', `the browser refused the place: ${error.message}`);
+    const { name: kind, message } = /** @type {Error} */ (error);
+    if (kind === 'AbortError') return false;
+    throw engine.fault('browser-save', `the browser refused the place: ${message}`);
   }
   let done = 0;
   const count = new TransformStream({
@@ -59,7 +78,7 @@ export async function saveByPicker(engine, blob, name, report, signal) {
     }
     // Chromium says "network error" of a core that changed.
     await engine.call('unchanged');
-    throw engine.fault('browser-save', `the browser could not save ${blob.size} bytes: ${error.message}`);
+    throw engine.fault('browser-save', `the browser could not save ${blob.size} bytes: ${/** @type {Error} */ (error).message}`);
   }
   return true;
 }

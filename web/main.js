@@ -8,13 +8,15 @@ import { copyText } from './copy.js';
 import { Screen } from './screen.js';
 import { keepOffline } from './offline.js';
 
-const boot = window.coredropBoot, $ = (id) => document.getElementById(id);
+const boot = window.coredropBoot;
+/** @param {string} id */
+const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const store = new Store({
   build: boot.build, secure: isSecureContext,
   offline: new URLSearchParams(location.search).has('offline'),
 });
 const now = () => performance.now();
-const say = (text) => store.dispatch({ type: 'said', text });
+const say = (/** @type {string} */ text) => store.dispatch({ type: 'said', text });
 
 const engine = new Engine({
   progress: (stage, done, total) => store.dispatch({ type: 'progress', stage, done, total, now: now() }),
@@ -25,7 +27,7 @@ const engine = new Engine({
     store.dispatch({ type: 'stopped' });
     boot.stop(what, todo);
   },
-}, { answer: boot.wasm, bytes: boot.build.wasm_bytes, violations: boot.violations });
+}, { answer: /** @type {Promise<Response>} */ (boot.wasm), bytes: boot.build.wasm_bytes, violations: boot.violations });
 
 const controller = new Controller(engine, store, {
   now, dumpBlob, streamed,
@@ -38,18 +40,20 @@ const controller = new Controller(engine, store, {
   symbols: new URL('symbols', document.baseURI).href,
 });
 
+/** @type {import('./commands.js').Context} */
 const context = {
   controller, store,
   page: {
     pick: (id) => $(id).click(),
     save: () => $('save').click(),
     copy: (text, element) => copyText(text, say, element),
-    sheet: (id) => $(id).showModal(),
-    closeSheets: () => [...document.querySelectorAll('dialog[open]')].map((d) => d.close()).length > 0,
+    sheet: (id) => /** @type {HTMLDialogElement} */ ($(id)).showModal(),
+    closeSheets: () => [.../** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))].map((d) => d.close()).length > 0,
     reload: () => location.assign(location.pathname),
     details: () => [`Coredrop ${boot.build.version}, commit ${boot.build.commit}, build ${boot.build.hash}`, navigator.userAgent, store.state.log].join('\n'),
   },
 };
+/** @type {import('./panels.js').Act} */
 const act = (id, arg) => run(context, id, arg);
 
 new Screen(store, act);

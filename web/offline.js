@@ -1,7 +1,11 @@
 // The page kept in the browser, and the word that a newer one is there.
 
-// keepOffline asks the browser to keep the page. Not on plain http, nor in some
-// private windows: then the page needs its server.
+/**
+ * keepOffline asks the browser to keep the page. Not on plain http, nor in some
+ * private windows: then the page needs its server.
+ * @param {import('./store.js').Store} store
+ * @param {(text: string) => void} log
+ */
 export async function keepOffline(store, log) {
   const { serviceWorker } = navigator;
   if (!serviceWorker) return;
@@ -15,6 +19,6 @@ export async function keepOffline(store, log) {
     // A tab that stays open for days learns of it when it is looked at again.
     document.addEventListener('visibilitychange', () => { if (!document.hidden) registration.update().catch(() => {}); });
   } catch (error) {
-    log(`the page is not kept for use offline: ${error.message}`);
+    log(`the page is not kept for use offline: ${/** @type {Error} */ (error).message}`);
   }
 }

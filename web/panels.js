@@ -32,7 +32,7 @@ import { json } from './panels/json.js';
  * @property {string} id unique; its element is #panel-ID
  * @property {string} title
  * @property {boolean} [side] in the narrow column where there is room for two
- * @property {(summary: any, session: import('./store.js').Session) => boolean} when
+ * @property {(summary: import('./summary.js').Summary, session: import('./store.js').Session) => boolean} when
  * @property {(model: Model, act: Act, set: (change: Record<string, any>) => void) => unknown} view
  */
 

@@ -2,10 +2,14 @@
 // JSON.
 
 // label says where a report comes from, in the words of `coredrop kcsan`.
+/** @typedef {import('./summary.js').Report} Report */
+
+/** @param {Report} report */
 export function label(report) { return report.label; }
 
 // quoted marks the lines of what is no whole report, so that no tool takes it
 // for one.
+/** @param {Report} report */
 function quoted(report) {
   if (report.state !== 'residue' && (/^={5}/.test(report.text) || report.grade === 'retyped')) return report.text;
   return [report.title, ...report.text.trimEnd().split('\n')].map((line) => `#   ${line}\n`).join('');
@@ -13,14 +17,19 @@ function quoted(report) {
 
 // asText gives reports as the kernel prints them, each below a line that no
 // parser of such reports takes for a part of one.
+/** @param {Report[]} reports */
 export function asText(reports) {
   return reports.map((r, i) => `${heading(reports, i)}# ${label(r)}\n${quoted(r)}`).join('\n');
 }
 
 // heading sums up the reports of one state and title that differ, before the
 // first of them.
+/**
+ * @param {Report[]} reports
+ * @param {number} i
+ */
 function heading(reports, i) {
-  const same = (a, b) => a && a.state === b.state && a.title === b.title;
+  const same = (/** @type {Report | undefined} */ a, /** @type {Report} */ b) => a && a.state === b.state && a.title === b.title;
   if (same(reports[i - 1], reports[i])) return '';
   let texts = 0, count = 0;
   for (let j = i; j < reports.length && same(reports[i], reports[j]); j++) {
@@ -33,6 +42,7 @@ function heading(reports, i) {
 
 // asMarkdown gives reports for an issue or a mail: title, label, and the text in
 // a fence longer than any run of backquotes in it.
+/** @param {Report[]} reports */
 export function asMarkdown(reports) {
   return reports.map((r) => {
     const longest = Math.max(0, ...(r.text.match(/`+/g) || []).map((run) => run.length)), fence = '`'.repeat(Math.max(3, longest + 1));
@@ -40,11 +50,13 @@ export function asMarkdown(reports) {
   }).join('\n');
 }
 
+/** @param {string} text */
 function escape(text) {
   return text.replace(/[\\`*_{}[\]<>#|]/g, '\\$&').replace(/\s+/g, ' ');
 }
 
 // asJSON gives reports as they stand in the summary.
+/** @param {Report[]} reports */
 export function asJSON(reports) {
   return JSON.stringify(reports, null, 2) + '\n';
 }

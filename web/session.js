@@ -108,7 +108,7 @@ export class Controller extends Job {
   // open inspects a core or a log. What is open stays until this one is known to be
   // usable; anyway shows what was found even if it is not.
   /**
-   * @param {Source} source
+   * @param {Source} given
    * @param {File[]} pdbs
    * @param {boolean} [anyway]
    */
@@ -220,7 +220,7 @@ export class Controller extends Job {
     this.retitle(`Describing the dump of ${session.name}`);
     const answer = await this.ask('convert', session.options);
     const summary = JSON.parse(answer.json), description = await this.ask('parts');
-    this.change({ json: answer.json, summary });
+    this.change({ summary });
     const dump = { name: dumpName(summary), bytes: description.size, url: '', blob: null, sha256: '', saved: false };
     if (this.host.streamed(description)) this.change({ dump });
     else await this.offer(dump, await this.host.dumpBlob(this.engine, description, source.file));

@@ -16,8 +16,8 @@ import { advance, begin } from './progress.js';
  * @property {string} name
  * @property {number} size bytes
  * @property {boolean} pasted
- * @property {import('./summary.js').Summary} summary
- * @property {string} json the same, as the command line prints it
+ * @property {import('./summary.js').Summary} summary with the dump, once there is one
+ * @property {string} json what was found, as the command line prints it (info -json, kcsan -json)
  * @property {{compat: boolean, type: string}} options
  * @property {Dump | null} dump
  * @property {string} log the text of a Linux kernel's log, once asked for

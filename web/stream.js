@@ -3,9 +3,13 @@
 
 const CHUNK = 1 << 20;
 
-// streamBlob reads size bytes by read(offset, count) -> Promise<Uint8Array> and
-// gives a Blob. A failing read ends it with that read's error; a browser that
-// has no room for it gives the code browser-save.
+/**
+ * streamBlob reads size bytes and gives a Blob. A failing read ends it with that
+ * read's error; a browser that has no room for it gives the code browser-save.
+ * @param {number} size
+ * @param {(offset: number, count: number) => Promise<Uint8Array<ArrayBuffer>>} read
+ * @param {(done: number) => void} report
+ */
 export async function streamBlob(size, read, report) {
   let offset = 0, failure = null;
   const stream = new ReadableStream({
@@ -27,7 +31,8 @@ export async function streamBlob(size, read, report) {
     const blob = await new Response(stream).blob();
     if (blob.size !== size) throw { code: 'browser-save', text: `the browser stored ${blob.size} of ${size} bytes`, remedy: [] };
     return blob;
-  } catch (error) {
+  } catch (thrown) {
+    const error = /** @type {any} */ (thrown);
     if (failure) throw failure;
     if (error.code === 'browser-save') throw error;
     // Chromium: TypeError "Failed to fetch"; Firefox: AbortError.

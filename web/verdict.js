@@ -1,6 +1,6 @@
 // What stands between a core and its dump, and what to say first.
 
-/** @typedef {any} Summary */
+/** @typedef {import('./summary.js').Summary} Summary */
 
 /**
  * blockedBy says why no dump can be made with these options: '' where it can, null

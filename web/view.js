@@ -4,20 +4,25 @@ import { size, duration, quote, fileWord, dumpName } from './format.js';
 import { of } from './words.js';
 import { blockedBy } from './verdict.js';
 
-// facts lists [term, value] of a summary (the object `coredrop info -json` prints).
+/** @typedef {import('./summary.js').Summary} Summary */
+
+/**
+ * facts lists [term, value] of a summary (the object `coredrop info -json` prints).
+ * @param {Summary} s
+ */
 export function facts(s) {
-  const list = [], add = (term, value) => { if (value || value === 0) list.push([term, String(value)]); };
+  const list = /** @type {[string, string][]} */ ([]), add = (/** @type {string} */ term, /** @type {string | number | undefined} */ value) => { if (value || value === 0) list.push([term, String(value)]); };
   const guest = s.guest || {}, windows = s.windows, linux = s.linux;
   add('File', `${s.file.name}, ${size(s.file.size)}`);
   add('Format', of('formats', s.file.format));
-  add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(guest.build) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
+  add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(String(guest.build)) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
   add('Stopped at', (guest.system_time || '').replace(/^([\d-]+)T([\d:]+)(\.\d+)?Z$/, '$1 $2 UTC'));
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));
   if (s.memory && s.file.format !== 'log') add('Memory', memoryText(s.memory));
   const cpus = s.cpus || [];
   if (cpus.length) {
     const known = cpus.some((cpu) => cpu.mode), kernel = cpus.filter((cpu) => cpu.mode === 'kernel').map((cpu) => cpu.index);
-    const elsewhere = ['hypervisor', 'vtl1', 'firmware', 'smm', 'reset'].map((mode) => [mode, cpus.filter((cpu) => cpu.mode === mode).map((cpu) => cpu.index)])
+    const elsewhere = ['hypervisor', 'vtl1', 'firmware', 'smm', 'reset'].map((mode) => /** @type {[string, number[]]} */ ([mode, cpus.filter((cpu) => cpu.mode === mode).map((cpu) => cpu.index)]))
       .filter(([, list]) => list.length).map(([mode, list]) => `; ${of('modes', mode)}: ${ranges(list)}`).join('');
     add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}${elsewhere}` : ''}`);
   }
@@ -41,8 +46,9 @@ export function facts(s) {
 
 // memoryText sums up the runs and the holes between them. The summary lists so
 // many runs only, but counts the bytes of all.
+/** @param {Summary['memory']} memory */
 function memoryText({ bytes, runs = [] }) {
-  const number = (n, word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
+  const number = (/** @type {number} */ n, /** @type {string} */ word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
   const more = runs.reduce((sum, run) => sum + run.bytes, 0) < bytes ? 'more than ' : '';
   let holes = 0, missing = 0n, end = null;
   for (const run of runs) {
@@ -58,8 +64,9 @@ function memoryText({ bytes, runs = [] }) {
 }
 
 // ranges writes ascending numbers: "0–3, 5".
+/** @param {number[]} list */
 function ranges(list) {
-  const out = [];
+  const out = /** @type {[number, number][]} */ ([]);
   for (const n of list) {
     const last = out.at(-1);
     if (last && n === last[1] + 1) last[1] = n;
@@ -69,6 +76,7 @@ function ranges(list) {
 }
 
 // headline is the result's title.
+/** @param {Summary} s */
 export function headline(s) {
   const guest = s.guest || {};
   const os = s.file.format === 'log' ? 'Kernel log' : guest.os === 'windows' ? 'Windows guest' : guest.os === 'linux' ? 'Linux guest' : 'Core';
@@ -76,12 +84,18 @@ export function headline(s) {
 }
 
 // dumpText says what was made.
+/** @param {Summary} s */
 export function dumpText(s) {
   const d = s.dump;
+  if (!d) return '';
   return `A ${d.type} dump of ${size(d.bytes)}` + (d.verified ? ', read back and verified as a debugger reads it.' : '.');
 }
 
 // commandLine is the same job on the command line.
+/**
+ * @param {Summary} s
+ * @param {{compat: boolean, type: string}} options
+ */
 export function commandLine(s, options) {
   if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${fileWord(s.file.name)}`;
   const words = ['coredrop', 'convert'], path = symbolPath(s, options);
@@ -95,10 +109,14 @@ export function commandLine(s, options) {
 // symbolPath leads the command line to the PDB that the page has. It is '' where
 // only the command line's own path can: to the cache of a debugger, and to
 // Microsoft. Elf2dmp's way fails without a PDB, so there it is never 'none'.
+/**
+ * @param {Summary} s
+ * @param {{compat: boolean, type: string}} options
+ */
 function symbolPath(s, options) {
   const { status, from } = s.symbols || {};
   if (status !== 'found') return !options.compat && s.convert && s.convert.possible ? 'none' : '';
-  const { kind, name } = from || {};
+  const { kind, name } = from || { kind: '', name: '' };
   const file = kind === 'file' ? name : '';
   const place = file || (kind === 'server' ? new URL('symbols', document.baseURI).href : '');
   // A path is split at these, and a blank at its end is lost.
@@ -112,21 +130,28 @@ function symbolPath(s, options) {
 // a few PDBs: it comes behind Microsoft's, which has those of Windows; its path
 // would swallow what stands behind it on its line. On the debugger's machine the
 // name of a server on this machine means another.
+/**
+ * @param {URL} symbols
+ * @param {boolean} hasServer
+ */
 export function windbgLines(symbols, hasServer) {
   if (!hasServer || loopback(symbols.hostname)) return ['.symfix C:\\symbols; .reload; !analyze -v'];
   return ['.symfix C:\\symbols', `.sympath+ srv*C:\\symbols*${symbols.href}`, '.reload; !analyze -v'];
 }
 
+/** @param {string} host */
 function loopback(host) {
   return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\]|0\.0\.0\.0)\.?$/i.test(host);
 }
 
 // hasRaces reports whether race reports are what this is about.
+/** @param {Summary} s */
 export function hasRaces(s) {
   return s.file.format === 'log' || Boolean(s.guest && s.guest.os === 'linux');
 }
 
 // verdict says what came of it, in one sentence.
+/** @param {Pick<import('./store.js').Session, 'summary' | 'options' | 'changed' | 'dump'>} session */
 export function verdict({ summary, options, changed, dump }) {
   if (hasRaces(summary)) return racesText(summary);
   if (changed) return 'The core is no longer what it was when it was opened.';
@@ -138,11 +163,12 @@ export function verdict({ summary, options, changed, dump }) {
 
 // racesText sums the reports up: "1 race report: 1 in flight." Each is in
 // the list once; the states count it as often as it came.
+/** @param {Summary} summary */
 export function racesText(summary) {
-  const list = summary.reports || [], linux = summary.linux || {}, counts = linux.kcsan || {};
+  const list = summary.reports || [], { linux } = summary, counts = /** @type {Record<string, number>} */ ({ ...linux?.kcsan });
   if (list.length === 0) {
     if (summary.file.format === 'log') return 'No race reports in this log.';
-    return linux.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
+    return linux?.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
   }
   const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
   return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;

@@ -1,5 +1,6 @@
 // Generated from core/words by go test ./core/words -update. What people read
 // for the fixed words of the summary; braces are filled in by of().
+/** @type {Record<string, Record<string, string>>} */
 export const words = {
   "formats": {
     "elf": "ELF core",
@@ -51,7 +52,12 @@ export const words = {
   }
 };
 
-// of gives the words of a value, the value itself where it has none.
+/**
+ * of gives the words of a value, the value itself where it has none.
+ * @param {string} table
+ * @param {string} value
+ * @param {Record<string, any>} [names]
+ */
 export function of(table, value, names = {}) {
   const text = words[table][value];
   if (text === undefined) return value;

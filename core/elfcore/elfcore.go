@@ -14,6 +14,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
+	"coredrop/core/words"
 )
 
 // Format is Machine.Format of what this package opens.
@@ -105,7 +106,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	if len(m.Blocks) == 0 {
 		switch {
 		case m.MissingEnd > 0:
-			return nil, fault.New(fault.NoMemory, "the core holds no memory: the file ends at %s, %s early", size(s.Size), size(m.MissingEnd))
+			return nil, fault.New(fault.NoMemory, "the core holds no memory: the file ends at %s, %s early", words.Bytes(s.Size), words.Bytes(m.MissingEnd))
 		case segments.wild > 0:
 			return nil, fault.New(fault.DamagedHeader, "the core's headers are damaged: all of the memory they name is where no processor can address it")
 		}

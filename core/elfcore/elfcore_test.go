@@ -18,6 +18,7 @@ import (
 	"coredrop/core/progress"
 	"coredrop/core/source"
 	"coredrop/core/synth"
+	"coredrop/core/words"
 )
 
 func open(data []byte) (*machine.Machine, error) {
@@ -182,13 +183,13 @@ func TestTruncatedTail(t *testing.T) {
 	if m.MissingEnd != 0x1800 || codes(m) != "truncated" || len(m.Blocks) != 2 || m.Blocks[1].Bytes != 0x1800 {
 		t.Fatalf("%+v", m)
 	}
-	want := fmt.Sprintf("the file ends 6.0 KiB early: expected %.1f KiB, have %.1f KiB; 6144 bytes of memory are missing, 30 %%", float64(whole)/1024, float64(whole-0x1800)/1024)
+	want := fmt.Sprintf("the file ends 6.1 kB early: expected %s, have %s; 6144 bytes of memory are missing, 30 %%", words.Bytes(int64(whole)), words.Bytes(int64(whole)-0x1800))
 	if m.Warnings[0].Text != want {
 		t.Errorf("%q, want %q", m.Warnings[0].Text, want)
 	}
 	holds(t, m, 0x10000, e.Loads[1].Data[:0x1800])
 	e.Truncate = 5 * mem.PageSize
-	if _, err := open(synth.WriteELF(e)); !fault.Is(err, fault.NoMemory) || !strings.Contains(err.Error(), "20.0 KiB early") {
+	if _, err := open(synth.WriteELF(e)); !fault.Is(err, fault.NoMemory) || !strings.Contains(err.Error(), "20 kB early") {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
+	"coredrop/core/words"
 )
 
 // table is where the program headers are; it lies inside the file.
@@ -150,7 +151,7 @@ func (g *segments) missing(size int64) int64 {
 func (g *segments) warnings(have int64, named uint64) (list []fault.Warning) {
 	if lost := g.missing(have); lost > 0 {
 		list = append(list, fault.Warn(fault.Truncated, "the file ends %s early: expected %s, have %s; %d bytes of memory are missing, %s",
-			size(lost), size(int64(min(g.end, math.MaxInt64))), size(have), lost, percent(uint64(lost), named+uint64(lost))))
+			words.Bytes(lost), words.Bytes(int64(min(g.end, math.MaxInt64))), words.Bytes(have), lost, percent(uint64(lost), named+uint64(lost))))
 	}
 	if g.wild > 0 {
 		list = append(list, fault.Warn(fault.DamagedHeader, "%d program headers name memory that no processor can address; they are left out", g.wild))
@@ -169,7 +170,7 @@ func (g *segments) unnamed(end int64, named uint64) string {
 		return ""
 	}
 	return fmt.Sprintf("the core's headers name %s of the file, %s of %s: %d bytes are memory that no header names, as QEMU writes it with paging",
-		percent(named, all), size(int64(min(named, math.MaxInt64))), size(int64(all)), all-named)
+		percent(named, all), words.Bytes(int64(min(named, math.MaxInt64))), words.Bytes(int64(all)), all-named)
 }
 
 // Below these a gap between headers and memory is padding.
@@ -193,17 +194,4 @@ func percent(part, whole uint64) string {
 		return fmt.Sprintf("%.1f %%", p)
 	}
 	return fmt.Sprintf("%.2g %%", p)
-}
-
-// size prints a number of bytes for people.
-func size(n int64) string {
-	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	f, i := float64(n), 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
 }

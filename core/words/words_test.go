@@ -21,7 +21,7 @@ func TestPageHasTheSameWords(t *testing.T) {
 		t.Skip("reads the source tree")
 	}
 	var b bytes.Buffer
-	b.WriteString("// Generated from core/words by go test ./core/words -update. What people read\n// for the fixed words of the summary; braces are filled in by of().\nexport const words = ")
+	b.WriteString("// Generated from core/words by go test ./core/words -update. What people read\n// for the fixed words of the summary; braces are filled in by of().\n/** @type {Record<string, Record<string, string>>} */\nexport const words = ")
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
@@ -29,7 +29,7 @@ func TestPageHasTheSameWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Truncate(b.Len() - 1)
-	b.WriteString(";\n\n// of gives the words of a value, the value itself where it has none.\nexport function of(table, value, names = {}) {\n" +
+	b.WriteString(";\n\n/**\n * of gives the words of a value, the value itself where it has none.\n * @param {string} table\n * @param {string} value\n * @param {Record<string, any>} [names]\n */\nexport function of(table, value, names = {}) {\n" +
 		"  const text = words[table][value];\n  if (text === undefined) return value;\n" +
 		"  return text.replace(/\\{(\\w+)\\}/g, (all, name) => name in names ? String(names[name]) : all);\n}\n")
 	path := filepath.Join("..", "..", "web", "words.js")
@@ -79,5 +79,23 @@ func TestBytes(t *testing.T) {
 	}
 	if Count(1, "process") != "1 process" || Count(2, "process") != "2 processes" || Count(0, "run") != "0 runs" {
 		t.Error("plurals")
+	}
+}
+
+// TestPageHasTheSameUnits holds the rule of units, which is the page's too: its
+// tests read the same table.
+func TestPageHasTheSameUnits(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "bytes.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table [][2]any
+	if err := json.Unmarshal(data, &table); err != nil || len(table) < 15 {
+		t.Fatalf("%d rows, %v", len(table), err)
+	}
+	for _, row := range table {
+		if got := Bytes(int64(row[0].(float64))); got != row[1] {
+			t.Errorf("%v bytes are %q, not %q", row[0], got, row[1])
+		}
 	}
 }

@@ -13,10 +13,11 @@ import (
 
 // What lies below app/HASH, by its name there.
 const (
-	wasmName = "coredrop.wasm"
-	execName = "wasm_exec.js"
-	bootName = "web/boot.js"
-	mainName = "web/main.js"
+	wasmName  = "coredrop.wasm"
+	execName  = "wasm_exec.js"
+	bootName  = "web/boot.js"
+	mainName  = "web/main.js"
+	styleName = "web/style.css"
 )
 
 // errorsName is the catalogue of errors, a page of its own beside index.html.

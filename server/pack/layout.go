@@ -26,7 +26,7 @@ type build struct {
 // layout gives the files by their names in the folder that is served.
 func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 	index, worker := files["index.html"], files["web/sw.js"]
-	for _, name := range []string{"web/sw.js", bootName, mainName} {
+	for _, name := range []string{"web/sw.js", bootName, mainName, styleName} {
 		if files[name] == nil {
 			return nil, fmt.Errorf("%s is missing", name)
 		}
@@ -49,7 +49,7 @@ func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 		sums["app/"+hash+"/"+name] = sum(data)
 	}
 	var err error
-	if out["index.html"], err = page(index, about, files[bootName]); err != nil {
+	if out["index.html"], err = page(index, about, files[bootName], files[styleName]); err != nil {
 		return nil, err
 	}
 	if out["version.json"], err = line(about); err != nil {
@@ -66,15 +66,23 @@ func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 // head is where index.html takes what belongs to a build.
 const head = "<!-- build -->"
 
-// page writes index.html: its own program inline, so that it listens as soon as
-// the page is there, its data, and the names of all modules, so that no module
-// has to arrive before the next is asked for.
-func page(index []byte, about build, boot []byte) ([]byte, error) {
+// sheet is how index.html names its style.
+const sheet = `<link rel="stylesheet" href="` + styleName + `">`
+
+// page writes index.html: its own program and its style inline, so that it listens
+// and is drawn as soon as it is there, its data, and the names of all modules, so
+// that no module has to arrive before the next is asked for.
+func page(index []byte, about build, boot, style []byte) ([]byte, error) {
 	if bytes.Count(index, []byte(head)) != 1 {
 		return nil, fmt.Errorf("index.html has no one place for the build: %s", head)
 	}
-	if bytes.Contains(boot, []byte("</script")) || bytes.Contains(boot, []byte("<!--")) {
-		return nil, fmt.Errorf("%s cannot stand in a page", bootName)
+	if bytes.Count(index, []byte(sheet)) != 1 {
+		return nil, fmt.Errorf("index.html has no one style: %s", sheet)
+	}
+	for name, text := range map[string][]byte{bootName: boot, styleName: style} {
+		if bytes.Contains(text, []byte("</script")) || bytes.Contains(text, []byte("</style")) || bytes.Contains(text, []byte("<!--")) {
+			return nil, fmt.Errorf("%s cannot stand in a page", name)
+		}
 	}
 	data, err := json.Marshal(about) // escapes < and >
 	if err != nil {
@@ -89,7 +97,7 @@ func page(index []byte, about build, boot []byte) ([]byte, error) {
 			fmt.Fprintf(&b, "<link rel=\"modulepreload\" href=\"%s%s\">\n", app, name)
 		}
 	}
-	text := strings.NewReplacer(`href="web/`, `href="`+app+`web/`, `src="web/`, `src="`+app+`web/`).Replace(string(index))
+	text := strings.NewReplacer(sheet, "<style>\n"+string(style)+"</style>", `href="web/`, `href="`+app+`web/`, `src="web/`, `src="`+app+`web/`).Replace(string(index))
 	return []byte(strings.Replace(text, head, strings.TrimSuffix(b.String(), "\n"), 1)), nil
 }
 

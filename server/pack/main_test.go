@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +27,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 		return path
 	}
 	long := strings.Repeat("export const answer = 42;\n", 100)
-	put("index.html", `<!doctype html><!-- build --><link href="web/style.css"><script src="web/boot.js"></script>`)
+	put("index.html", `<!doctype html><!-- build --><link rel="stylesheet" href="web/style.css"><script src="web/boot.js"></script>`)
 	put("web/boot.js", "boot();\n")
 	put("web/main.js", `import { html } from '../lit-html/lit-html.js';`+"\n"+long)
 	put("web/panels/one.js", `import { repeat } from "../../lit-html/directives/repeat.js";`)
@@ -81,7 +82,7 @@ func TestPackLaysOutThePage(t *testing.T) {
 	// The page names one build only, and has its boot program and data inline.
 	index := read("index.html")
 	for _, part := range []string{
-		"<script>\nboot();\n</script>", `href="` + app + `web/style.css"`, `src="` + app + `web/boot.js"`,
+		"<script>\nboot();\n</script>", "<style>\np {}</style>", `src="` + app + `web/boot.js"`,
 		`<link rel="modulepreload" href="` + app + `web/main.js">`, `<link rel="modulepreload" href="` + app + `lit-html/directives/repeat.js">`,
 		`<script type="application/json" id="build">{"version":"v1","commit":"c0ffee\u003c/script\u003e"`,
 	} {
@@ -154,13 +155,18 @@ func slurp(t *testing.T, path string) string {
 func TestPackRefusesWhatCannotWork(t *testing.T) {
 	for name, change := range map[string]func(files map[string][]byte){
 		"no place for the build":         func(f map[string][]byte) { f["index.html"] = []byte("<!doctype html>") },
-		"two places for the build":       func(f map[string][]byte) { f["index.html"] = []byte(head + head) },
+		"two places for the build":       func(f map[string][]byte) { f["index.html"] = []byte(head + sheet + head) },
+		"no place for the style":         func(f map[string][]byte) { f["index.html"] = []byte(head) },
+		"a style that ends early":        func(f map[string][]byte) { f[styleName] = []byte("</style>") },
+		"no style":                       func(f map[string][]byte) { delete(f, styleName) },
 		"no main module":                 func(f map[string][]byte) { delete(f, mainName) },
 		"no service worker":              func(f map[string][]byte) { delete(f, "web/sw.js") },
 		"a boot program that ends early": func(f map[string][]byte) { f[bootName] = []byte("'</script>'") },
 	} {
-		files := map[string][]byte{"index.html": []byte(head), "web/sw.js": {}, bootName: []byte("x"), mainName: []byte("x"), wasmName: {1}}
-		files["web/sw.js"] = []byte("x")
+		files := map[string][]byte{"index.html": []byte(head + sheet), "web/sw.js": []byte("x"), bootName: []byte("x"), mainName: []byte("x"), styleName: []byte("x"), wasmName: {1}}
+		if _, err := (&packer{}).layout(maps.Clone(files)); err != nil {
+			t.Fatal(err)
+		}
 		change(files)
 		if _, err := (&packer{}).layout(files); err == nil {
 			t.Errorf("%s: packed", name)

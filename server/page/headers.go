@@ -13,7 +13,7 @@ const policy = "default-src 'none'; " + // whatever is not named is refused
 	"script-src 'self'%s 'wasm-unsafe-eval'; " + // our modules, the page's own scripts by their hashes; Go's wasm needs to be compiled
 	"worker-src 'self'; " + // the worker that owns the Go program
 	"connect-src 'self'; " + // the privacy promise, kept by the browser: no other origin
-	"style-src 'self'; img-src 'self' data:; manifest-src 'self'; " +
+	"style-src 'self'%s; img-src 'self' data:; manifest-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; " + // nothing can redirect a link or post a form
 	"frame-ancestors 'none'" // nobody can frame the page and lay buttons over it
 
@@ -30,14 +30,16 @@ var securityHeaders = map[string]string{
 // request that carries a body or has a method but GET and HEAD reaches h. There
 // is no code behind it that could receive a core. The answers that net/http
 // makes of itself, before there is a request to hand on (400, 417, 431, 501),
-// are one line of plain text and carry none of these headers. The sources are
-// those of scripts that may run beside the server's own (see Handler.Scripts).
-func Secure(h http.Handler, sources ...string) http.Handler {
-	allowed := ""
-	for _, source := range sources {
-		allowed += " " + source
+// are one line of plain text and carry none of these headers. Inline is
+// what the page holds itself and may run (see Handler.Inline).
+func Secure(h http.Handler, inline Inline) http.Handler {
+	sources := func(list []string) (s string) {
+		for _, source := range list {
+			s += " " + source
+		}
+		return s
 	}
-	contents := fmt.Sprintf(policy, allowed)
+	contents := fmt.Sprintf(policy, sources(inline.Scripts), sources(inline.Styles))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", contents)
 		for name, value := range securityHeaders {

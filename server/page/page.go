@@ -58,20 +58,30 @@ type Handler struct {
 	files map[string]*file
 }
 
-// inline finds the scripts that stand in a page.
-var inline = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+// What stands in a page itself.
+var (
+	inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+	inlineStyle  = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
+)
 
-// Scripts gives the sources, in the words of a Content-Security-Policy, that
-// allow the scripts which stand in the page itself: their hashes.
-func (h *Handler) Scripts() []string {
-	var list []string
-	if index := h.files["index.html"]; index != nil {
-		for _, m := range inline.FindAllSubmatch(index.plain, -1) {
+// Inline is what may stand in the page itself, as sources in the words of a
+// Content-Security-Policy: hashes.
+type Inline struct{ Scripts, Styles []string }
+
+// Inline gives the hashes of the scripts and styles that stand in index.html.
+func (h *Handler) Inline() Inline {
+	index := h.files["index.html"]
+	if index == nil {
+		return Inline{}
+	}
+	hashes := func(pattern *regexp.Regexp) (list []string) {
+		for _, m := range pattern.FindAllSubmatch(index.plain, -1) {
 			sum := sha256.Sum256(m[1])
 			list = append(list, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 		}
+		return list
 	}
-	return list
+	return Inline{hashes(inlineScript), hashes(inlineStyle)}
 }
 
 // Build says what was built: the content of version.json, which /version

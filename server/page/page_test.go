@@ -22,7 +22,7 @@ func handler(t *testing.T) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Secure(h)
+	return Secure(h, Inline{})
 }
 
 func ask(h http.Handler, method, url string, header ...string) *http.Response {
@@ -137,20 +137,20 @@ func TestEmbeddedFilesServe(t *testing.T) {
 	}
 }
 
-// The page's own scripts are allowed by their hashes: those in the page, as they
-// stand there, and nothing else.
-func TestScriptsInThePageAreAllowed(t *testing.T) {
-	h, err := New(fstest.MapFS{"index.html": {Data: []byte("<script type=\"application/json\" id=\"build\">{}</script><script>\nboot();\n</script><script src=\"x.js\"></script>")}}, nil)
+// The page's own scripts and styles are allowed by their hashes: those in the page,
+// as they stand there, and nothing else.
+func TestWhatStandsInThePageIsAllowed(t *testing.T) {
+	h, err := New(fstest.MapFS{"index.html": {Data: []byte("<script type=\"application/json\" id=\"build\">{}</script><script>\nboot();\n</script><script src=\"x.js\"></script><style>\nboot();\n</style>")}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// printf '\nboot();\n' | openssl sha256 -binary | base64
 	want := "'sha256-RNvFDR9HqPVhIGMgz604ECZD7T+EFOdFtWjBMtLhNZU='"
-	if got := h.Scripts(); len(got) != 1 || got[0] != want {
+	if got := h.Inline(); len(got.Scripts) != 1 || got.Scripts[0] != want || len(got.Styles) != 1 || got.Styles[0] != want {
 		t.Errorf("allowed are %q, not %s", got, want)
 	}
-	policy := ask(Secure(h, h.Scripts()...), "GET", "/").Header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "script-src 'self' "+want+" 'wasm-unsafe-eval'; ") {
+	policy := ask(Secure(h, h.Inline()), "GET", "/").Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "script-src 'self' "+want+" 'wasm-unsafe-eval'; ") || !strings.Contains(policy, "style-src 'self' "+want+"; ") {
 		t.Errorf("the policy is %s", policy)
 	}
 }

@@ -47,7 +47,7 @@ func TestVariantsHaveLengthsAndTagsOfTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := Secure(pages)
+	h := Secure(pages, Inline{})
 	tags := map[string]string{}
 	for encoding, want := range variants {
 		r, got := over(t, h, "GET", "/a.wasm", "Accept-Encoding", encoding)

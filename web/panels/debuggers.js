@@ -8,5 +8,5 @@ export const debuggers = {
   title: 'In a debugger, with this kernel’s vmlinux',
   side: true,
   when: (summary) => Boolean(summary.linux?.detail?.commands?.length),
-  view: ({ session }, act) => html`<div id="linux-commands">${session.summary.linux.detail.commands.map((line) => copyLine(line, act))}</div>`,
+  view: ({ session }, act) => html`<div id="linux-commands">${(session.summary.linux?.detail?.commands || []).map((line) => copyLine(line, act))}</div>`,
 };

@@ -15,7 +15,7 @@ export const dump = {
   view(model, act) {
     const { session: { summary, options, dump: made, changed }, busy, hashRate } = model, why = blockedBy(summary, options);
     return html`${made?.url ? ready(model, act, made, hashRate)
-      : made ? html`<p>It has ${summary.dump.parts.toLocaleString('en')} parts, too many to hand to the browser as they are: it is written out first, and takes ${size(made.bytes, false)} of the browser’s room on the disk until it is saved.</p>`
+      : made ? html`<p>It has ${summary.dump?.parts.toLocaleString('en')} parts, too many to hand to the browser as they are: it is written out first, and takes ${size(made.bytes, false)} of the browser’s room on the disk until it is saved.</p>`
         : html`<p id="no-dump">${changed ? 'The core is no longer what it was: the dump is withdrawn.' : why ? `No dump can be made yet: ${why}.` : 'It is not made yet.'}</p>`}
       <form id="options" @submit=${(/** @type {Event} */ e) => e.preventDefault()}>
         <p><label for="type">Type</label> <select id="type" ?disabled=${busy} .value=${live(options.type)} @change=${(/** @type {any} */ e) => act('options', { type: e.currentTarget.value })}>

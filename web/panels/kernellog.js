@@ -8,7 +8,7 @@ export const kernelLog = {
   title: 'Kernel log',
   when: (summary) => Boolean(summary.linux?.detail),
   view(model, act) {
-    const { session: { log, summary } } = model, records = summary.linux.detail.log_records;
+    const { session: { log, summary } } = model, records = summary.linux?.detail?.log_records;
     if (!log) return html`<p>${button('kernel-log', model, act, { at: 'dmesg-show', label: `Show the kernel log${records ? ` (${records.toLocaleString('en')} records)` : ''}` })}</p>`;
     return html`<p><button type="button" id="dmesg-copy" @click=${() => act('copy', { text: log, element: document.getElementById('dmesg') })}>Copy the kernel log</button></p>
       <pre id="dmesg" tabindex="0" aria-label="Kernel log">${log}</pre>`;

@@ -3,20 +3,22 @@
 import { html } from '../../lit-html/lit-html.js';
 import { sortable } from '../table.js';
 
+/** @typedef {NonNullable<NonNullable<import('../summary.js').Summary['linux']>['detail']>} Detail */
+
 /** @type {import('../panels.js').Panel} */
 export const linux = {
   id: 'linux',
   title: 'The kernel',
   when: (summary) => Boolean(summary.linux?.detail),
-  view: ({ session, ui }, act, set) => html`<div id="linux-tables">${tables(session.summary.linux.detail, session.summary.cpus).map(([title, caption, columns, rows]) => html`<details>
+  view: ({ session, ui }, act, set) => html`<div id="linux-tables">${tables(/** @type {Detail} */ (session.summary.linux?.detail), session.summary.cpus).map(([title, caption, columns, rows]) => html`<details>
     <summary>${title} (${rows.length})</summary>
     <div class="wide">${rows.length ? sortable(caption, columns, rows, ui[title], (order) => set({ [title]: order })) : html`<p>None.</p>`}</div></details>`)}</div>`,
 };
 
 /**
  * tables lists [title, caption, columns, rows].
- * @param {any} detail
- * @param {any[]} cpus
+ * @param {Detail} detail
+ * @param {import('../summary.js').CPU[]} cpus
  * @returns {[string, string, import('../table.js').Column[], import('../table.js').Cell[][]][]}
  */
 function tables(detail, cpus) {
@@ -46,7 +48,7 @@ function tables(detail, cpus) {
 
 /**
  * place writes a frame as the kernel does: name, offset, size, module.
- * @param {any} f
+ * @param {import('../summary.js').CPU['stack'][number]} f
  */
 function place(f) {
   const hex = (/** @type {number} */ n) => `0x${n.toString(16)}`;
@@ -54,7 +56,7 @@ function place(f) {
 }
 
 /**
- * @param {any} k
+ * @param {NonNullable<Detail['kcsan']>} k
  * @returns {import('../table.js').Cell[][]}
  */
 function configuration(k) {

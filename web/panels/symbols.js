@@ -12,7 +12,7 @@ export const symbols = {
   when: (summary) => summary.guest.os === 'windows' && Boolean(summary.symbols.key),
   view(model, act, set) {
     const { session: { summary, options }, ui, build, offline } = model, { key, url, status, from } = summary.symbols;
-    if (status === 'found') return html`<p id="symbols-text">The kernel’s PDB is here (${of('from', from.kind, from)}).</p>`;
+    if (status === 'found' && from) return html`<p id="symbols-text">The kernel’s PDB is here (${of('from', from.kind, from)}).</p>`;
     const needed = Boolean(blockedBy(summary, options)), open = needed || ui.open, ask = !offline && build.symbols !== false;
     return html`<p id="symbols-text">${needed ? `This kernel’s PDB is needed: ${key}.` : 'The PDB is not needed here; with it, what was found in memory is cross-checked.'}</p>
       ${needed ? nothing : html`<p><button type="button" class="plain" id="symbols-more" aria-expanded=${String(Boolean(open))} @click=${() => set({ open: !open })}>${open ? 'Leave it' : 'Cross-check with the PDB'}</button></p>`}

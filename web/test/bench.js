@@ -3,8 +3,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { byCommandLine, demo, folder, hasCorpus, root, sha256, unpack, work } from './lib/files.js';
-import { coredrop } from './lib/servers.js';
+import { byCommandLine, demo, folder, hasCorpus, sha256, unpack, work } from './lib/files.js';
+import { coredrop, dist } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 import { instrumented, counts } from './lib/instrument.js';
 import { enlarge } from './lib/large.js';
@@ -28,14 +28,12 @@ writeFileSync(join(empty, 'go.mod'), 'module empty\n\ngo 1.26\n');
 writeFileSync(join(empty, 'main.go'), 'package main\n\nfunc main() {}\n');
 execFileSync('go', ['build', '-trimpath', '-ldflags', '-s -w', '-o', 'empty.wasm', '.'], { cwd: empty, env: { ...process.env, GOOS: 'js', GOARCH: 'wasm' } });
 
-// offer gives the milliseconds from the pick to the dump, without the clicks.
+// offer gives the milliseconds from the pick to the dump.
 async function offer(driver, url, core) {
   const view = await driver.visit(url);
   const began = Date.now();
   await view.pick(core);
-  await view.settled();
-  await view.page.evaluate(() => document.getElementById('convert').click());
-  await view.page.waitForFunction(() => !document.getElementById('dump').hidden);
+  await view.page.waitForSelector('#save');
   const time = Date.now() - began;
   await view.page.close();
   return time;
@@ -70,8 +68,8 @@ for (const kind of kinds) {
   const view = await driver.visit(server.url);
   await view.pick(gigabyte);
   await view.settled();
-  await view.convert();
-  const size = JSON.parse(await view.text('#json')).dump.bytes, whole = statSync(gigabyte).size;
+  await view.converted();
+  const size = await view.dumpBytes(), whole = statSync(gigabyte).size;
   await view.page.evaluate(() => {
     const pick = document.createElement('input');
     pick.type = 'file';
@@ -103,8 +101,9 @@ for (const kind of kinds) {
   await start.goto(server.url);
   const wasm = readFileSync(join(empty, 'empty.wasm')).toString('base64');
   const [mine, none] = await start.evaluate(async (base64) => {
-    await import('./wasm_exec.js');
-    const blank = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), full = new Uint8Array(await (await fetch('coredrop.wasm')).arrayBuffer());
+    const app = `app/${globalThis.coredropBoot.build.hash}`;
+    await import(new URL(`${app}/wasm_exec.js`, document.baseURI));
+    const blank = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), full = new Uint8Array(await (await fetch(`${app}/coredrop.wasm`)).arrayBuffer());
     const time = async (bytes) => {
       const go = new Go(), began = performance.now();
       const { instance } = await WebAssembly.instantiate(bytes, go.importObject);
@@ -126,17 +125,19 @@ for (const kind of kinds) {
     });
     await big.pick(core);
     await big.settled();
-    await big.convert();
+    await big.converted();
     const seen = await counts(big), tasks = await big.page.evaluate(() => PerformanceObserver.supportedEntryTypes.includes('longtask') ? globalThis.longTasks : null);
     say(`${kind}: case 05 offered after reading ${(seen.bytes / MiB).toFixed(1)} MiB, wasm memory ${(seen.memory / MiB).toFixed(1)} MiB, tasks over 100 ms on the page: ${tasks ? tasks.filter((t) => t > 100).length : 'this browser does not tell'}`);
-    const bytes = JSON.parse(await big.text('#json')).dump.bytes, saved = await whenSaved(driver.downloads, bytes, () => big.click('#save'));
+    const bytes = await big.dumpBytes(), saved = await whenSaved(driver.downloads, bytes, () => big.click('#save'));
     say(`${kind}: case 05 saved in ${(saved.time / 1000).toFixed(1)} s, SHA-256 ${await sha256(saved.file) === await byCommandLine(core, '-symbols', 'none') ? 'equals' : 'DIFFERS FROM'} the command line's`);
     host.stop();
   }
   await driver.close();
 }
-const dist = join(root, 'server/page/dist');
-const wire = ['index.html', 'wasm_exec.js', 'coredrop.wasm', ...readdirSync(join(dist, 'web')).filter((n) => !/\.(br|gz)$/.test(n)).map((n) => `web/${n}`)]
+// A first visit asks for index.html, the worker that keeps the page, and each file
+// of the build once.
+const { hash, files } = JSON.parse(readFileSync(join(dist, 'version.json'), 'utf8'));
+const wire = ['index.html', 'sw.js', ...files.map((name) => `app/${hash}/${name}`)]
   .reduce((n, name) => n + Math.min(...['', '.br'].map((s) => statSync(join(dist, name + s), { throwIfNoEntry: false })?.size ?? Infinity)), 0);
 say(`bytes over the wire, first visit: ${wire} (brotli)`);
 await server.stop();

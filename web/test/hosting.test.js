@@ -10,7 +10,7 @@ import { coredrop, dist, staticHost } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
 const expected = {
-  'content-security-policy': /default-src 'none'.*script-src 'self' 'sha256-[A-Za-z0-9+/=]{44}' 'wasm-unsafe-eval'.*connect-src 'self'; .*frame-ancestors 'none'/,
+  'content-security-policy': /default-src 'none'.*script-src 'self' 'sha256-[A-Za-z0-9+/=]{44}' 'wasm-unsafe-eval'.*connect-src 'self'; style-src 'self' 'sha256-[A-Za-z0-9+/=]{44}'; .*frame-ancestors 'none'/,
   'x-content-type-options': /^nosniff$/,
   'referrer-policy': /^no-referrer$/,
   'cross-origin-resource-policy': /^same-origin$/,

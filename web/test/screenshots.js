@@ -23,31 +23,29 @@ for (const dark of [false, true]) {
     await shot('drop');
     await view.page.evaluate(() => { document.getElementById('overlay').hidden = true; });
     await view.pick(text);
-    await view.visible('#failure');
+    await view.failed();
     await shot('failure');
     await view.pick(demo().core);
-    await view.visible('#result');
-    await shot('inspected');
-    await view.convert();
-    await view.click('#hash');
-    await view.page.waitForFunction(() => document.getElementById('hash-value').textContent !== '');
-    await view.page.evaluate(() => { document.getElementById('status').className = 'heard'; }); // as it is ten seconds later
-    await shot('converted');
-    await view.page.evaluate(() => { // the state between, held still
-      document.getElementById('work').hidden = false;
-      document.getElementById('bar').max = 100;
-      document.getElementById('bar').value = 42;
-      document.getElementById('work-title').textContent = 'Converting';
-      document.getElementById('counts').textContent = 'preparing the dump: 2.1 GB of 4.8 GB, 390 MB per second, 7 s left';
+    await view.settled();
+    await shot('open');
+    await view.press('#hash');
+    await view.click('#save');
+    await view.visible('#save-note');
+    await shot('saved');
+    await view.pick(text);
+    await view.failed();
+    await shot('refused');
+    await view.page.evaluate(async () => { // the state between, held still
+      const from = (name) => import(new URL(`app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI));
+      const [{ render }, { bar }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/bar.js'].map(from));
+      const progress = { stage: 'preparing the dump', done: 2.1, total: 4.8, text: 'preparing the dump: 2.1 GB of 4.8 GB, 390 MB per second, 7 s left' };
+      render(bar({ job: { title: 'Preparing the dump', at: 'dump' }, progress, phase: 'busy', session: null }, () => {}), document.getElementById('bar-now'));
     });
     await shot('working');
-    await view.page.evaluate(() => document.getElementById('hash').scrollIntoView({ block: 'center' }));
-    await view.page.screenshot({ path: join(out, `in-sight-${dark ? 'dark' : 'light'}-${width}.png`) });
     if (hasCorpus) {
       await view.page.reload();
-      await view.page.waitForSelector('html[data-ready]');
+      await view.ready();
       await view.pick(unpack('kcsan/a-inflight-signal'));
-      await view.visible('#races');
       await view.settled();
       await view.page.$$eval('#linux-tables details', (l) => l.forEach((d) => { d.open = true; }));
       await view.click('#dmesg-show');

@@ -1,7 +1,10 @@
 // What the page says of a summary, without a browser.
 import { afterEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { copyText } from '../copy.js';
+import { size } from '../format.js';
 import { advance, begin } from '../progress.js';
 import { commandLine, facts, racesText, verdict, windbgLines } from '../view.js';
 
@@ -122,6 +125,12 @@ describe('the facts', () => {
     assert.equal(block('pdb', true), '0x2000, encoded, found with the PDB');
     assert.equal(block('new', true), '0x2000, encoded, found new');
   });
+});
+
+test('one rule of units, here and on the command line', () => {
+  const table = JSON.parse(readFileSync(join(import.meta.dirname, '../../core/words/testdata/bytes.json'), 'utf8'));
+  assert.ok(table.length >= 15);
+  for (const [bytes, text] of table) assert.equal(size(bytes, false), text);
 });
 
 describe('progress', () => {

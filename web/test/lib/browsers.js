@@ -165,6 +165,11 @@ class View {
     return this.text('#json');
   }
 
+  // dumpBytes is the size of the dump that is offered, as the page says it.
+  async dumpBytes() {
+    return Number(/\(([\d,]+) bytes\)/.exec(await this.text('#dump-text'))[1].replaceAll(',', ''));
+  }
+
   async summary() {
     return JSON.parse(await this.json());
   }
@@ -173,7 +178,7 @@ class View {
   // the Blob.
   async save(timeout = 120000, press = () => this.click('#save')) {
     for (const name of readdirSync(this.driver.downloads)) rmSync(join(this.driver.downloads, name));
-    const summary = await this.summary();
+    const bytes = await this.dumpBytes();
     await press();
     const end = Date.now() + timeout;
     for (;;) {
@@ -181,9 +186,9 @@ class View {
       if (names.length === 1 && whole.length === 1) {
         const file = join(this.driver.downloads, whole[0]);
         // Firefox renames a file that it has saved.
-        if (statSync(file, { throwIfNoEntry: false })?.size === summary.dump.bytes) return file;
+        if (statSync(file, { throwIfNoEntry: false })?.size === bytes) return file;
       }
-      if (Date.now() > end) throw new Error(`the download did not end: ${names.map((n) => `${n} ${statSync(join(this.driver.downloads, n), { throwIfNoEntry: false })?.size}`)} of ${summary.dump.bytes}`);
+      if (Date.now() > end) throw new Error(`the download did not end: ${names.map((n) => `${n} ${statSync(join(this.driver.downloads, n), { throwIfNoEntry: false })?.size}`)} of ${bytes}`);
       await new Promise((next) => setTimeout(next, 50));
     }
   }
