@@ -15,8 +15,8 @@ export function bar(state, act) {
     return html`<div id="work" aria-label=${job.title}>
       <strong id="work-title">${job.title}</strong>
       <progress id="bar-progress" aria-labelledby="work-title" max=${progress.total || 1} value=${progress.total ? progress.done : nothing}></progress>
-      <button type="button" id="cancel" title="(Escape)" @click=${() => act('cancel')}>Cancel</button>
       <span id="counts">${progress.stage ? progress.text : nothing}</span>
+      <button type="button" id="cancel" title="(Escape)" @click=${() => act('cancel')}>Cancel</button>
     </div>`;
   }
   if (!session) return nothing;

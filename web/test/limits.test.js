@@ -143,7 +143,7 @@ for (const kind of kinds) {
       await view.page.keyboard.press('Escape');
       await view.page.waitForFunction(() => document.documentElement.dataset.phase !== 'busy');
       await view.now();
-      assert.match(await view.text('.word'), offered ? /^Cancelled; the dump is still offered/ : /^Cancelled; nothing was saved or sent/);
+      assert.match(await view.text('.word[data-notice]'), offered ? /^Cancelled; the dump is still offered/ : /^Cancelled; nothing was saved or sent/);
       assert.equal(await view.page.$('[role=alert]'), null, 'a cancel is no failure');
       assert.equal(await view.page.evaluate(() => scrollY), top, 'the page stays where it is');
       assert.equal(!await view.hidden('#save'), offered);
