@@ -73,7 +73,7 @@ export class Controller extends Job {
       }
       if (!chosen && pdbs.length === 0) throw this.refusal(rest);
       if (chosen) await this.open(chosen, pdbs);
-      else await this.take1(pdbs);
+      else await this.takePDBs(pdbs);
       if (rest.length) this.tell(chosen ? 'aside' : 'bar', leftAside(rest), rest.filter((r) => 'file' in r && (r.class === 'core' && !r.error || r.class === 'log')).map((r) => ({ command: 'open-file', name: `Open ${r.name}`, arg: r })));
     });
   }
@@ -139,9 +139,7 @@ export class Controller extends Job {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
       options: { compat: false, type: '' }, dump: null, log: '', changed: false,
     } });
-    const waiting = this.store.state.pdbs.map((p) => p.file);
-    this.store.dispatch({ type: 'pdbs', pdbs: [] });
-    await this.giveAll([...waiting, ...pdbs]);
+    await this.giveWaiting(pdbs);
     const fault = this.session?.summary.error;
     if (fault) this.store.dispatch({ type: 'notice', notice: { at: 'bar', subject: file.name, ...leading(this.engine, /** @type {Session} */ (this.session).summary, fault) } });
     await this.describe();
@@ -166,15 +164,21 @@ export class Controller extends Job {
     this.change({ json, summary: JSON.parse(json) });
   }
 
-  // take1 handles PDBs without a core: they are for the core that is open, or wait
+  // takePDBs handles PDBs without a core: they are for the core that is open, or wait
   // for one.
   /** @param {File[]} pdbs */
-  async take1(pdbs) {
+  async takePDBs(pdbs) {
     if (this.session) {
       await this.hold();
       if (await this.giveAll(pdbs)) await this.describe();
       return;
     }
+    await this.wait(pdbs);
+  }
+
+  // wait keeps PDBs for the next core.
+  /** @param {File[]} pdbs */
+  async wait(pdbs) {
     for (const file of pdbs) {
       try {
         const { id } = await this.ask('readPDB', file);
@@ -184,6 +188,19 @@ export class Controller extends Job {
         throw { .../** @type {any} */ (error), subject: file.name };
       }
     }
+  }
+
+  // giveWaiting gives a core the PDBs that came with it or before it. Where no kernel
+  // asks for one they wait on.
+  /** @param {File[]} pdbs */
+  async giveWaiting(pdbs) {
+    if (!this.session?.summary.symbols.key) {
+      await this.wait(pdbs);
+      return;
+    }
+    const waiting = this.store.state.pdbs.map((p) => p.file);
+    this.store.dispatch({ type: 'pdbs', pdbs: [] });
+    await this.giveAll([...waiting, ...pdbs]);
   }
 
   // giveAll takes PDBs for what is open; one that is not its kernel's changes

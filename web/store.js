@@ -92,7 +92,7 @@ const steps = {
     return progress === state.progress ? {} : { progress, said: progress.said || state.said };
   },
   end: () => ({ job: null, progress: null }),
-  opened: (state, { session }) => ({ session, ui: {}, notices: state.notices.filter((n) => n.at === 'start') }),
+  opened: (_, { session }) => ({ session, ui: {}, notices: [] }),
   session: (state, { change }) => (state.session ? { session: { ...state.session, ...change } } : {}),
   closed: () => ({ session: null, ui: {}, notices: [], said: '' }),
   notice: (state, { notice }) => ({

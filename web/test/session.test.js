@@ -261,6 +261,18 @@ describe('the dump', () => {
 });
 
 describe('PDBs before a core', () => {
+  test('wait on where a core names no kernel', async () => {
+    const { store, drop, file, engine } = desk();
+    await drop(file('a.pdb', 'pdb'));
+    await drop(file('cut.elf', 'broken'));
+    assert.deepEqual(store.state.pdbs.map((p) => p.name), ['a.pdb']);
+    assert.equal(said(store, 'symbols'), undefined);
+    await drop(file('vm.elf', 'core'));
+    assert.ok(engine.calls.includes('give a.pdb'));
+    assert.deepEqual(store.state.pdbs, []);
+    assert.deepEqual(store.state.notices, [], 'what was said of it is over');
+  });
+
   test('are checked, shown once, taken back, and used for the next core', async () => {
     const { store, drop, file, controller, engine } = desk();
     await drop(file('a.pdb', 'pdb'), file('b.pdb', 'other-pdb'));

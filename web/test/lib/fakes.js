@@ -75,7 +75,7 @@ export class FakeEngine {
     switch (this.open.split(' ')[0]) {
       case 'core': return this.answer(this.pdb ? { symbols: { status: 'found', key: 'k.pdb/1/k.pdb', from: { kind: 'file', name: 'k.pdb' } } } : {});
       case 'linux': return this.answer({}, this.fault('is-linux'));
-      case 'broken': return this.answer({ guest: { os: 'unknown' }, warnings: [{ code: 'truncated', text: 'the file ends early' }], error: { code: 'kernel-paged-state', text: 'no page tables' } }, this.fault('kernel-paged-state', 'no page tables'));
+      case 'broken': return this.answer({ guest: { os: 'unknown' }, symbols: { status: '', key: '' }, warnings: [{ code: 'truncated', text: 'the file ends early' }], error: { code: 'kernel-paged-state', text: 'no page tables' } }, this.fault('kernel-paged-state', 'no page tables'));
       case 'log': case 'text': return this.answer({ file: { name: this.name, size: 1, format: 'log' }, error: { code: 'is-log' } }, this.fault('is-log'));
       default: return this.answer({ file: { name: this.name, size: 1, format: '' }, error: { code: 'unknown-format', text: 'no core' } }, this.fault('unknown-format', 'no core'));
     }
