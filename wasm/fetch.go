@@ -69,7 +69,7 @@ func offline(ctx context.Context, err error, url string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fault.Wrap(err, fault.SymbolsOffline, "this server could not be asked for the PDB: %v", err).Hint("the address asked: %s", url)
+	return fault.Wrap(err, fault.SymbolsOffline, "this server could not be reached for the PDB").Hint("the address asked: %s", url)
 }
 
 // refused reads the server's error. A host that is no symbol server answers

@@ -1,16 +1,5 @@
 // The panels of the page, in the order in which they are read. Another view is
-// one file below panels/ and one line here.
-import { facts } from './panels/facts.js';
-import { warnings } from './panels/warnings.js';
-import { symbols } from './panels/symbols.js';
-import { dump } from './panels/dump.js';
-import { windbg } from './panels/windbg.js';
-import { races } from './panels/races.js';
-import { linux } from './panels/linux.js';
-import { kernelLog } from './panels/kernellog.js';
-import { debuggers } from './panels/debuggers.js';
-import { commandLine } from './panels/commandline.js';
-import { json } from './panels/json.js';
+// one file below panels/, which exports a panel, and one line here.
 
 /**
  * What a panel may look at. It is drawn again only when one of these is another.
@@ -36,17 +25,19 @@ import { json } from './panels/json.js';
  * @property {(model: Model, act: Act, set: (change: Record<string, any>) => void) => unknown} view
  */
 
-/** @type {Panel[]} */
-export const panels = [
-  warnings,
-  races,
-  facts,
-  linux,
-  kernelLog,
-  dump,
-  symbols,
-  windbg,
-  debuggers,
-  commandLine,
-  json,
+const order = [
+  'warnings',
+  'races',
+  'facts',
+  'linux',
+  'kernellog',
+  'dump',
+  'symbols',
+  'windbg',
+  'debuggers',
+  'commandline',
+  'json',
 ];
+
+/** @type {Panel[]} */
+export const panels = await Promise.all(order.map(async (name) => (await import(`./panels/${name}.js`)).panel));

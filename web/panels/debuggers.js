@@ -3,7 +3,7 @@ import { html } from '../../lit-html/lit-html.js';
 import { copyLine } from '../frame/parts.js';
 
 /** @type {import('../panels.js').Panel} */
-export const debuggers = {
+export const panel = {
   id: 'debuggers',
   title: 'In a debugger, with this kernel’s vmlinux',
   side: true,

@@ -7,7 +7,7 @@ import { blockedBy } from '../verdict.js';
 import { dumpText } from '../view.js';
 
 /** @type {import('../panels.js').Panel} */
-export const dump = {
+export const panel = {
   id: 'dump',
   title: 'Dump',
   side: true,

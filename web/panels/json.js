@@ -2,7 +2,7 @@
 import { html, nothing } from '../../lit-html/lit-html.js';
 
 /** @type {import('../panels.js').Panel} */
-export const json = {
+export const panel = {
   id: 'json',
   title: 'Summary as JSON',
   side: true,

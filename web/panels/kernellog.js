@@ -3,7 +3,7 @@ import { html } from '../../lit-html/lit-html.js';
 import { button } from '../frame/parts.js';
 
 /** @type {import('../panels.js').Panel} */
-export const kernelLog = {
+export const panel = {
   id: 'kernel-log',
   title: 'Kernel log',
   when: (summary) => Boolean(summary.linux?.detail),

@@ -6,7 +6,7 @@ import { sortable } from '../table.js';
 /** @typedef {NonNullable<NonNullable<import('../summary.js').Summary['linux']>['detail']>} Detail */
 
 /** @type {import('../panels.js').Panel} */
-export const linux = {
+export const panel = {
   id: 'linux',
   title: 'The kernel',
   when: (summary) => Boolean(summary.linux?.detail),

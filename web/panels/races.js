@@ -7,7 +7,7 @@ import { hasRaces, racesText } from '../view.js';
 const FORMS = /** @type {[string, string, (reports: any[]) => string][]} */ ([['text', 'text', asText], ['markdown', 'Markdown', asMarkdown], ['json', 'JSON', asJSON]]);
 
 /** @type {import('../panels.js').Panel} */
-export const races = {
+export const panel = {
   id: 'races',
   title: 'Race reports',
   when: hasRaces,

@@ -5,7 +5,7 @@ import { blockedBy } from '../verdict.js';
 import { of } from '../words.js';
 
 /** @type {import('../panels.js').Panel} */
-export const symbols = {
+export const panel = {
   id: 'symbols',
   title: 'Symbols',
   side: true,

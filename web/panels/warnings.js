@@ -5,7 +5,7 @@ import { html } from '../../lit-html/lit-html.js';
 const FIRST = ['truncated', 'file-changed'];
 
 /** @type {import('../panels.js').Panel} */
-export const warnings = {
+export const panel = {
   id: 'warnings',
   title: 'Warnings',
   when: (summary) => summary.warnings.length > 0,

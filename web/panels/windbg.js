@@ -4,7 +4,7 @@ import { copyLine } from '../frame/parts.js';
 import { windbgLines } from '../view.js';
 
 /** @type {import('../panels.js').Panel} */
-export const windbg = {
+export const panel = {
   id: 'windbg',
   title: 'In WinDbg',
   side: true,
