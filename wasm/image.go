@@ -129,12 +129,11 @@ func (s *session) sha256([]js.Value) (any, error) {
 // hashRateBytes is what hashRate hashes: about a tenth of a second.
 const hashRateBytes = 4 << 20
 
-// hashRate gives how many bytes a second this browser hashes.
+// hashRate gives how many bytes a second this browser hashes. It is no job: the
+// page may ask for it whatever runs.
 func (s *session) hashRate([]js.Value) (any, error) {
-	return s.job(func(context.Context) (any, error) {
-		block := make([]byte, hashRateBytes)
-		began := time.Now()
-		sha256.Sum256(block)
-		return float64(len(block)) / max(time.Since(began), time.Millisecond).Seconds(), nil
-	})
+	block := make([]byte, hashRateBytes)
+	began := time.Now()
+	sha256.Sum256(block)
+	return float64(len(block)) / max(time.Since(began), time.Millisecond).Seconds(), nil
 }

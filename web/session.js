@@ -241,7 +241,7 @@ export class Controller extends Job {
     const dump = { name: dumpName(summary), bytes: description.size, url: '', blob: null, sha256: '', saved: false };
     if (this.host.streamed(description)) this.change({ dump });
     else await this.offer(dump, await this.host.dumpBlob(this.engine, description, source.file));
-    if (!this.store.state.hashRate) this.store.dispatch({ type: 'hashRate', rate: await this.ask('hashRate') });
+    this.measure();
   }
 
   // offer offers a dump, after a last look at the core.
@@ -254,6 +254,14 @@ export class Controller extends Job {
     if (this.source) this.source.proof = await this.ask('proof');
     this.change({ dump: { ...dump, blob, url: this.host.address(blob) } });
     this.store.dispatch({ type: 'said', text: `The dump is ready: ${size(blob.size)}` });
+  }
+
+  // measure finds out how fast this browser hashes, so that the time can be said
+  // before it is spent. Nobody waits for it.
+  async measure() {
+    if (this.store.state.hashRate) return;
+    const rate = await this.engine.call('hashRate').catch(() => 0);
+    this.store.dispatch({ type: 'hashRate', rate });
   }
 
   // prepare writes a dump of many parts, for the browser to keep until it is saved.
