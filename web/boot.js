@@ -145,12 +145,6 @@
 
   document.addEventListener('securitypolicyviolation', (event) => boot.violations.push(event.effectiveDirective));
 
-  // The style stands in the page too; a host's own policy may refuse that.
-  whenThere(() => {
-    if (getComputedStyle(document.documentElement).getPropertyValue('--ground') || !boot.build.hash) return;
-    document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: `app/${boot.build.hash}/web/style.css` }));
-  });
-
   // The program.
   document.documentElement.dataset.phase = 'loading';
   const where = find('build');
@@ -177,6 +171,12 @@
   const wasm = boot.wasm = fetch(`${app}coredrop.wasm`);
   wasm.catch(() => {}); // the program looks at it
   import(`${app}web/main.js`).catch(diagnose);
+
+  // The style stands in the page too; a host's own policy may refuse that.
+  whenThere(() => {
+    if (getComputedStyle(document.documentElement).getPropertyValue('--ground')) return;
+    document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: `${app}web/style.css` }));
+  });
 
   // diagnose finds which file of the program is at fault.
   /** @param {unknown} error */

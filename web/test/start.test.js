@@ -123,8 +123,10 @@ for (const kind of kinds) {
         response.end(name.endsWith('.js') ? 'export {};' : content());
       }])));
       const view = await driver.visit(seen.url, { wait: false });
-      for (let i = 0; i < 200 && asked.size < files.length; i++) await new Promise((next) => setTimeout(next, 50));
-      assert.deepEqual(files.filter((name) => !asked.has(name)), [], `of app/${hash}`);
+      // The style stands in the page; its file is for hosts that refuse that.
+      const needed = files.filter((name) => !/\.(css|svg)$/.test(name));
+      for (let i = 0; i < 200 && needed.some((name) => !asked.has(name)); i++) await new Promise((next) => setTimeout(next, 50));
+      assert.deepEqual(needed.filter((name) => !asked.has(name)), [], `of app/${hash}`);
       await view.page.close();
     });
 
@@ -306,7 +308,7 @@ for (const kind of kinds) {
         assert.match(await stops(h.url), /no built page.*make build/);
       });
 
-      test('JavaScript is off', async () => {
+      test('JavaScript is off', { skip: kind === 'chromium' ? false : 'only Chromium’s driver switches it off' }, async () => {
         const page = await driver.browser.newPage();
         await page.setJavaScriptEnabled(false);
         await page.goto((await host('/')).url);
