@@ -166,10 +166,12 @@ export function verdict({ summary, options, changed, dump }) {
 /** @param {Summary} summary */
 export function racesText(summary) {
   const list = summary.reports || [], { linux } = summary, counts = /** @type {Record<string, number>} */ ({ ...linux?.kcsan });
+  const pieces = (summary.fragments || []).reduce((n, f) => n + f.count, 0), rest = `${pieces} ${pieces === 1 ? 'report is' : 'reports are'} not whole`;
   if (list.length === 0) {
+    if (pieces) return `No whole race report: ${rest}.`;
     if (summary.file.format === 'log') return 'No race reports in this log.';
     return linux?.detail && !linux.detail.kcsan ? 'No race reports: this kernel was built without KCSAN.' : 'This kernel left no race reports.';
   }
   const states = ['printed', 'in_flight', 'pending', 'suppressed', 'residue'].filter((name) => counts[name]).map((name) => `${counts[name]} ${name.replace('_', ' ')}`);
-  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}.`;
+  return `${list.length} ${list.length === 1 ? 'race report' : 'different race reports'}${states.length ? `: ${states.join(', ')}` : ''}${pieces ? `; ${rest}` : ''}.`;
 }
