@@ -27,7 +27,7 @@ func (c *Case) open(ctx context.Context) error {
 	m, err := machine.Open(ctx, c.source, machine.Options{CacheBytes: c.o.CacheBytes, Sink: c.o.Sink}, openers...)
 	c.facts.Machine = m
 	if err != nil {
-		if likely, text := textOf(c.source); text && likely {
+		if likely, text := textOf(c.source); text && likely && !fault.Is(err, fault.IsLog) {
 			err = fault.New(fault.IsLog, "") // a page or JSON that holds one
 		}
 		if fault.Is(err, fault.IsLog) {
