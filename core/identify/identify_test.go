@@ -328,6 +328,7 @@ func cases(t *testing.T) []testCase {
 		{"a", []byte(`{"schema": 1, "file": {"name": "vm.core"}}`), "text", fault.UnknownFormat, "a text", ""},
 		{"a", []byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":"BUG: KCSAN: data-race in a / b","ERROR":1}`), "kernel-log", fault.IsLog, "log", ""},
 		{"vm.core", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"), "lfs-pointer", fault.NotTheFile, "Git LFS pointer", "git lfs pull --include vm.core"},
+		{"vm.core", []byte("/annex/objects/SHA256E-s5--1.core\n"), "annex-pointer", fault.NotTheFile, "git-annex pointer", "git annex get vm.core"},
 		{"a", []byte("00000000: 7f45 4c46 0201 0100 0000 0000 0000 0000  .ELF............\n"), "hexdump", fault.NotTheFile, "hexadecimal", "xxd -r"},
 		{"a", []byte("f0VMRgIBAQAAAAAAAAAAAAQAPgABAAAA"), "base64", fault.Packed, "base64", "base64 -di a"},
 		{"log", []byte("[    0.000000] Linux version 6.1.0\n"), "kernel-log", fault.IsLog, "kernel log", "coredrop kcsan log"},
