@@ -76,16 +76,19 @@ func (c *Case) linux(ctx context.Context) (*linux.Kernel, error) {
 	return k, nil
 }
 
-// cutOff puts first that the core ends early, where a search in what is there
-// failed: that is the likelier reason.
+// cutOff puts first that a part of the core's memory is not there, where a search
+// in what is there failed: that is the likelier reason.
 func cutOff(m *machine.Machine, err error) error {
 	f := fault.As(err)
-	if f == nil || m.MissingEnd == 0 || f.Code == fault.Cancelled || f.Code == fault.Truncated {
+	if f == nil || f.Code == fault.Cancelled || f.Code == fault.CompatLossy {
 		return err
 	}
 	for _, w := range m.Warnings {
-		if w.Code == fault.Truncated {
-			return fault.Wrap(err, fault.Truncated, "%s, and perhaps for that reason: %s", w.Text, f.Text).Add(f.Hints...)
+		switch w.Code {
+		case f.Code:
+			return err
+		case fault.Truncated, fault.DamagedCopy, fault.PagingCore:
+			return fault.Wrap(err, w.Code, "%s, and perhaps for that reason: %s", w.Text, f.Text).Add(f.Hints...)
 		}
 	}
 	return err

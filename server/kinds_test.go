@@ -71,7 +71,7 @@ func TestWhatIsNoCoreIsNamedWithItsStep(t *testing.T) {
 		"vm.s3":        {[]byte("<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"), "AccessDenied: Request has expired", "curl -fLO", false},
 		"vm.html":      {[]byte("\xef\xbb\xbf\r\n<html><head><title>Sign in</title>"), "a web page (Sign in)", "sign in", false},
 		"vzdump.vma":   {[]byte("VMA\x00\x00\x00\x00\x01"), "a Proxmox VE backup", "vma extract ", true},
-		"core.tail":    {core[1_178_700:], "the end of a QEMU core whose beginning is missing", "join them", false},
+		"core.tail":    {core[1_178_700:], "a part of a QEMU core whose beginning is missing", "join them", false},
 		"core.nohead":  {append(make([]byte, 1<<20), core[1<<20:]...), "whose beginning is zeros or missing", "copy it again", false},
 		"core.crlf":    {bytes.ReplaceAll(core, []byte("\n"), []byte("\r\n")), "every line feed has a carriage return", "binary mode", false},
 		"core.lf":      {bytes.ReplaceAll(core, []byte("\r\n"), []byte("\n")), "2 bytes are gone in between", "binary mode", false},

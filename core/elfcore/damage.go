@@ -44,7 +44,7 @@ func (g *segments) damage(file source.Source, head []byte, named uint64) (list [
 		end = at
 	default:
 		if s.Size != int64(min(g.end, 1<<62)) {
-			if what := texted(s); what != "" {
+			if what := texted(s, s.Size < int64(min(g.end, 1<<62))); what != "" {
 				return nil, damagedCopy(what)
 			}
 		}
@@ -107,7 +107,7 @@ func (g *segments) isAt(s *probe, off int64) bool {
 
 // shifted words a file whose end is there, but not where it should be.
 func shifted(s *probe, expected int64) string {
-	if what := texted(s); what != "" {
+	if what := texted(s, s.Size < expected); what != "" {
 		return what
 	}
 	if s.Size > expected {
@@ -126,17 +126,25 @@ const (
 
 // texted reports, from samples, that every line feed has a carriage return
 // before it: a copy in text mode put them there. "": nothing shows it.
-func texted(s *probe) string {
+//
+// A file that became shorter and has line feeds, but no carriage return at all,
+// lost those.
+func texted(s *probe, shorter bool) string {
 	p := make([]byte, min(textSampleBytes, s.Size))
-	var feeds, pairs int
-	for i := range int64(textSamples) {
-		if !s.full(p, (s.Size-int64(len(p)))/(textSamples-1)*i) {
+	var feeds, pairs, returns int
+	count := min(textSamples, (s.Size+textSampleBytes-1)/textSampleBytes) // of a small file all, once
+	for i := range count {
+		if !s.full(p, (s.Size-int64(len(p)))/max(count-1, 1)*i) {
 			return ""
 		}
 		feeds += bytes.Count(p[1:], []byte("\n")) // of the first byte it is not known
 		pairs += bytes.Count(p, []byte("\r\n"))
+		returns += bytes.Count(p, []byte("\r"))
 	}
-	if feeds < textEnough || pairs != feeds {
+	switch {
+	case shorter && returns == 0 && feeds >= 16*textEnough:
+		return "there is no carriage return in it, as after a copy in text mode"
+	case feeds < textEnough || pairs != feeds:
 		return ""
 	}
 	return "every line feed has a carriage return before it, as a copy in text mode puts it there"

@@ -60,6 +60,7 @@ func TestDamagedCopiesAreNamed(t *testing.T) {
 		{"line feeds grew, older QEMU", crlf(older(whole)), "every line feed has a carriage return"},
 		{"line feeds grew in the header", crlf(synth.WriteELF(ten)), "every line feed has a carriage return"},
 		{"carriage returns gone", lf(whole), "2 bytes are gone in between"},
+		{"carriage returns gone, older QEMU", bytes.ReplaceAll(older(whole), []byte("\r"), nil), "no carriage return in it"},
 		{"bytes added", append(bytes.Clone(whole[:half]), append([]byte("12345"), whole[half:]...)...), "5 bytes were added in between"},
 	} {
 		_, err := open(c.data)

@@ -54,7 +54,7 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	}
 	m, err := open(ctx, s, o)
 	if fault.Is(err, fault.DamagedHeader) || fault.Is(err, fault.NoMemory) {
-		if what := texted(&probe{Source: s}); what != "" {
+		if what := texted(&probe{Source: s}, false); what != "" {
 			return nil, damagedCopy(what)
 		}
 	}

@@ -169,7 +169,7 @@ func (g *segments) unnamed(end int64, named uint64) string {
 	if named >= all || all-named < max(unnamedBytes, all/unnamedPart) {
 		return ""
 	}
-	return fmt.Sprintf("the core's headers name %s of the file, %s of %s: %d bytes are memory that no header names, as QEMU writes it with paging",
+	return fmt.Sprintf("the core's headers name %s of the file, %s of %s: %d bytes are memory that no header names, as QEMU writes it with paging; taken without paging, it names all",
 		percent(named, all), words.Bytes(int64(min(named, math.MaxInt64))), words.Bytes(int64(all)), all-named)
 }
 

@@ -11,6 +11,10 @@ import (
 // of which there is one (dump/dump.c, prepare_elf_section_hdr_string).
 const tailMark = "\x00.shstrtab\x00"
 
+// stateNote begins the record of a CPU's state in a QEMU core: length of name,
+// length of descriptor, type, name (target/i386/arch_dump.c).
+const stateNote = "\x05\x00\x00\x00\xb8\x01\x00\x00\x00\x00\x00\x00QEMU\x00"
+
 // hasTail reports whether the file ends as a core of QEMU 7.2 or later does.
 func (v *view) hasTail() bool {
 	return v.size > int64(len(tailMark)) && v.hasAt(v.size-int64(len(tailMark)), tailMark)
@@ -20,11 +24,12 @@ func (v *view) hasTail() bool {
 // end is there.
 func headless(v *view) *File {
 	zeros := len(bytes.TrimLeft(v.head, "\x00")) == 0
-	switch tail := v.hasTail(); {
+	tail := v.hasTail()
+	switch {
 	case tail && zeros:
 		return &File{Kind: Kind{ID: "core-head-zeros", Class: Damaged, Noun: "the end of a QEMU core whose beginning is zeros or missing", Note: "so that the copy is not whole", Code: fault.DamagedCopy}}
-	case tail:
-		return &File{Kind: Kind{ID: "core-headless", Class: Damaged, Noun: "the end of a QEMU core whose beginning is missing", Note: "as in the last part of a split or resumed copy", Code: fault.DamagedCopy,
+	case tail || bytes.Contains(v.head, []byte(stateNote)):
+		return &File{Kind: Kind{ID: "core-headless", Class: Damaged, Noun: "a part of a QEMU core whose beginning is missing", Note: "as in the last part of a split or resumed copy", Code: fault.DamagedCopy,
 			Steps: []fault.Step{do("is it one of several parts? join them in their order", "cat vm.core.part* > vm.core"), say("copy the file again, whole")}}}
 	case zeros && len(v.head) > 0 && allZeros(v):
 		f := &File{Kind: Kind{ID: "zeros", Class: Damaged, Noun: "a file of zeros wherever it was looked at", Note: "so that nothing tells what it was to be: a copy that was not finished, or raw memory", Code: fault.DamagedCopy}}

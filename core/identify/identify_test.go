@@ -342,6 +342,7 @@ func cases(t *testing.T) []testCase {
 		{"a", []byte("M"), "text", fault.UnknownFormat, "", ""},
 
 		{"a", append(bytes.Clone(raw[:100000]), tail...), "core-headless", fault.DamagedCopy, "beginning is missing", "cat vm.core.part"},
+		{"a", qemuCore()[64:], "core-headless", fault.DamagedCopy, "beginning is missing", ""},
 		{"a", append(make([]byte, 100000), tail...), "core-head-zeros", fault.DamagedCopy, "beginning is zeros or missing", ""},
 		{"a", make([]byte, 1<<20), "zeros", fault.RawImage, "zeros", ""},
 		{"a", make([]byte, 1000), "zeros", fault.DamagedCopy, "zeros", "copy it again"},

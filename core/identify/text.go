@@ -115,7 +115,7 @@ func isXMLError(s string) bool {
 	return begins("<?xml", "<error", "<errorresponse")(s) && strings.Contains(s, "<error") && strings.Contains(s, "<code>")
 }
 
-var jsonError = regexp.MustCompile(`"(error|errors|errorcode|statuscode|status)"\s*:|"message"\s*:[^\n]*"(code|reason)"\s*:|"(code|reason)"\s*:[^\n]*"message"\s*:|^\{\s*"message"\s*:\s*"[^"]*"\s*\}`)
+var jsonError = regexp.MustCompile(`"(error|errors|errorcode|statuscode|status|message|detail|reason)"\s*:`)
 
 // isJSONError tells a server's refusal from other JSON, such as a log or a
 // summary: it is short and speaks of an error.
