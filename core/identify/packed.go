@@ -194,6 +194,9 @@ func (p *packing) file(v *view) *File {
 	for _, e := range p.endings {
 		if short, ok := strings.CutSuffix(v.name, e); ok && short != "" {
 			inner, ends = short, true
+			if strings.HasPrefix(e, ".t") { // .tgz stands for .tar.gz
+				inner += ".tar"
+			}
 		}
 	}
 	if p.open != nil {
@@ -210,6 +213,9 @@ func (p *packing) file(v *view) *File {
 		inner = "{file}.unpacked"
 	}
 	f.Steps = []fault.Step{do("unpack it, then open "+inner, command)}
+	if in := f.Inside; in != nil && in.ID == "tar" {
+		f.Steps = []fault.Step{do(in.Steps[0].Text, "tar xf {file}")} // tar unpacks both at once
+	}
 	if in := f.Inside; in != nil && in.Class == Log {
 		f.Steps = append([]fault.Step{cli("its race reports", p.pipe+" | coredrop kcsan -")}, f.Steps...)
 	}
