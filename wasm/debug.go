@@ -1,4 +1,4 @@
-//go:build js && wasm
+//go:build js && wasm && !lean
 
 package main
 
@@ -9,6 +9,8 @@ import (
 
 	"coredrop/core/source"
 )
+
+func init() { more["debug"] = (*session).debug }
 
 // debug takes the File of a vmlinux or of a module's .ko.debug: stacks and reports
 // get their source lines when its build ID is the core's. It is read by ranges,

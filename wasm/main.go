@@ -8,6 +8,10 @@ package main
 
 import "syscall/js"
 
+// more are the methods that a program built with the tag lean lacks: the page
+// starts with that one, and fetches the whole one when it needs them.
+var more = map[string]func(*session, []js.Value) (any, error){}
+
 func main() {
 	s := &session{}
 	api := map[string]any{
@@ -24,7 +28,6 @@ func main() {
 		"convert":      method(s.convert),
 		"races":        method(s.races),
 		"linuxLog":     method(s.linuxLog),
-		"debug":        method(s.debug),
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),
@@ -33,6 +36,9 @@ func main() {
 		"cancel":       method(s.cancel),
 		"statistics":   method(s.statistics),
 		"catalogue":    method(catalogue),
+	}
+	for name, call := range more {
+		api[name] = method(func(args []js.Value) (any, error) { return call(s, args) })
 	}
 	js.Global().Set("coredrop", js.Global().Get("Object").Call("freeze", api))
 	select {} // the worker ends the program by ending itself

@@ -4,13 +4,8 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
-	"encoding/binary"
-	"errors"
 	"io"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz/lzma"
 
 	"coredrop/core/fault"
 )
@@ -22,8 +17,12 @@ type packing struct {
 	endings  []string                           // of names that the program unpacks in place
 	inPlace  string                             // unpacks beside the file, which stays
 	pipe     string                             // unpacks to standard output
-	open     func(io.Reader) (io.Reader, error) // nil: named only
+	open     func(io.Reader) (io.Reader, error) // nil: named only, or in decoders
 }
+
+// decoders are the large ones, by the id of their packing. A program that is built
+// with the tag lean has none: it names such a file without what is inside.
+var decoders = map[string]func(io.Reader) (io.Reader, error){}
 
 func starts(magic string) func([]byte) bool {
 	return func(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
@@ -34,8 +33,8 @@ func starts(magic string) func([]byte) bool {
 var packings = []packing{
 	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}",
 		func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
-	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}", openZstd},
-	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}", openXz},
+	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}", nil},
+	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}", nil},
 	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}",
 		func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
 	{"lz4", "a file compressed with lz4", isLz4, []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}", nil},
@@ -44,7 +43,7 @@ var packings = []packing{
 	{"compress", "a file compressed with compress (.Z)", starts("\x1f\x9d"), []string{".Z"}, "gunzip -k {file}", "gzip -dc {file}", nil},
 	{"lzip", "a file compressed with lzip", starts("LZIP"), []string{".lz"}, "lzip -dk {file}", "lzip -dc {file}", nil},
 	{"lrzip", "a file compressed with lrzip", starts("LRZI"), []string{".lrz"}, "lrzip -d {file}", "lrzip -dqo - {file}", nil},
-	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}", openLzma},
+	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}", nil},
 	{"snappy", "a file compressed with snappy (framed)", starts("\xff\x06\x00\x00sNaPpY"), nil, "", "snzip -dc {file}", nil},
 }
 
@@ -99,49 +98,6 @@ func isLzma(head []byte) bool {
 }
 
 const lzmaHeader = 13
-
-// Windows and dictionaries of what is looked at: 64 KiB are wanted, so no byte
-// can come from farther back than that, whatever the file announces.
-const (
-	maxWindow = 8 << 20
-	lookDict  = 1 << 20
-)
-
-func openZstd(r io.Reader) (io.Reader, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow), zstd.IgnoreChecksum(true))
-	if err != nil {
-		return nil, err
-	}
-	return d.IOReadCloser(), nil
-}
-
-// openXz reads the first block of an xz stream by its LZMA2 filter alone; what
-// a filter before it changed (branch addresses) does not matter for a look.
-// Source: the .xz file format 1.2.0, sections 2.1.1 and 3.1.
-func openXz(r io.Reader) (io.Reader, error) {
-	head := make([]byte, 13)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, err
-	}
-	size := (int64(head[12]) + 1) * 4 // of the block header, its own byte included
-	if head[12] == 0 {
-		return nil, errors.New("the stream has no block")
-	}
-	if _, err := io.CopyN(io.Discard, r, size-1); err != nil {
-		return nil, err
-	}
-	return lzma.Reader2Config{DictCap: lookDict}.NewReader2(r)
-}
-
-func openLzma(r io.Reader) (io.Reader, error) {
-	head := make([]byte, lzmaHeader)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, err
-	}
-	binary.LittleEndian.PutUint32(head[1:], lookDict)
-	return lzma.ReaderConfig{DictCap: lookDict}.NewReader(io.MultiReader(bytes.NewReader(head), r))
-}
 
 // How much of a packed file is read to see what is inside (a bzip2 block is up
 // to 900 kB), and how deep: a core in a tar in a gzip is two.
@@ -199,8 +155,12 @@ func (p *packing) file(v *view) *File {
 			}
 		}
 	}
-	if p.open != nil {
-		if r, err := p.open(v.stream()); err == nil {
+	open := p.open
+	if open == nil {
+		open = decoders[p.id]
+	}
+	if open != nil {
+		if r, err := open(v.stream()); err == nil {
 			f.Inside = v.inside(r, inner, -1)
 			if c, ok := r.(io.Closer); ok {
 				c.Close() // only looked at
