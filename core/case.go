@@ -77,3 +77,6 @@ type panicked struct {
 }
 
 func (p *panicked) Error() string { return fmt.Sprint(p.value) }
+
+// formatLog is the format of a file that is the text of a log.
+const formatLog = "log"

@@ -5,7 +5,6 @@ import (
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
-	"coredrop/core/linux"
 	"coredrop/core/machine"
 	"coredrop/core/windows"
 )
@@ -47,33 +46,6 @@ func (c *Case) kernel(ctx context.Context, compat bool) (*windows.Kernel, error)
 		err = c.cannot
 	}
 	return k, err
-}
-
-// linux gives the Linux kernel, found once. A guest of another kind is named.
-func (c *Case) linux(ctx context.Context) (*linux.Kernel, error) {
-	switch {
-	case c.facts.Linux != nil:
-		return c.facts.Linux, nil
-	case c.guest.Linux == nil && c.facts.Windows != nil && c.facts.Windows.Image != nil:
-		return nil, fault.New(fault.IsWindows, "")
-	case c.guest.Linux == nil && c.guest.Windows != nil:
-		return nil, fault.New(fault.LinuxUnreachable, "")
-	case c.guest.Linux == nil:
-		return nil, c.cannot
-	}
-	k, err := c.guest.Linux.Locate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	log, err := k.ReadLog(ctx)
-	if ctx.Err() != nil {
-		return nil, err
-	} else if err != nil { // the rest is known all the same
-		f := fault.As(err)
-		c.warn(f.Code, "%s", f.Text)
-	}
-	c.facts.Linux, c.facts.State, c.facts.Log = k, k.State(), &log
-	return k, nil
 }
 
 // cutOff puts first that a part of the core's memory is not there, where a search

@@ -1,3 +1,5 @@
+//go:build !lean
+
 package core
 
 import (
@@ -12,9 +14,6 @@ import (
 	"coredrop/core/source"
 	"coredrop/core/summary"
 )
-
-// formatLog is the format of a file that is the text of a log.
-const formatLog = "log"
 
 // textHead is how much of a file is looked at to tell whether it is text: memory
 // that was kept over a reboot may begin with many NUL bytes.
@@ -67,7 +66,7 @@ func RacesOfLog(ctx context.Context, name string, r io.Reader, o Options) (*race
 	default:
 		result, err = logRaces(ctx, in)
 	}
-	s := summary.Of(summary.Facts{File: source.Source{Name: name, Size: counted.n}, Format: formatLog, Races: result, Err: err})
+	s := summary.Of(summary.Facts{File: source.Source{Name: name, Size: counted.n}, Format: formatLog, OfLinux: summary.OfLinux{Races: result}, Err: err})
 	return result, s, err
 }
 

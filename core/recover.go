@@ -1,9 +1,12 @@
+//go:build !lean
+
 package core
 
 import (
 	"context"
 	"strings"
 
+	"coredrop/core/fault"
 	"coredrop/core/linux"
 	"coredrop/core/races"
 )
@@ -54,4 +57,37 @@ func (c *Case) Look(ctx context.Context) error {
 		_, err := c.linux(ctx)
 		return err
 	})
+}
+
+// linux gives the Linux kernel, found once. A guest of another kind is named.
+func (c *Case) linux(ctx context.Context) (*linux.Kernel, error) {
+	switch {
+	case c.facts.Linux != nil:
+		return c.facts.Linux, nil
+	case c.guest.Linux == nil && c.facts.Windows != nil && c.facts.Windows.Image != nil:
+		return nil, fault.New(fault.IsWindows, "")
+	case c.guest.Linux == nil && c.guest.Windows != nil:
+		return nil, fault.New(fault.LinuxUnreachable, "")
+	case c.guest.Linux == nil:
+		return nil, c.cannot
+	}
+	k, err := c.guest.Linux.Locate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	log, err := k.ReadLog(ctx)
+	if ctx.Err() != nil {
+		return nil, err
+	} else if err != nil { // the rest is known all the same
+		f := fault.As(err)
+		c.warn(f.Code, "%s", f.Text)
+	}
+	c.facts.Linux, c.facts.State, c.facts.Log = k, k.State(), &log
+	return k, nil
+}
+
+// stackOfLinux reads where the CPUs of a Linux guest stood, for the summary.
+func (c *Case) stackOfLinux(ctx context.Context) error {
+	_, err := c.linux(ctx)
+	return err
 }

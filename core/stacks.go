@@ -30,8 +30,7 @@ func (c *Case) Stacks(ctx context.Context, threads bool) (*stacks.Report, error)
 	var rep *stacks.Report
 	err := c.do(ctx, func() error {
 		if c.guest.Linux != nil {
-			_, err := c.linux(ctx)
-			return err
+			return c.stackOfLinux(ctx)
 		}
 		if c.cannot != nil {
 			return c.cannot

@@ -26,8 +26,6 @@ func main() {
 		"inspect":      method(s.inspect),
 		"fetchSymbols": method(s.fetchSymbols),
 		"convert":      method(s.convert),
-		"races":        method(s.races),
-		"linuxLog":     method(s.linuxLog),
 		"parts":        method(s.parts),
 		"read":         method(s.read),
 		"sha256":       method(s.sha256),

@@ -136,6 +136,7 @@ var catalogue = map[Code]Entry{
 	OutputTerminal:  {"a dump is not written to a terminal", []Step{at(CLI, do("send it on through a pipe", "coredrop convert {file} - | gzip > {dump}.gz"))}},
 	BrowserSave:     {"the browser could not store the dump", []Step{at(Page, say("use a browser with a save picker")), at(Page, do("or the command line", "coredrop convert {file} {dump}"))}},
 	InsecureContext: {"opened over plain http: working offline and the save picker are off", []Step{at(Page, say("use https or localhost"))}},
+	NeedsWhole:      {"this needs the whole program, which the page has not fetched", []Step{at(Page, say("open the file again while the page can reach its server"))}},
 	Cancelled:       {"cancelled; nothing was saved or sent", nil},
 	Busy:            {"another core is being worked on", []Step{say("wait for it, or cancel it first")}},
 	BadOption:       {"an option has a value that is not allowed", nil},

@@ -110,6 +110,7 @@ const (
 	OutputTerminal  Code = "output-terminal"
 	BrowserSave     Code = "browser-save"
 	InsecureContext Code = "insecure-context"
+	NeedsWhole      Code = "needs-whole"
 	Cancelled       Code = "cancelled"
 	Busy            Code = "busy"
 	BadOption       Code = "bad-option"

@@ -1,9 +1,7 @@
 package identify
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/flate"
 	"fmt"
 	"io"
 	"path"
@@ -17,13 +15,16 @@ import (
 type archiving struct {
 	id, noun, magic string
 	unpack          string
-	first           func(*view) (name string, size int64, content io.Reader) // nil: named only
+	first           func(*view) (name string, size int64, content io.Reader) // nil: named only, or in firsts
 }
+
+// firsts are the large ones, by the id of their archive, as decoders are.
+var firsts = map[string]func(*view) (name string, size int64, content io.Reader){}
 
 // Sources: APPNOTE.TXT 6.3.10 (zip), 7zFormat.txt, technote.txt (rar), cpio(5),
 // ar(5), the WIM white paper.
 var archivings = []archiving{
-	{"zip", "a zip archive", "PK\x03\x04", "unzip {file}", firstOfZip},
+	{"zip", "a zip archive", "PK\x03\x04", "unzip {file}", nil},
 	{"zip-spanned", "a part of a zip archive in several parts", "PK\x07\x08", "zip -s 0 {file} --out whole.zip && unzip whole.zip", nil},
 	{"zip-spanned", "a part of a zip archive in several parts", "PK00PK\x03\x04", "zip -s 0 {file} --out whole.zip && unzip whole.zip", nil},
 	{"7z", "a 7z archive", "7z\xbc\xaf\x27\x1c", "7z x {file}", nil},
@@ -48,7 +49,7 @@ func archive(v *view) *File {
 		}
 	}
 	if isTar(v) {
-		return (&archiving{id: "tar", noun: "a tar archive", unpack: "tar xf {file}", first: firstOfTar}).file(v)
+		return (&archiving{id: "tar", noun: "a tar archive", unpack: "tar xf {file}"}).file(v)
 	}
 	return nil
 }
@@ -56,8 +57,12 @@ func archive(v *view) *File {
 func (a *archiving) file(v *view) *File {
 	f := &File{Kind: Kind{ID: a.id, Class: Packed, Noun: a.noun, Code: fault.Packed}}
 	open := "what is inside"
-	if a.first != nil {
-		if name, size, content := a.first(v); name != "" {
+	first := a.first
+	if first == nil {
+		first = firsts[a.id]
+	}
+	if first != nil {
+		if name, size, content := first(v); name != "" {
 			shown := clean(path.Base(strings.ReplaceAll(name, `\`, "/")))
 			f.Noun += fmt.Sprintf(" whose first file is %q", shown)
 			open = shown
@@ -89,53 +94,6 @@ func isTar(v *view) bool {
 	}
 	said, err := strconv.ParseInt(strings.Trim(string(v.head[sumAt:sumAt+sumLen]), " \x00"), 8, 32)
 	return err == nil && int(said) == sum
-}
-
-func firstOfTar(v *view) (string, int64, io.Reader) {
-	r := tar.NewReader(v.stream())
-	for range 16 { // directories come first
-		h, err := r.Next()
-		if err != nil {
-			return "", 0, nil
-		}
-		if h.Typeflag == tar.TypeReg {
-			return h.Name, h.Size, r
-		}
-	}
-	return "", 0, nil
-}
-
-// firstOfZip reads the first local file header; central directories are at the
-// end, which need not be at hand.
-func firstOfZip(v *view) (string, int64, io.Reader) {
-	const (
-		flagsAt, methodAt, nameLenAt, extraLenAt, header = 6, 8, 26, 28, 30
-		encrypted                                        = 1
-		stored, deflated                                 = 0, 8
-	)
-	if len(v.head) < header {
-		return "", 0, nil
-	}
-	flags, method := u16(v.head[flagsAt:]), u16(v.head[methodAt:])
-	nameLen, extraLen := int(u16(v.head[nameLenAt:])), int(u16(v.head[extraLenAt:]))
-	if header+nameLen > len(v.head) {
-		return "", 0, nil
-	}
-	name := string(v.head[header : header+nameLen])
-	if flags&encrypted != 0 || strings.HasSuffix(name, "/") {
-		return strings.TrimSuffix(name, "/"), -1, nil
-	}
-	r := v.stream()
-	if _, err := io.CopyN(io.Discard, r, int64(header+nameLen+extraLen)); err != nil {
-		return name, -1, nil
-	}
-	switch method {
-	case stored:
-		return name, -1, r
-	case deflated:
-		return name, -1, flate.NewReader(r)
-	}
-	return name, -1, nil
 }
 
 // firstOfCpio reads the first header of the "new" forms: fields of eight

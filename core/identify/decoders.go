@@ -3,10 +3,14 @@
 package identify
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/flate"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz/lzma"
@@ -14,6 +18,8 @@ import (
 
 func init() {
 	decoders["zstd"], decoders["xz"], decoders["lzma"] = openZstd, openXz, openLzma
+	decoders["gzip"] = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+	firsts["tar"], firsts["zip"] = firstOfTar, firstOfZip
 }
 
 // Windows and dictionaries of what is looked at: 64 KiB are wanted, so no byte
@@ -57,4 +63,51 @@ func openLzma(r io.Reader) (io.Reader, error) {
 	}
 	binary.LittleEndian.PutUint32(head[1:], lookDict)
 	return lzma.ReaderConfig{DictCap: lookDict}.NewReader(io.MultiReader(bytes.NewReader(head), r))
+}
+
+func firstOfTar(v *view) (string, int64, io.Reader) {
+	r := tar.NewReader(v.stream())
+	for range 16 { // directories come first
+		h, err := r.Next()
+		if err != nil {
+			return "", 0, nil
+		}
+		if h.Typeflag == tar.TypeReg {
+			return h.Name, h.Size, r
+		}
+	}
+	return "", 0, nil
+}
+
+// firstOfZip reads the first local file header; central directories are at the
+// end, which need not be at hand.
+func firstOfZip(v *view) (string, int64, io.Reader) {
+	const (
+		flagsAt, methodAt, nameLenAt, extraLenAt, header = 6, 8, 26, 28, 30
+		encrypted                                        = 1
+		stored, deflated                                 = 0, 8
+	)
+	if len(v.head) < header {
+		return "", 0, nil
+	}
+	flags, method := u16(v.head[flagsAt:]), u16(v.head[methodAt:])
+	nameLen, extraLen := int(u16(v.head[nameLenAt:])), int(u16(v.head[extraLenAt:]))
+	if header+nameLen > len(v.head) {
+		return "", 0, nil
+	}
+	name := string(v.head[header : header+nameLen])
+	if flags&encrypted != 0 || strings.HasSuffix(name, "/") {
+		return strings.TrimSuffix(name, "/"), -1, nil
+	}
+	r := v.stream()
+	if _, err := io.CopyN(io.Discard, r, int64(header+nameLen+extraLen)); err != nil {
+		return name, -1, nil
+	}
+	switch method {
+	case stored:
+		return name, -1, r
+	case deflated:
+		return name, -1, flate.NewReader(r)
+	}
+	return name, -1, nil
 }

@@ -3,7 +3,6 @@ package identify
 import (
 	"bytes"
 	"compress/bzip2"
-	"compress/gzip"
 	"io"
 	"strings"
 
@@ -31,8 +30,7 @@ func starts(magic string) func([]byte) bool {
 // Sources: RFC 1952, RFC 8878, the xz and lzma file formats, lz4_Frame_format.md,
 // lzop 1.04, ncompress.
 var packings = []packing{
-	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}",
-		func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}", nil},
 	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}", nil},
 	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}", nil},
 	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}",

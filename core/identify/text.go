@@ -3,7 +3,6 @@ package identify
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf16"
 
@@ -31,7 +30,7 @@ func text(v *view) *File {
 			return f
 		}
 	}
-	if hexDump.MatchString(trimmed) {
+	if isHexDump(trimmed) {
 		return &File{Kind: Kind{ID: "hexdump", Class: Other, Noun: "a hexadecimal listing of a file", Note: "not the file", Code: fault.NotTheFile,
 			Steps: []fault.Step{do("turn it back into bytes", "xxd -r {file} > {file}.bin"), say("a listing made by hexdump or od has left lines out: take the file itself")}}}
 	}
@@ -39,7 +38,7 @@ func text(v *view) *File {
 		return &File{Kind: Kind{ID: "base64", Class: Packed, Noun: "a file in base64", Code: fault.Packed,
 			Steps: []fault.Step{do("turn it back into bytes, then open {file}.bin", "base64 -di {file} > {file}.bin")}}}
 	}
-	if kernelLog.MatchString(s) {
+	if isKernelLog(s) {
 		return &File{Kind: Kind{ID: "kernel-log", Class: Log, Noun: "the text of a kernel log", Note: notMemory, Code: fault.IsLog}}
 	}
 	return &File{Kind: Kind{ID: "text", Class: Log, Noun: "a text", Note: "not a memory core we know", Code: fault.UnknownFormat,
@@ -67,26 +66,6 @@ func begins(prefixes ...string) func(string) bool {
 
 func nothing(string) string { return "" }
 
-var (
-	xmlField  = regexp.MustCompile(`(?s)<(?:Code|Message)>([^<]{1,120})<`)
-	jsonField = regexp.MustCompile(`"(?:message|error|reason|code|Code|Message)"\s*:\s*"([^"]{1,120})"`)
-	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>\s*([^<]{1,120}?)\s*<`)
-	hexDump   = regexp.MustCompile(`^[0-9a-fA-F]{7,8}:?\s+([0-9a-fA-F]{2} ?){8}`)
-	kernelLog = regexp.MustCompile(`(?m)^(<\d+>)?\[ *\d+\.\d{6}\]|BUG: KCSAN|Linux version \d|kernel: `)
-)
-
-// found quotes what a pattern captures.
-func found(p *regexp.Regexp) func(string) string {
-	return func(s string) string {
-		m := p.FindAllStringSubmatch(s, 2)
-		var parts []string
-		for _, x := range m {
-			parts = append(parts, clean(x[1]))
-		}
-		return strings.Join(parts, ": ")
-	}
-}
-
 var fetchAgain = []fault.Step{say("the server answered with this instead of the file: open the address in a browser, sign in where it asks, and fetch the file again"), do("make the next fetch fail instead of saving the answer", "curl -fLO URL")}
 
 var texts = []message{
@@ -94,10 +73,10 @@ var texts = []message{
 		[]fault.Step{do("fetch the file that it stands for", "git lfs pull --include {file}")}},
 	{"annex-pointer", "a git-annex pointer", begins("/annex/objects/"), nothing,
 		[]fault.Step{do("fetch the file that it stands for", "git annex get {file}")}},
-	{"web-page", "a web page", isHTML, found(htmlTitle), fetchAgain},
-	{"s3-error", "an object store's error message (XML)", isXMLError, found(xmlField), fetchAgain},
+	{"web-page", "a web page", isHTML, htmlTitle, fetchAgain},
+	{"s3-error", "an object store's error message (XML)", isXMLError, xmlFields, fetchAgain},
 	{"xml", "an XML document", begins("<?xml"), nothing, fetchAgain},
-	{"json-error", "a server's error message (JSON)", isJSONError, found(jsonField), fetchAgain},
+	{"json-error", "a server's error message (JSON)", isJSONError, jsonFields, fetchAgain},
 }
 
 func isHTML(s string) bool {
@@ -115,12 +94,10 @@ func isXMLError(s string) bool {
 	return begins("<?xml", "<error", "<errorresponse")(s) && strings.Contains(s, "<error") && strings.Contains(s, "<code>")
 }
 
-var jsonError = regexp.MustCompile(`"(error|errors|errorcode|statuscode|status|message|detail|reason)"\s*:`)
-
 // isJSONError tells a server's refusal from other JSON, such as a log or a
 // summary: it is short and speaks of an error.
 func isJSONError(s string) bool {
-	return strings.HasPrefix(s, "{") && len(s) < 2048 && !strings.Contains(s, "__realtime_timestamp") && jsonError.MatchString(s)
+	return strings.HasPrefix(s, "{") && len(s) < 2048 && !strings.Contains(s, "__realtime_timestamp") && speaksOfError(s)
 }
 
 // decode gives a head as text; encoding is "" (ASCII or UTF-8) or "UTF-16". A

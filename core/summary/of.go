@@ -8,12 +8,9 @@ import (
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
-	"coredrop/core/linux"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
-	"coredrop/core/races"
 	"coredrop/core/source"
-	"coredrop/core/srcline"
 	"coredrop/core/windows"
 	"coredrop/core/windows/stacks"
 )
@@ -33,12 +30,8 @@ type Facts struct {
 	Cannot  error // why no dump can be made; nil: it can, where Windows is set
 
 	LinuxRelease string // known without the kernel
-	Linux        *linux.Kernel
-	State        *linux.State
-	Log          *linux.LogFacts
-	Lines        map[uint64][]srcline.Frame // of the CPUs' stacks, by address
 	Debug        []DebugFile
-	Races        *races.Result
+	OfLinux
 
 	Image    *dmp.Image
 	Verified bool
@@ -72,12 +65,7 @@ func Of(f Facts) *Summary {
 		s.Guest.Version = f.LinuxRelease
 		s.Linux = &Linux{Release: f.LinuxRelease, Troubles: []Trouble{}, Debug: []DebugFile{}}
 	}
-	if f.Linux != nil {
-		s.linux(f)
-	}
-	if f.Races != nil {
-		s.races(f.Races)
-	}
+	s.linuxGuest(f)
 	if s.Linux != nil {
 		s.Linux.Debug = append(s.Linux.Debug, f.Debug...)
 	}

@@ -1,72 +1,11 @@
+//go:build !lean
+
 package summary
 
 import (
 	"coredrop/core/kcsan"
 	"coredrop/core/races"
 )
-
-// KCSAN counts the race reports by their state, equal ones as often as they
-// occur.
-type KCSAN struct {
-	Printed    int `json:"printed"`
-	InFlight   int `json:"in_flight"`
-	Pending    int `json:"pending"`
-	Suppressed int `json:"suppressed"`
-	Residue    int `json:"residue"`
-}
-
-// Report is one distinct race report. Text is what the kernel prints, from
-// separator to separator without time stamps; for residue only what is left.
-type Report struct {
-	State string `json:"state"` // printed, in-flight, pending, suppressed, residue
-	// Grade is whole (the kernel's own text) or retyped (one real report whose
-	// text differs from the kernel's: Differences says in what).
-	Grade       string   `json:"grade"`
-	Differences []string `json:"differences"`
-
-	Title          string    `json:"title"`
-	SyzkallerTitle string    `json:"syzkaller_title"`
-	Label          string    `json:"label"` // state, time and source in one line
-	Text           string    `json:"text"`
-	Count          int       `json:"count"`
-	Times          []float64 `json:"times"`                       // seconds since boot, as far as the log has them
-	Accesses       []Access  `json:"accesses"`                    // as printed: the watcher's last
-	Value          *Value    `json:"value" jsonschema:"nullable"` // null: not known, or not printed
-	Sources        []string  `json:"sources"`                     // log, cpu 1, other_infos[46], report_times[3]
-	Rule           string    `json:"rule"`                        // why a suppressed one is
-	Unknown        []string  `json:"unknown"`                     // what of the text is not known
-}
-
-// Access is one side of a race.
-type Access struct {
-	Kind      string  `json:"kind"` // read, write, read-write; no writes, no accesses of an assertion
-	Marked    bool    `json:"marked"`
-	Scoped    bool    `json:"scoped"`
-	Assert    bool    `json:"assert"`
-	Reordered bool    `json:"reordered"`
-	Address   string  `json:"address"`
-	Size      uint64  `json:"size"`                      // in bytes
-	By        string  `json:"by"`                        // task, interrupt
-	PID       *int    `json:"pid" jsonschema:"nullable"` // null: an interrupt
-	CPU       int     `json:"cpu"`
-	Stack     []Frame `json:"stack"`
-}
-
-// Value is how the value changed while it was watched; Mask is "" where all its
-// bits count.
-type Value struct {
-	Old  string `json:"old"`
-	New  string `json:"new"`
-	Mask string `json:"mask"`
-}
-
-// Fragment is a piece of a report whose rest is missing, with the reason.
-type Fragment struct {
-	Title  string `json:"title"`
-	Reason string `json:"reason"`
-	Text   string `json:"text"`
-	Count  int    `json:"count"`
-}
 
 // races notes what was recovered.
 func (s *Summary) races(r *races.Result) {
