@@ -158,7 +158,7 @@ func TestRules(t *testing.T) {
 			info: with(map[uint32][]byte{0x5100: record(2, 0, 1, 0, []byte{1, 0x30}),
 				0x5140: record(2, 4, 0, 0, []byte{2, 0x16, 0, 6}, 0x1000, 0x1080, 0x5100)}),
 			stack: map[uint64]uint64{sp: 0x33, sp + 8: code + 0x2060}}, "1170@0 2060@10 thread-start"},
-		{"a guess passes over what no entry covers, and over data", 0x1010, true, made{functions: []pe.Function{{Begin: 0x1000, End: 0x1080, Unwind: 0x7fff0000}, caller},
+		{"a guess passes over what no entry covers, and over data", 0x1010, true, made{functions: []pe.Function{{Begin: 0x1000, End: 0x1080, Unwind: 0x7fff0000}, caller, {Begin: 0x2b00, End: 0x2d00, Unwind: 0x5000}},
 			code: map[uint32][]byte{0x17fe: {0xff, 0xd0}, 0x2bfe: {0xff, 0xd0}, 0x204e: {0xff, 0xd0}}, info: plain, rw: [2]uint32{0x2b00, 0x3000},
 			stack: map[uint64]uint64{sp + 0x10: code + 0x1800, sp + 0x18: code + 0x2c00, sp + 0x20: code + 0x2060, sp + 0x28: code + 0x2050}}, "1010@0 2050@30? thread-start"},
 	} {
@@ -203,5 +203,19 @@ func TestDeepStack(t *testing.T) {
 	}
 	if s := m.walk(0x1010, false); s.End.Code != unwind.Limit || len(s.Frames) != unwind.MaxFrames {
 		t.Errorf("%d frames, %+v", len(s.Frames), s.End)
+	}
+}
+
+// TestChainedSave has a register that a chained entry saves relative to the
+// frame register, which its parent set: the entry's own prolog is not over.
+func TestChainedSave(t *testing.T) {
+	m := made{functions: []pe.Function{{Begin: 0x1000, End: 0x1080, Unwind: 0x5100}, {Begin: 0x1100, End: 0x1180, Unwind: 0x5140}, {Begin: 0x2000, End: 0x2100, Unwind: 0x5000}},
+		info: map[uint32][]byte{0x5000: record(1, 0, 0, 0, nil), 0x5100: record(1, 0, 8, 0x25, []byte{8, 3, 4, 0x42}),
+			0x5140: record(1, 4, 8, 0x25, []byte{1, 0x34, 2, 0}, 0x1000, 0x1080, 0x5100)},
+		regs:  map[unwind.Register]uint64{unwind.RBP: madeStack + 0x120},
+		stack: map[uint64]uint64{madeStack + 0x110: 0x77, madeStack + 0x128: code + 0x2060}}
+	s := m.walk(0x1101, false)
+	if len(s.Frames) != 2 || s.Frames[1].R[unwind.RBX] != 0x77 {
+		t.Errorf("%s, rbx %#x", told(s), s.Frames[len(s.Frames)-1].R[unwind.RBX])
 	}
 }
