@@ -29,6 +29,7 @@ const order = [
   'warnings',
   'races',
   'facts',
+  'stacks',
   'linux',
   'kernellog',
   'dump',

@@ -27,7 +27,7 @@ export function facts(s) {
     add('CPUs', `${cpus.length}${known ? `; in the kernel: ${ranges(kernel) || 'none'}${elsewhere}` : ''}`);
   }
   if (windows) {
-    add('Bug check', windows.bugcheck ? `${windows.bugcheck.code} (${(windows.bugcheck.parameters || []).map((p) => p.value).join(', ')})` : 'none: the guest was alive');
+    add('Bug check', windows.bugcheck ? `${[windows.bugcheck.code, windows.bugcheck.name].filter(Boolean).join(' ')} (${(windows.bugcheck.parameters || []).map((p) => p.value).join(', ')})` : 'none: the guest was alive');
     if (windows.opens) add('Registers', windows.opens.text);
     add('Kernel base', windows.kernel_base);
     add('Page tables', [windows.dtb, windows.dtb_from && `from ${of('dtb_from', windows.dtb_from.way, windows.dtb_from)}`].filter(Boolean).join(', '));
