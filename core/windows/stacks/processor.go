@@ -75,45 +75,47 @@ func (r *Reader) own(prcb mem.VA, off int, name string) uint64 {
 	return top
 }
 
-// stackAt names the stack that an address lies on.
-func (r *Reader) stackAt(sp uint64) string {
-	for _, s := range r.known {
-		if sp >= s.low && sp <= s.high {
-			return s.name
+// stackAt finds the stack that an address lies on; of one that is not known it
+// gives the page.
+func (r *Reader) stackAt(sp uint64) ownStack {
+	for range 2 {
+		for _, s := range r.known {
+			if s.holds(sp) {
+				return s
+			}
 		}
+		if r.interruptStacks {
+			break
+		}
+		r.interruptStacks = true // read once, where there is a need
+		r.readInterruptStacks()
 	}
-	if name, ok := r.interruptStack(sp); ok {
-		return name
-	}
-	return otherStack
+	return ownStack{sp &^ (mem.PageSize - 1), sp | (mem.PageSize - 1), otherStack}
 }
 
 const otherStack = "another stack"
 
-// interruptStack looks at the stacks that the processors switch to by
-// themselves, and names one by the interrupts that use it.
-func (r *Reader) interruptStack(sp uint64) (string, bool) {
+func (s ownStack) holds(sp uint64) bool { return sp >= s.low && sp <= s.high }
+
+// readInterruptStacks notes the stacks that the processors switch to by
+// themselves, named by the interrupts that use them.
+func (r *Reader) readInterruptStacks() {
 	for i := range r.k.Processors {
 		pcr := r.k.Processors[i].KPCR
 		if pcr == 0 {
 			continue
 		}
 		tss, err := r.k.Space.Uint64(pcr + pcrTSS)
-		if err != nil {
-			continue
-		}
 		var ists [8 * tssISTs]byte
-		if r.k.Space.ReadAt(ists[:], mem.VA(tss)+tssIST1) != nil {
+		if err != nil || r.k.Space.ReadAt(ists[:], mem.VA(tss)+tssIST1) != nil {
 			continue
 		}
 		for n := range tssISTs {
-			top := u64(ists[:], 8*n)
-			if sp <= top && top-sp < kernelStackBytes && top>>63 == 1 {
-				return r.usersOf(pcr, n+1), true
+			if top := u64(ists[:], 8*n); top>>63 == 1 {
+				r.known = append(r.known, ownStack{top - kernelStackBytes + 1, top, r.usersOf(pcr, n+1)})
 			}
 		}
 	}
-	return "", false
 }
 
 // vectors are the interrupts that have stacks of their own.

@@ -13,14 +13,15 @@ import (
 // Reader reads the stacks of a guest. It keeps what it has learned of modules
 // and symbols. It is not safe for concurrent use.
 type Reader struct {
-	k      *windows.Kernel
-	ctx    context.Context
-	layout layout
-	kernel modules
-	views  map[mem.VA]*view // by EPROCESS; 0: the kernel's
-	namer  namer
-	known  []ownStack // stacks of the processors
-	cpus   []cpu
+	k               *windows.Kernel
+	ctx             context.Context
+	layout          layout
+	kernel          modules
+	views           map[mem.VA]*view // by EPROCESS; 0: the kernel's
+	namer           namer
+	known           []ownStack // stacks of the processors and of what they run
+	interruptStacks bool       // they are among the known ones
+	cpus            []cpu
 }
 
 // New makes a reader. symbols gives PDBs for any module on the stacks; nil:
@@ -108,7 +109,7 @@ func (r *Reader) walk(v *view, process mem.VA, from unwind.From, first string) *
 		}
 	}
 	w := &walked{stack: &Stack{End: s.End.Code, Why: s.End.Text}, frames: s.Frames, view: v}
-	on := ""
+	var here ownStack
 	for i := range s.Frames {
 		f := &s.Frames[i]
 		out := Frame{Address: f.RIP, StackPointer: f.RSP(), Kind: KindReturn, TrapFrame: f.TrapFrame, User: f.User,
@@ -119,17 +120,26 @@ func (r *Reader) walk(v *view, process mem.VA, from unwind.From, first string) *
 		case unwind.Interrupted:
 			out.Kind = KindMachineFrame
 		}
-		here := "user stack"
-		if !f.User {
+		if on := here.name; f.User {
+			here = ownStack{0, ^uint64(0), "user stack"}
+			out.On = changed(on, here.name)
+		} else if !here.holds(f.RSP()) {
 			here = r.stackAt(f.RSP())
+			if out.On = changed(on, here.name); i == 0 && (out.On == threadStack || out.On == otherStack) {
+				out.On = "" // nothing has changed yet
+			}
 		}
-		if here != on && (i > 0 || here != threadStack && here != otherStack) {
-			out.On = here
-		}
-		on = here
 		w.stack.Frames = append(w.stack.Frames, out)
 	}
 	return w
+}
+
+// changed gives the name of a stack where another one had been used.
+func changed(from, to string) string {
+	if from == to {
+		return ""
+	}
+	return to
 }
 
 // walkUser walks in user mode. Without the process's modules there is one
