@@ -46,7 +46,7 @@ func debugOf(k *linux.Kernel, s source.Source) (f *srcline.File, module string, 
 func openDebug(s source.Source) (*srcline.File, error) {
 	f, err := srcline.Open(s, s.Size)
 	if errors.Is(err, srcline.ErrNotELF) {
-		return nil, fault.New(fault.NoDebugInfo, "%s is no vmlinux and no module: %v", s.Name, err)
+		return nil, fault.New(fault.NoDebugInfo, "the file %s is no vmlinux and no module: %v", s.Name, err)
 	}
 	return f, err
 }
@@ -56,7 +56,7 @@ func openDebug(s source.Source) (*srcline.File, error) {
 func belongs(k *linux.Kernel, id, name string) (module string, err error) {
 	own := k.BuildID()
 	if id == "" {
-		return "", fault.New(fault.DebugMismatch, "%s has no build ID, so nothing tells whether it belongs to this kernel; it was not used", name)
+		return "", fault.New(fault.DebugMismatch, "the file %s has no build ID, so nothing tells whether it belongs to this kernel; it was not used", name)
 	}
 	if id == own {
 		return "", nil
@@ -69,7 +69,7 @@ func belongs(k *linux.Kernel, id, name string) (module string, err error) {
 	if own == "" {
 		return "", fault.New(fault.DebugMismatch, "the kernel in this core does not tell its build ID, so nothing tells whether %s belongs to it; it was not used", name)
 	}
-	return "", fault.New(fault.DebugMismatch, "%s has the build ID %s, the kernel's is %s; it was not used", name, id, own)
+	return "", fault.New(fault.DebugMismatch, "the file %s has the build ID %s, the kernel's is %s; it was not used", name, id, own)
 }
 
 // findLines looks up the source lines of all stacks and reports that are known by

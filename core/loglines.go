@@ -71,7 +71,7 @@ func (c *Case) ofLog(f *srcline.File, name string) error {
 			continue
 		}
 		if id != f.BuildID() {
-			return fault.New(fault.DebugMismatch, "%s has the build ID %s, the log's kernel is %s; it was not used", name, f.BuildID(), id)
+			return fault.New(fault.DebugMismatch, "the file %s has the build ID %s, the log's kernel is %s; it was not used", name, f.BuildID(), id)
 		}
 		return nil
 	}

@@ -88,7 +88,7 @@ func TestVMLinuxFlag(t *testing.T) {
 		code int
 		errs string
 	}{
-		{[]string{"-vmlinux", notes, path}, exitDone, "warning: notes.txt is no vmlinux and no module"},
+		{[]string{"-vmlinux", notes, path}, exitDone, "warning: the file notes.txt is no vmlinux and no module"},
 		{[]string{"-vmlinux", notes + ".missing", path}, exitFailed, "[input-unreadable]"},
 		{[]string{"-vmlinux", path, notes}, exitDone, "[no-debug-info]"},
 		{[]string{"-vmlinux", path, "-"}, exitUsage, "-vmlinux is for a core"},

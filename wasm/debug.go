@@ -22,12 +22,14 @@ func (s *session) debug(args []js.Value) (any, error) {
 		if c == nil || ctx.Err() != nil {
 			return nil, err
 		}
-		file := newBlobReader(args[0])
-		err = c.Debug(ctx, source.Source{ReaderAt: file, Size: file.size, Name: args[0].Get("name").String()})
+		file, name := newBlobReader(args[0]), args[0].Get("name").String()
+		file.ctx = ctx
+		err = c.Debug(ctx, source.Source{ReaderAt: file, Size: file.size, Name: name})
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		s.sink.Logf("%s: %d reads, %d bytes", args[0].Get("name").String(), file.reads, file.bytes)
+		file.ctx = context.Background() // it outlives this job
+		s.sink.Logf("%s: %d reads, %d bytes", name, file.reads, file.bytes)
 		return s.report("looked up lines", began, err)
 	})
 }

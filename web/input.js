@@ -26,17 +26,23 @@ const OPENS = /** @type {((f: Found) => boolean)[]} */ ([
   (f) => f.class === 'log', // some text: it is looked into
 ]);
 
+// What can have source lines for a Linux core or log: a vmlinux, a .ko.debug.
+const LINES = ['elf-program', 'elf-object', 'elf-library'];
+
 /**
- * sort chooses the file to open. PDBs go with it; the rest is left aside.
+ * sort chooses the file to open. PDBs go with it, and debugging information where
+ * there is something that it can be for; the rest is left aside.
  * @param {Found[]} found
  * @param {string[]} folders
- * @returns {{chosen: Found | null, pdbs: File[], rest: (Found | Rest)[]}}
+ * @param {boolean} [open] something is open already
+ * @returns {{chosen: Found | null, pdbs: File[], lines: File[], rest: (Found | Rest)[]}}
  */
-export function sort(found, folders) {
+export function sort(found, folders, open = false) {
   const chosen = OPENS.map((opens) => found.find(opens)).find(Boolean) || null;
+  const lines = chosen || open ? found.filter((f) => LINES.includes(f.id)) : [];
   return {
-    chosen, pdbs: found.filter((f) => f.id === 'pdb').map((f) => f.file),
-    rest: [...found.filter((f) => f !== chosen && f.id !== 'pdb'), ...folders.map((name) => ({ name, class: 'folder', error: null }))],
+    chosen, pdbs: found.filter((f) => f.id === 'pdb').map((f) => f.file), lines: lines.map((f) => f.file),
+    rest: [...found.filter((f) => f !== chosen && f.id !== 'pdb' && !lines.includes(f)), ...folders.map((name) => ({ name, class: 'folder', error: null }))],
   };
 }
 

@@ -40,7 +40,7 @@ export class Controller extends Job {
     super(engine, store, host);
     this.sessions = 0;
     this.held = { id: 0, generation: -1 }; // what the worker has open
-    /** @type {Source & {mark: Uint8Array, given: File[], proof: string} | null} */
+    /** @type {Source & {mark: Uint8Array, given: File[], lines: File[], proof: string} | null} */
     this.source = null; // of the session
   }
 
@@ -65,15 +65,16 @@ export class Controller extends Job {
       await this.started();
       const found = [];
       for (const [i, file] of input.files.entries()) found.push({ file, name: file.name, handle: input.handles[i] || null, ...await this.identify(file, input.wanted === 'pdb') });
-      const { chosen, pdbs, rest } = sort(found, input.folders);
+      const { chosen, pdbs, lines, rest } = sort(found, input.folders, Boolean(this.session));
       // A paste is easily an accident: it must not cost what is open.
       if (this.session && chosen && isPasted(chosen.file) && chosen.id !== 'kernel-log') {
         this.tell('bar', 'What was pasted is no kernel log: nothing was opened.');
         return;
       }
-      if (!chosen && pdbs.length === 0) throw this.refusal(rest);
+      if (!chosen && pdbs.length + lines.length === 0) throw this.refusal(rest);
       if (chosen) await this.open(chosen, pdbs);
-      else await this.takePDBs(pdbs);
+      else if (pdbs.length) await this.takePDBs(pdbs);
+      if (lines.length) await this.addLines(lines);
       if (rest.length) this.tell(chosen ? 'aside' : 'bar', leftAside(rest), rest.filter((r) => 'file' in r && (r.class === 'core' && !r.error || r.class === 'log')).map((r) => ({ command: 'open-file', name: `Open ${r.name}`, arg: r })));
     });
   }
@@ -133,7 +134,7 @@ export class Controller extends Job {
       throw typeof (/** @type {any} */ (error).code) === 'string' ? { .../** @type {any} */ (error), subject: file.name, candidate: true } : error;
     }
     this.release();
-    this.source = { file, handle, id, mark, given: [], proof: '' };
+    this.source = { file, handle, id, mark, given: [], lines: [], proof: '' };
     this.held = { id: ++this.sessions, generation: this.engine.generation };
     this.store.dispatch({ type: 'opened', session: {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
@@ -227,6 +228,25 @@ export class Controller extends Job {
     return taken;
   }
 
+  // addLines takes debugging information of the kernel that is open, or of its
+  // modules. One of another build is named in the summary's warnings.
+  /** @param {File[]} files */
+  async addLines(files) {
+    await this.hold();
+    for (const file of files) {
+      this.retitle(`Looking up source lines in ${file.name}`);
+      const { json } = await this.ask('debug', file), summary = JSON.parse(json);
+      const used = summary.linux?.debug?.find((/** @type {{name: string}} */ d) => d.name === file.name);
+      this.change({ json, summary });
+      if (!used) {
+        this.tell('bar', `${file.name} was not used: see the warnings.`);
+        continue;
+      }
+      this.source?.lines.push(file);
+      this.tell('bar', `Source lines of ${used.module || 'the kernel'} from ${file.name}: ${size(used.bytes_read)} of ${size(file.size)} read.`);
+    }
+  }
+
   // describe makes the dump of what is open: at once where that costs nothing, else
   // it is offered to be prepared.
   async describe() {
@@ -302,6 +322,7 @@ export class Controller extends Job {
     await this.inspected(source);
     for (const file of source.given) await this.ask('give', file);
     if (source.given.length) await this.inspected(source);
+    for (const file of source.lines) await this.ask('debug', file);
     if (session.dump) await this.ask('convert', session.options);
     this.held = { id: session.id, generation: engine.generation };
   }

@@ -37,9 +37,12 @@ export function facts(s) {
     if (windows.processes) add('Processes', windows.processes.length);
   }
   if (linux) {
+    add('Panic', linux.panic);
+    if (!linux.panic) add('Oops', (linux.troubles || []).find((t) => t.kind === 'oops')?.text);
     add('Banner', linux.banner);
     add('KASLR offset', linux.kaslr_offset);
     if (linux.detail) add('Build ID', linux.detail.build_id);
+    for (const d of linux.debug || []) add('Source lines', `${d.name}${d.module ? ` (${d.module})` : ''}, ${size(d.bytes_read)} read`);
   }
   return list;
 }

@@ -3,28 +3,34 @@
 import { html } from '../../lit-html/lit-html.js';
 import { sortable } from '../table.js';
 
-/** @typedef {NonNullable<NonNullable<import('../summary.js').Summary['linux']>['detail']>} Detail */
+/** @typedef {NonNullable<import('../summary.js').Summary['linux']>} Linux */
+/** @typedef {NonNullable<Linux['detail']>} Detail */
 
 /** @type {import('../panels.js').Panel} */
 export const panel = {
   id: 'linux',
   title: 'The kernel',
   when: (summary) => Boolean(summary.linux?.detail),
-  view: ({ session, ui }, act, set) => html`<div id="linux-tables">${tables(/** @type {Detail} */ (session.summary.linux?.detail), session.summary.cpus).map(([title, caption, columns, rows]) => html`<details>
+  view: ({ session, ui }, act, set) => html`<div id="linux-tables">${tables(/** @type {Linux} */ (session.summary.linux), session.summary.cpus).map(([title, caption, columns, rows]) => html`<details>
     <summary>${title} (${rows.length})</summary>
     <div class="wide">${rows.length ? sortable(caption, columns, rows, ui[title], (order) => set({ [title]: order })) : html`<p>None.</p>`}</div></details>`)}</div>`,
 };
 
 /**
  * tables lists [title, caption, columns, rows].
- * @param {Detail} detail
+ * @param {Linux} found
  * @param {import('../summary.js').CPU[]} cpus
  * @returns {[string, string, import('../table.js').Column[], import('../table.js').Cell[][]][]}
  */
-function tables(detail, cpus) {
+function tables(found, cpus) {
+  const detail = /** @type {Detail} */ (found.detail);
   const text = (/** @type {string} */ name) => ({ name }), number = (/** @type {string} */ name) => ({ name, number: true });
   /** @type {ReturnType<typeof tables>} */
   const list = [], k = detail.kcsan;
+  if (found.troubles?.length) {
+    list.push(['What went wrong', 'What went wrong, as the log tells it', [number('Seconds'), text('Kind'), text('Line'), text('Where'), text('By')],
+      found.troubles.map((t) => [t.seconds, t.kind, t.text, t.where, t.caller])]);
+  }
   if (k) {
     list.push(
       ['Watchpoints', 'Watchpoints in use when the machine stopped', [number('Slot'), text('State'), text('Address'), number('Bytes'), text('Access')],
@@ -47,12 +53,15 @@ function tables(detail, cpus) {
 }
 
 /**
- * place writes a frame as the kernel does: name, offset, size, module.
+ * place writes a frame as the kernel does: name, offset, size, module; and behind
+ * it its source line. What was inlined has a line of its own.
  * @param {import('../summary.js').CPU['stack'][number]} f
  */
-function place(f) {
+export function place(f) {
   const hex = (/** @type {number} */ n) => `0x${n.toString(16)}`;
-  return f.symbol ? `${f.symbol}+${hex(f.offset)}/${hex(f.size)}${f.module ? ` [${f.module}]` : ''}` : f.address;
+  const line = f.file ? ` ${f.file}:${f.line}` : '';
+  if (f.inline) return `${f.symbol}${line} (inlined)`;
+  return (f.symbol ? `${f.symbol}+${hex(f.offset)}/${hex(f.size)}${f.module ? ` [${f.module}]` : ''}` : f.address) + line;
 }
 
 /**

@@ -289,3 +289,36 @@ describe('PDBs before a core', () => {
 test('the fake says of a core what the session asks of a summary', () => {
   assert.equal(summary('x').convert.possible, true);
 });
+
+describe('source lines of a Linux core', () => {
+  test('a vmlinux dropped on what is open is used, and used again in a new worker', async () => {
+    const { store, engine, drop, file, controller } = desk();
+    await drop(file('linux.core', 'linux'));
+    await drop(file('vmlinux', 'vmlinux'));
+    assert.equal(store.state.session.summary.linux.debug[0].name, 'vmlinux');
+    assert.match(said(store, 'bar').text, /^Source lines of the kernel from vmlinux: 2\.0 kB /);
+    engine.generation++;
+    engine.calls.length = 0;
+    await controller.hold();
+    assert.ok(engine.calls.includes('debug vmlinux'));
+  });
+
+  test('dropped together with the core', async () => {
+    const { store, engine, drop, file } = desk();
+    await drop(file('vmlinux', 'vmlinux'), file('linux.core', 'linux'));
+    assert.equal(store.state.session.name, 'linux.core');
+    assert.ok(engine.calls.includes('debug vmlinux'));
+  });
+
+  test('another build’s is said and not kept; alone it is no core', async () => {
+    const { store, engine, drop, file, controller } = desk();
+    await drop(file('vmlinux', 'vmlinux'));
+    assert.equal(said(store, 'bar').fault.code, 'other-format');
+    assert.ok(!engine.calls.some((c) => c.startsWith('debug')));
+    await drop(file('linux.core', 'linux'));
+    await drop(file('vmlinux', 'vmlinux another'));
+    assert.match(said(store, 'bar').text, /was not used/);
+    assert.equal(store.state.session.summary.warnings[0].code, 'debug-mismatch');
+    assert.deepEqual(controller.source.lines, []);
+  });
+});

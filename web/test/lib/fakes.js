@@ -26,7 +26,7 @@ export class FakeEngine {
   fault(code, text, remedy) { return { code, text: text || code, remedy: remedy || [] }; }
 
   async call(method, ...args) {
-    this.calls.push(method === 'open' || method === 'identify' || method === 'give' ? `${method} ${args[0].name}` : method);
+    this.calls.push(['open', 'identify', 'give', 'debug'].includes(method) ? `${method} ${args[0].name}` : method);
     await this.before(method, ...args);
     if (!this[`_${method}`]) throw new Error(`nobody asked for ${method}`);
     return this[`_${method}`](...args);
@@ -45,6 +45,7 @@ export class FakeEngine {
       case 'pdb': case 'other-pdb': return answer('pdb', 'symbols', 'is-symbols');
       case 'packed-pdb': return answer('cabinet', 'symbols', 'symbols-compressed');
       case 'log': return answer('kernel-log', 'log', 'is-log');
+      case 'vmlinux': return answer('elf-program', 'other', 'other-format');
       case 'text': return answer('text', 'log', 'unknown-format');
       case 'gone': throw this.fault('file-changed');
       default: return answer('a picture', 'other', 'other-format');
@@ -63,6 +64,12 @@ export class FakeEngine {
   async _parts() { return this.parts; }
   async _stream(size) { return new Blob([new Uint8Array(size)]); }
   async _linuxLog() { return 'the log'; }
+  async _debug(file) {
+    const used = !(await file.text()).includes('another');
+    return this.answer({ file: { name: this.name, size: 1, format: 'elf' }, guest: { os: 'linux' }, symbols: {},
+      linux: { release: '6.8.0', debug: used ? [{ name: file.name, build_id: 'ab', module: '', bytes_read: 2048 }] : [] },
+      warnings: used ? [] : [{ code: 'debug-mismatch', text: 'of another build' }] });
+  }
 
   async _give(file) {
     if (await file.text() !== 'pdb') throw this.fault('symbols-mismatch', 'this PDB belongs to another build');
