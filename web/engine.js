@@ -17,6 +17,7 @@ const ELSEWHERE = 'On the command line: coredrop convert CORE OUT.dmp';
  * @property {number} generation counts the workers: a new one knows of no file
  * @property {(method: string, ...args: any[]) => Promise<any>} call
  * @property {() => Promise<boolean>} cancel
+ * @property {() => Promise<boolean>} whole makes sure that the program reads everything; true: it is a new worker
  * @property {(code: string, text?: string, remedy?: import('./store.js').Step[]) => import('./store.js').Fault} fault
  */
 
@@ -33,7 +34,7 @@ const ELSEWHERE = 'On the command line: coredrop convert CORE OUT.dmp';
 export class Engine {
   /**
    * @param {Listener} on
-   * @param {{answer: Promise<Response>, bytes: number, violations: string[]}} program
+   * @param {{answer: Promise<Response>, bytes: number, violations: string[], whole?: {url: string, bytes: number} | null}} program whole: what reads everything, where the program does not
    */
   constructor(on, program) {
     this.on = on;
@@ -49,6 +50,7 @@ export class Engine {
     this.worker = null;
     /** @type {WebAssembly.Module | null} */
     this.module = null;
+    this.isWhole = !program.whole;
     /** @type {Promise<void>} */
     this.ready = new Promise((resolve) => { this.isReady = resolve; });
     this.load();
@@ -155,6 +157,27 @@ export class Engine {
       this.calls.set(id, { resolve, reject });
       this.worker?.postMessage({ id, method, args });
     });
+  }
+
+  // whole fetches the program that reads Linux guests, logs and what else a first
+  // visit does without, and starts a worker with it. It gives whether it did: the
+  // worker has no file open then.
+  async whole() {
+    const { whole } = this.program;
+    if (this.isWhole || !whole) return false;
+    const began = this.program;
+    this.program = { ...began, answer: fetch(whole.url), bytes: whole.bytes };
+    try {
+      this.module = await this.compile();
+    } catch (error) {
+      this.program = began;
+      throw this.fault('needs-whole', /** @type {any} */ (error).what || String(error));
+    }
+    this.isWhole = true;
+    this.ready = new Promise((resolve) => { this.isReady = resolve; });
+    this.restart('internal');
+    await this.ready;
+    return true;
   }
 
   // cancel ends what runs: by asking, and after half a second by force. It gives

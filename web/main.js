@@ -27,7 +27,10 @@ const engine = new Engine({
     store.dispatch({ type: 'stopped' });
     boot.stop(what, todo);
   },
-}, { answer: /** @type {Promise<Response>} */ (boot.wasm), bytes: boot.build.wasm_bytes, violations: boot.violations });
+}, {
+  answer: /** @type {Promise<Response>} */ (boot.wasm), bytes: boot.build.wasm_bytes, violations: boot.violations,
+  whole: boot.build.whole_bytes ? { url: new URL('../coredrop-whole.wasm', import.meta.url).href, bytes: boot.build.whole_bytes } : null,
+});
 
 const controller = new Controller(engine, store, {
   now, dumpBlob, streamed,

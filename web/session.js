@@ -121,7 +121,7 @@ export class Controller extends Job {
     let answer, summary;
     try {
       await this.ask('open', file, mark);
-      answer = await this.inspected(given);
+      answer = await this.inspected(given, mark);
       summary = JSON.parse(answer.json);
       const error = answer.error || summary.error;
       const known = summary.file.format && !answer.otherText;
@@ -146,10 +146,21 @@ export class Controller extends Job {
     await this.describe();
   }
 
-  // inspected gives the summary of what is open in the worker, whatever it is.
-  /** @param {Source & {error?: import('./store.js').Fault | null}} source */
-  async inspected({ file, id, error }) {
-    const answer = await this.ask('inspect'), code = answer.error?.code;
+  // inspected gives the summary of what is open in the worker, whatever it is. The
+  // program of a first visit reads Windows cores only: for the rest the whole one is
+  // fetched.
+  /**
+   * @param {Source & {error?: import('./store.js').Fault | null}} source
+   * @param {Uint8Array} mark
+   * @returns {Promise<any>}
+   */
+  async inspected({ file, id, error }, mark) {
+    let answer = await this.ask('inspect'), code = answer.error?.code;
+    if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '') && await this.engine.whole()) {
+      await this.ask('open', file, mark);
+      answer = await this.ask('inspect');
+      code = answer.error?.code;
+    }
     if (code === 'is-linux') return this.ask('races');
     if (code !== 'is-log' && code !== 'unknown-format') return answer;
     const log = await this.ask('races'), { file: { format }, reports, warnings } = JSON.parse(log.json);
@@ -161,7 +172,7 @@ export class Controller extends Job {
   // again inspects what is open once more, with what is known since.
   async again() {
     if (!this.source) return;
-    const { json } = await this.inspected(this.source);
+    const { json } = await this.inspected(this.source, this.source.mark);
     this.change({ json, summary: JSON.parse(json) });
   }
 
@@ -319,9 +330,9 @@ export class Controller extends Job {
       await this.ask('recall', source.proof);
       await this.ask('unchanged');
     }
-    await this.inspected(source);
+    await this.inspected(source, source.mark);
     for (const file of source.given) await this.ask('give', file);
-    if (source.given.length) await this.inspected(source);
+    if (source.given.length) await this.inspected(source, source.mark);
     for (const file of source.lines) await this.ask('debug', file);
     if (session.dump) await this.ask('convert', session.options);
     this.held = { id: session.id, generation: engine.generation };

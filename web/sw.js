@@ -5,7 +5,8 @@
 // kept. Nothing else is kept or looked at, neither symbols nor the demo core.
 //
 // The build puts this file beside index.html, where it sees the whole page, with
-// a line in front that sets `build`: {hash, files: {name: its SHA-256}}.
+// a line in front that sets `build`: {hash, files: {name: its SHA-256}, later}. What
+// is later is kept once it was used.
 
 const PREFIX = 'coredrop-';
 const cacheName = PREFIX + build.hash;
@@ -38,6 +39,13 @@ async function right(name, cache) {
   const data = await answer.arrayBuffer();
   const whole = name === INDEX ? new TextDecoder().decode(data).includes(`app/${build.hash}/`) : await sha256(data) === build.files[name];
   return whole ? new Response(data, { headers: answer.headers }) : null;
+}
+
+// keepLater keeps a file of the build that no visit needs, if it is right.
+async function keepLater(name, answer) {
+  const data = await answer.arrayBuffer();
+  if (await sha256(data) !== build.later[name]) return;
+  await (await caches.open(cacheName)).put(name, new Response(data, { headers: answer.headers }));
 }
 
 async function sha256(data) {
@@ -73,5 +81,10 @@ async function page(request, name) {
 // kept gives what is kept under a name, in this build or the one before.
 async function kept(request, name) {
   const newest = await (await caches.open(cacheName)).match(name);
-  return newest || await caches.match(new URL(name, registration.scope)) || fetch(request);
+  if (newest) return newest;
+  const older = await caches.match(new URL(name, registration.scope));
+  if (older) return older;
+  const answer = await fetch(request);
+  if (answer.ok && build.later[name]) await keepLater(name, answer.clone());
+  return answer;
 }

@@ -39,7 +39,11 @@ ready.then(
   (error) => postMessage({ event: 'dead', text: String(error) }),
 );
 
-const core = (method) => (...args) => globalThis.coredrop[method](...args);
+// core calls a method of the program; the one of a first visit lacks some.
+const core = (method) => (...args) => {
+  if (!globalThis.coredrop[method]) throw { code: 'needs-whole', text: '', remedy: [] };
+  return globalThis.coredrop[method](...args);
+};
 
 // What the page may call: the program's methods, and what needs the browser.
 const methods = {

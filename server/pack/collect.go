@@ -14,6 +14,7 @@ import (
 // What lies below app/HASH, by its name there.
 const (
 	wasmName  = "coredrop.wasm"
+	wholeName = "coredrop-whole.wasm"
 	execName  = "wasm_exec.js"
 	bootName  = "web/boot.js"
 	mainName  = "web/main.js"
@@ -26,11 +27,15 @@ const errorsName = "errors.html"
 // collect gives every file by its name: index.html, sw.js, and what they need.
 func (p *packer) collect() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for name, from := range map[string]string{
+	sources := map[string]string{
 		"index.html": filepath.Join(p.root, "index.html"),
 		wasmName:     p.wasm,
 		execName:     p.exec,
-	} {
+	}
+	if p.whole != "" {
+		sources[wholeName] = p.whole
+	}
+	for name, from := range sources {
 		data, err := os.ReadFile(from)
 		if err != nil {
 			return nil, err

@@ -15,12 +15,16 @@ import (
 // build is what the page knows of itself: the data of index.html's element of
 // that name. A server that can do more than serve files adds to it.
 type build struct {
-	Version   string   `json:"version"`
-	Commit    string   `json:"commit"`
-	Wasm      string   `json:"wasm"`       // SHA-256 of coredrop.wasm, hex
-	WasmBytes int      `json:"wasm_bytes"` // its length, unpacked
-	Hash      string   `json:"hash"`       // of all files: app/HASH
-	Files     []string `json:"files"`      // all names below app/HASH
+	Version   string `json:"version"`
+	Commit    string `json:"commit"`
+	Wasm      string `json:"wasm"`       // SHA-256 of coredrop.wasm, hex
+	WasmBytes int    `json:"wasm_bytes"` // its length, unpacked
+	// WholeBytes is the length of coredrop-whole.wasm, which is fetched when a file
+	// needs it; 0: there is none.
+	WholeBytes int `json:"whole_bytes"`
+
+	Hash  string   `json:"hash"`  // of all files: app/HASH
+	Files []string `json:"files"` // all names below app/HASH
 }
 
 // layout gives the files by their names in the folder that is served.
@@ -39,7 +43,7 @@ func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 	delete(files, errorsName)
 	about := build{
 		Version: p.version, Commit: p.commit, Hash: hash,
-		Wasm: sum(files[wasmName]), WasmBytes: len(files[wasmName]),
+		Wasm: sum(files[wasmName]), WasmBytes: len(files[wasmName]), WholeBytes: len(files[wholeName]),
 		Files: slices.Sorted(maps.Keys(files)),
 	}
 	out := map[string][]byte{errorsName: errors}
@@ -55,7 +59,13 @@ func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 	if out["version.json"], err = line(about); err != nil {
 		return nil, err
 	}
-	kept, err := json.Marshal(map[string]any{"hash": hash, "files": sums})
+	// The whole program is kept when it was used: a first visit does not pay for it.
+	later := map[string]string{}
+	if name := "app/" + hash + "/" + wholeName; sums[name] != "" {
+		later[name] = sums[name]
+		delete(sums, name)
+	}
+	kept, err := json.Marshal(map[string]any{"hash": hash, "files": sums, "later": later})
 	if err != nil {
 		return nil, err
 	}

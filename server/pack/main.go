@@ -19,6 +19,7 @@ func main() {
 	flag.StringVar(&p.root, "root", ".", "the `directory` of index.html and web")
 	flag.StringVar(&p.modules, "modules", "node_modules", "the `directory` of npm's packages")
 	flag.StringVar(&p.wasm, "wasm", "build/coredrop.wasm", "the core, a wasm `file`")
+	flag.StringVar(&p.whole, "whole", "", "the whole core, for Linux guests and logs too, a wasm `file`; none: the core is whole")
 	flag.StringVar(&p.exec, "exec", "", "wasm_exec.js of the Go tree, a `file`")
 	flag.StringVar(&p.out, "out", "server/page/dist", "the `directory` to fill")
 	flag.StringVar(&p.version, "version", "devel", "the version to show")
@@ -35,8 +36,8 @@ func main() {
 const placeholder = "placeholder"
 
 type packer struct {
-	root, modules, wasm, exec, out, version, commit string
-	brotli                                          int
+	root, modules, wasm, whole, exec, out, version, commit string
+	brotli                                                 int
 }
 
 func (p *packer) run() error {

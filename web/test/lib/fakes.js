@@ -32,6 +32,9 @@ export class FakeEngine {
     return this[`_${method}`](...args);
   }
 
+  // whole is asked for by files that the first program does not read.
+  async whole() { return false; }
+
   async cancel() {
     this.cancelled?.();
     return true;
