@@ -152,7 +152,7 @@ for (const kind of kinds) {
       await mortal.stop();
       await view.press('#demo-open');
       assert.notEqual(await view.failure(), 'internal');
-      assert.match(await view.text('.fault'), /this server could not be reached/);
+      assert.match(await view.text('.fault'), /this server could not be reached/i);
       await view.drop(demo().core);
       await view.settled();
       await view.converted();
