@@ -8,6 +8,10 @@ const CANCEL_MS = 500;
 // So many workers in a row may die before they are ready.
 const MAX_DEATHS = 3;
 
+// A worker that is silent for so long is looked into: Firefox does not always say
+// that one of its files is missing.
+const SILENT_MS = 3000;
+
 const ELSEWHERE = 'On the command line: coredrop convert CORE OUT.dmp';
 
 /**
@@ -44,6 +48,7 @@ export class Engine {
     this.next = 1;
     this.generation = 0;
     this.deaths = 0;
+    this.silent = false; // the worker has not spoken yet
     /** @type {Map<number, {resolve: (value: any) => void, reject: (error: any) => void}>} */
     this.calls = new Map();
     /** @type {Worker | null} */
@@ -123,6 +128,8 @@ export class Engine {
       if (worker === this.worker) this.died(event.message || 'it could not be started');
     };
     this.worker = worker;
+    this.silent = true;
+    setTimeout(() => { if (worker === this.worker && this.silent) this.suspect(worker); }, SILENT_MS);
     worker.postMessage({ module: this.module });
   }
 
@@ -130,6 +137,7 @@ export class Engine {
   receive(data) {
     switch (data.event) {
       case 'ready':
+        this.silent = false;
         this.catalogue = data.catalogue;
         this.deaths = 0;
         this.isReady?.();
@@ -241,6 +249,21 @@ export class Engine {
       this.on.stopped('The page’s program could not start: the server’s Content-Security-Policy forbids its worker.', ['Who runs this server adds worker-src \'self\'', ELSEWHERE]);
       return;
     }
+    const fault = await this.faulty() || `its worker says ${text}.`;
+    this.on.stopped(`The page’s program could not start: ${fault}`, ['Reload the page', 'Tell who runs this server, if that does not help', ELSEWHERE]);
+  }
+
+  /**
+   * suspect looks whether a silent worker can ever speak.
+   * @param {Worker} worker
+   */
+  async suspect(worker) {
+    if (!await this.faulty() || worker !== this.worker || !this.silent) return;
+    this.died('one of its files is missing');
+  }
+
+  // faulty says what is wrong with a file of the worker's, '' where nothing is.
+  async faulty() {
     const faults = await Promise.all(['worker.js', 'stream.js', 'blobtree.js', '../wasm_exec.js'].map(async (name) => {
       const url = new URL(name, import.meta.url), file = url.pathname.split('/').pop();
       try {
@@ -253,7 +276,7 @@ export class Engine {
         return `${file} could not be fetched; the server, the network, or an extension keeps it back.`;
       }
     }));
-    this.on.stopped(`The page’s program could not start: ${faults.find((f) => f) || `its worker says ${text}.`}`, ['Reload the page', 'Tell who runs this server, if that does not help', ELSEWHERE]);
+    return faults.find((f) => f) || '';
   }
 
   /**
