@@ -50,7 +50,12 @@ func TestMethodNames(t *testing.T) {
 	if _, err := os.Stat("../web"); err != nil {
 		t.Skip("reads the source tree")
 	}
-	published := names(t, `"(\w+)":\s+method\(`, "main.go")
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := append(names(t, `"(\w+)":\s+method\(`, "main.go"), names(t, `more\["(\w+)"\]`, sources...)...)
+	slices.Sort(published)
 	handed := handedOn(t, "../web/worker.js")
 	called := append(names(t, `globalThis\.coredrop\.(\w+)\b`, "../web/worker.js"), handed...)
 	slices.Sort(called)
