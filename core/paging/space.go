@@ -96,6 +96,25 @@ func (s *Space) ReadAt(p []byte, va mem.VA) error {
 	return nil
 }
 
+// ReadBest fills p from va on page by page, with zeros for pages that cannot be
+// read, and gives how many bytes could.
+func (s *Space) ReadBest(p []byte, va mem.VA) (got int) {
+	for len(p) > 0 {
+		n := min(len(p), int(mem.PageSize-va%mem.PageSize))
+		if s.ReadAt(p[:n], va) == nil {
+			got += n
+		} else {
+			clear(p[:n])
+		}
+		p, va = p[n:], va+mem.VA(n)
+		if va == 0 {
+			clear(p)
+			return got
+		}
+	}
+	return got
+}
+
 // Resolves reports whether va is mapped and its first byte is in the file.
 func (s *Space) Resolves(va mem.VA) bool {
 	var b [1]byte

@@ -30,9 +30,6 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[mem.VA] {
 		from := func(start mem.VA, limit int) bool {
 			floor := imageFloor
 			if start < floor {
-				if f.o.Compat {
-					return true
-				}
 				floor, limit = 0, min(limit, shortWalk)
 			}
 			return f.walkDown(s, start, floor, limit, walked, yield)
@@ -40,9 +37,6 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[mem.VA] {
 		for i := range f.m.CPUs {
 			if start, ok := f.gate(s, i, 0); ok && !from(start, probeBudget) {
 				return
-			}
-			if f.o.Compat {
-				return // upstream looks at CPU 0's gate 0 alone
 			}
 		}
 		for _, sources := range []func(*paging.Space) []mem.VA{f.otherGates, f.hintStarts, f.ripStarts, f.stackStarts} {
@@ -62,12 +56,18 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[mem.VA] {
 	}
 }
 
-// gate gives the handler of an interrupt gate of a CPU.
+// gate gives the handler of an interrupt gate of a CPU whose table has it.
 func (f *finder) gate(s *paging.Space, cpu, number int) (mem.VA, bool) {
 	x := f.m.CPUs[cpu].X64
-	if x == nil || !x.System || !f.o.Compat && uint64(x.IDT.Limit) < uint64(gateBytes*(number+1)-1) {
+	if x == nil || !x.System || uint64(x.IDT.Limit) < uint64(gateBytes*(number+1)-1) {
 		return 0, false
 	}
+	return f.readGate(s, cpu, number)
+}
+
+// readGate reads an interrupt gate of a CPU, wherever its table ends.
+func (f *finder) readGate(s *paging.Space, cpu, number int) (mem.VA, bool) {
+	x := f.m.CPUs[cpu].X64
 	var g [gateBytes]byte
 	at := mem.VA(x.IDT.Base) + mem.VA(gateBytes*number)
 	if err := s.ReadAt(g[:], at); err != nil {
@@ -80,7 +80,7 @@ func (f *finder) gate(s *paging.Space, cpu, number int) (mem.VA, bool) {
 	if number == 0 {
 		f.logf("cpu %d: interrupt table at %#x, gate 0 leads to %v", cpu, x.IDT.Base, va)
 	}
-	if !kernelHalf(s, va) {
+	if !s.Mode.Kernel(va) {
 		return 0, false
 	}
 	f.gates++
@@ -124,7 +124,7 @@ func (f *finder) stackStarts(s *paging.Space) (out []mem.VA) {
 		if c.X64 == nil || c.X64.RSP>>63 == 0 {
 			continue
 		}
-		readBest(s, stack, mem.VA(c.X64.RSP)&^7)
+		s.ReadBest(stack, mem.VA(c.X64.RSP)&^7)
 		for i := 0; i < len(stack) && len(out) < maxStarts; i += 8 {
 			va := mem.VA(u64(stack, i))
 			// Return addresses lie in images, 2 MiB neighbours share one.
@@ -149,7 +149,7 @@ func (f *finder) walkDown(s *paging.Space, start, floor mem.VA, limit int, walke
 	}
 	first := va
 	defer func() { walked[first] = true }()
-	for steps := 0; va >= floor && kernelHalf(s, va); steps++ {
+	for steps := 0; va >= floor && s.Mode.Kernel(va); steps++ {
 		if steps%1024 == 0 && f.ctx.Err() != nil {
 			return false
 		}

@@ -1,9 +1,7 @@
 package windows
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
@@ -13,27 +11,18 @@ import (
 
 // Bounds of the search in an image's writable sections.
 const (
-	maxScanBytes  = 64 << 20  // of one image: real ones have some 4 MiB
-	scanBudget    = 512 << 20 // of all candidates together
-	scanWindow    = 256 << 10
-	scanOverlap   = 0x20 // the first four words of a block may cross a window
-	maxCandidates = 256
+	maxScanBytes = 64 << 20  // of one image: real ones have some 4 MiB
+	scanBudget   = 512 << 20 // of all candidates together
+	scanWindow   = 256 << 10
 )
-
-// spot is a place in the image where a debugger block may begin.
-type spot struct {
-	va    mem.VA
-	plain bool
-	key   key // where it is not in clear
-}
 
 // findBlocks looks through an image's writable sections for debugger blocks of
 // the kernel at its base, in clear or encoded with any key. With equal, only
 // where both links of the block's list entry are the same word, which needs no
 // key to be seen and is so on an ordinary kernel; without, everywhere.
-func (f *finder) findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []spot) {
+func (f *finder) findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []Spot) {
 	left := min(f.scan, maxScanBytes)
-	window := make([]byte, scanWindow+scanOverlap)
+	window := make([]byte, scanWindow+SpotBytes)
 	for _, sec := range img.Sections {
 		if sec.Characteristics&sectionWrite == 0 || sec.VirtualAddress >= img.SizeOfImage {
 			continue
@@ -44,57 +33,15 @@ func (f *finder) findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []s
 		skip := mem.VA(-start & 7)
 		for at := uint64(skip); at < size; at += scanWindow {
 			p := window[:min(uint64(len(window)), size-at)]
-			if readBest(s, p, start+mem.VA(at)) == 0 {
+			if s.ReadBest(p, start+mem.VA(at)) == 0 {
 				continue
 			}
-			if out = scanWords(p, start+mem.VA(at), uint64(img.Base), equal, out); len(out) >= maxCandidates {
+			if out = Spots(out, p, start+mem.VA(at), img.Base, scanWindow, equal); len(out) >= MaxSpots {
 				return out
 			}
 		}
 	}
 	return out
-}
-
-// scanWords appends the places in p, which lies at va, where a block begins.
-func scanWords(p []byte, va mem.VA, base uint64, equal bool, out []spot) []spot {
-	for off := 0; off+scanOverlap <= len(p) && off < scanWindow && len(out) < maxCandidates; off += 8 {
-		e2, e3 := u64(p, off+kdTag), u64(p, off+kdKernBase)
-		if uint32(e2) == kdTagValue && e3 == base {
-			out = append(out, spot{va: va + mem.VA(off), plain: true})
-			continue
-		}
-		if e2 == e3 || equal && binary.LittleEndian.Uint64(p[off:]) != u64(p, off+kdBlink) {
-			continue
-		}
-		if k, ok := keyFrom(e2, e3, base); ok {
-			out = append(out, spot{va: va + mem.VA(off), key: k})
-		}
-	}
-	return out
-}
-
-// blockAt reads the whole block of a spot.
-func blockAt(s *paging.Space, at spot) (KDBG, error) {
-	var head [kdHeaderSize]byte
-	if err := s.ReadAt(head[:], at.va); err != nil {
-		return KDBG{}, err
-	}
-	size := u32(head[:], kdSize)
-	if !at.plain {
-		size = uint32(at.key.word(u64(head[:], kdTag)) >> 32)
-	}
-	if !sane(size) {
-		return KDBG{}, fmt.Errorf("size %#x", size)
-	}
-	raw := make([]byte, size)
-	if err := s.ReadAt(raw, at.va); err != nil {
-		return KDBG{}, err
-	}
-	k := KDBG{VA: at.va, Size: size, Plain: raw, FoundBy: FoundByPlain}
-	if !at.plain {
-		k.Encoded, k.Plain, k.FoundBy, k.key = true, at.key.decode(raw), FoundByKnownPlaintext, at.key
-	}
-	return k, nil
 }
 
 // judged is a block with its validation's outcome.
@@ -138,9 +85,9 @@ func (f *finder) searchBlock(s *paging.Space, img *pe.Image) (best *judged, all 
 	}
 	for _, equal := range []bool{true, false} {
 		for _, at := range f.findBlocks(s, img, equal) {
-			k, err := blockAt(s, at)
+			k, err := at.Read(s)
 			if err != nil {
-				f.refuse("debugger block at %v: %v", at.va, err)
+				f.refuse("debugger block at %v: %v", at.VA, err)
 				continue
 			}
 			consider(k)
@@ -150,7 +97,7 @@ func (f *finder) searchBlock(s *paging.Space, img *pe.Image) (best *judged, all 
 		}
 	}
 	for _, n := range f.notes {
-		k, err := fwcfgBlock(s, n)
+		k, err := ByCopy(s, n.kdbg, n.copy)
 		if err != nil {
 			f.refuse("the guest's dump header note: %v", err)
 			continue
@@ -179,42 +126,23 @@ func (f *finder) blockByPDB(s *paging.Space, img *pe.Image, sym symbols) (KDBG, 
 		return KDBG{}, 0, err
 	}
 	flag, _ := at(symEncodedFlag)
-	var head [kdHeaderSize]byte
-	if err := s.ReadAt(head[:], va); err != nil {
-		return KDBG{}, flag, fault.Wrap(err, fault.KDBGMissing, "the kernel's debugger block at %v could not be read: %v", va, err)
-	}
-	k := KDBG{VA: va, FoundBy: FoundByPDB}
-	decode := func(p []byte) []byte { return p }
-	if u32(head[:], kdTag) != kdTagValue {
-		k.Encoded = true
+	k, err := ReadKDBG(s, va, func() (Key, error) {
 		var values [2]uint64
 		for i, name := range []string{symWaitNever, symWaitAlways} {
 			p, err := at(name)
 			if err != nil {
-				return KDBG{}, flag, err
+				return Key{}, err
 			}
 			if values[i], err = s.Uint64(p); err != nil {
-				return KDBG{}, flag, fault.Wrap(err, fault.KDBGUndecodable, "the kernel's debugger block could not be decoded: %s: %v", name, err)
+				return Key{}, fault.Wrap(err, fault.KDBGUndecodable, "the kernel's debugger block could not be decoded: %s: %v", name, err)
 			}
 			f.logf("%s at %v = %#x", name, p, values[i])
 		}
 		if flag == 0 {
 			_, err := at(symEncodedFlag)
-			return KDBG{}, 0, err
+			return Key{}, err
 		}
-		decode = keyOf(values[0], values[1], uint64(flag)).decode
-		copy(head[:], decode(head[:]))
-		if u32(head[:], kdTag) != kdTagValue {
-			return KDBG{}, flag, fault.New(fault.KDBGUndecodable, "the kernel's debugger block at %v could not be decoded by the PDB's KiWaitNever, KiWaitAlways and KdpDataBlockEncoded", va)
-		}
-	}
-	if k.Size = u32(head[:], kdSize); !sane(k.Size) {
-		return KDBG{}, flag, fault.New(fault.KDBGUndecodable, "the kernel's debugger block at %v says that it has %#x bytes", va, k.Size)
-	}
-	raw := make([]byte, k.Size)
-	if err := s.ReadAt(raw, va); err != nil {
-		return KDBG{}, flag, fault.Wrap(err, fault.KDBGMissing, "the kernel's debugger block at %v ends early: %v", va, err)
-	}
-	k.Plain = decode(raw)
-	return k, flag, nil
+		return KeyOf(values[0], values[1], uint64(flag)), nil
+	})
+	return k, flag, err
 }

@@ -312,8 +312,8 @@ func TestBlindKeys(t *testing.T) {
 				var page [mem.PageSize]byte
 				copy(page[at:], e)
 				found := false
-				for _, b := range scanBlind(&page, 0x5000, nil) {
-					found = found || b.pa == 0x5000+mem.PA(at) && uint64(b.base) == base
+				for _, b := range Blinds(nil, &page, 0x5000) {
+					found = found || b.PA == 0x5000+mem.PA(at) && uint64(b.Base) == base
 				}
 				if !found {
 					t.Fatalf("rotation %d, size %#x at %#x: not found", r, size, at)
@@ -339,7 +339,7 @@ func FuzzKDBG(f *testing.F) {
 	m := g.mem
 	f.Fuzz(func(t *testing.T, data []byte, never, always uint64) {
 		s := paging.New(m, demoDTB, paging.X64)
-		key := keyOf(never, always, uint64(flag))
+		key := KeyOf(never, always, uint64(flag))
 		decoded := key.decode(data)
 		if len(decoded)%8 == 0 && len(decoded) > 0 {
 			if again := key.decode(encode(decoded, never, always, flag)); !bytes.Equal(again, decoded) {
@@ -362,10 +362,10 @@ func FuzzKDBG(f *testing.F) {
 			if mods, err := Modules(s, k); err == nil && len(mods) > maxModules {
 				t.Fatalf("%d modules", len(mods))
 			}
-			scanWords(p, demoKDBG, uint64(demoBase), false, nil)
+			Spots(nil, p, demoKDBG, demoBase, len(p), false)
 			var page [mem.PageSize]byte
 			copy(page[:], p)
-			if out := scanBlind(&page, 0x1000, nil); len(out) > mem.PageSize {
+			if out := Blinds(nil, &page, 0x1000); len(out) > mem.PageSize {
 				t.Fatalf("%d guesses in a page", len(out))
 			}
 		}

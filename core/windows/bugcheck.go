@@ -79,7 +79,7 @@ const (
 // buffer as that is.
 func readStack(s *paging.Space, sp mem.VA, buffer []byte) []byte {
 	sp &^= callAlignment - 1
-	if !kernelHalf(s, sp) {
+	if !s.Mode.Kernel(sp) {
 		return nil
 	}
 	got := 0
@@ -121,7 +121,7 @@ func (b *BugCheck) onStack(stack []byte, image func(va mem.VA) bool) bool {
 // whose registers the record has.
 func (b *BugCheck) atRecord(s *paging.Space, r *Record) bool {
 	var p [callBytes]byte
-	if s.ReadAt(p[:], mem.VA(r.RSP)) != nil || !kernelHalf(s, mem.VA(u64(p[:], 0))) {
+	if s.ReadAt(p[:], mem.VA(r.RSP)) != nil || !s.Mode.Kernel(mem.VA(u64(p[:], 0))) {
 		return false
 	}
 	return uint32(u64(p[:], callCode)) == uint32(r.RCX) && u64(p[:], callP1) == r.RDX && u64(p[:], callP2) == r.R8 &&

@@ -3,6 +3,8 @@ package windows
 import (
 	"fmt"
 	"strings"
+
+	"coredrop/core/fault"
 )
 
 // Bounds of a guest's clocks, in units of 100 ns. A FILETIME counts from 1601.
@@ -33,6 +35,13 @@ func (d *SharedData) clocks(p []byte) {
 	d.SystemTime = clock("system time", kusdSystemTime, clockFirst, clockLast, "between 2000 and 2100")
 	d.InterruptTime = clock("uptime", kusdInterruptTime, 0, longestClock, "below 100 years")
 	d.clockTrouble = strings.Join(trouble, "; ")
+}
+
+// WarnClock says that a clock of the guest is left out.
+func (k *Kernel) WarnClock() {
+	if t := k.Shared.clockTrouble; t != "" {
+		k.warn(fault.ClockImplausible, "the guest's clock cannot be right and is left out: %s", t)
+	}
 }
 
 // systemTime gives a KSYSTEM_TIME: low part, high part and the high part again.

@@ -25,15 +25,6 @@ func (s *suspect) reaches(sp uint64) bool {
 	return s.cpu != nil && sp >= s.cpu.RSP && sp-s.cpu.RSP < s.stack
 }
 
-// interruptFlag is IF in RFLAGS.
-const interruptFlag = 1 << 9
-
-// frozen reports whether a CPU stands where a bug check makes the other
-// processors wait: in the kernel, interrupts off.
-func frozen(x *machine.X64State) bool {
-	return x.Kernel() && x.RIP>>63 == 1 && x.RFLAGS&interruptFlag == 0
-}
-
 // crasher finds the processor that called KeBugCheckEx (an index into
 // Kernel.Processors, -1: nothing tells), and by what it is known: its saved
 // record, its stack, or that it alone does not stand where the others do.
@@ -47,15 +38,15 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 			s.cpu = f.m.CPUs[p.CPU].X64
 			if s.cpu.Kernel() && s.cpu.RIP>>63 == 1 {
 				stack := readStack(k.Space, mem.VA(s.cpu.RSP), buffer)
-				s.stack, s.holds = uint64(len(stack)), k.BugCheck.onStack(stack, k.inModule)
+				s.stack, s.holds = uint64(len(stack)), k.BugCheck.onStack(stack, k.InModule)
 			}
 		}
 		all = append(all, s)
 	}
 	var passed []string
 	for _, s := range all {
-		if why := k.judgeRecord(s, all, entry); why != "" {
-			passed = append(passed, fmt.Sprintf("processor %d (%s)", k.number(s), why))
+		if why := judgeRecord(k, s, all, entry); why != "" {
+			passed = append(passed, fmt.Sprintf("processor %d (%s)", number(k, s), why))
 		}
 	}
 	if len(passed) > 0 {
@@ -65,10 +56,10 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 	holders := only(all, func(s *suspect) bool { return s.holds })
 	switch {
 	case len(claims) > 1:
-		return k.severalClaims(claims), ChoiceRecord
+		return severalClaims(k, claims), ChoiceRecord
 	case len(claims) == 1 && !claims[0].holds && (claims[0].cpu == nil || !claims[0].confirm) && len(holders) == 1:
 		k.warn(fault.CrasherUnclear, "the record of processor %d names the bug check, but it is on the stack of processor %d, where that one stands: that one is shown",
-			k.number(claims[0]), k.number(holders[0]))
+			number(k, claims[0]), number(k, holders[0]))
 		return holders[0].index, ChoiceStack
 	case len(claims) == 1:
 		return claims[0].index, ChoiceRecord
@@ -81,7 +72,7 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 		if odd == nil || !odd.holds {
 			odd = holders[0]
 		}
-		k.warn(fault.CrasherUnclear, "the bug check's parameters are on the stacks of %s; processor %d is shown", k.numbers(holders), k.number(odd))
+		k.warn(fault.CrasherUnclear, "the bug check's parameters are on the stacks of %s; processor %d is shown", numbers(k, holders), number(k, odd))
 		return odd.index, ChoiceStack
 	case odd != nil:
 		return odd.index, ChoiceOddOneOut
@@ -93,9 +84,9 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 // of KeBugCheckEx with this code and these parameters, on a stack that is not
 // another processor's, by a processor that has not gone back to user mode. It
 // gives the reason why one that names it is not believed.
-func (k *Kernel) judgeRecord(s *suspect, all []*suspect, entry mem.VA) string {
+func judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA) string {
 	r, b := k.Processors[s.index].Record, k.BugCheck
-	if !r.Valid() || r.Flags&ctxInteger == 0 || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !kernelHalf(k.Space, mem.VA(r.RSP)) {
+	if !r.Valid() || r.Flags&ctxInteger == 0 || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !k.Space.Mode.Kernel(mem.VA(r.RSP)) {
 		return ""
 	}
 	s.confirm = b.atRecord(k.Space, r)
@@ -109,7 +100,7 @@ func (k *Kernel) judgeRecord(s *suspect, all []*suspect, entry mem.VA) string {
 	}
 	for _, other := range all {
 		if other != s && other.reaches(r.RSP) && !s.reaches(r.RSP) {
-			return fmt.Sprintf("it is on the stack of processor %d", k.number(other))
+			return fmt.Sprintf("it is on the stack of processor %d", number(k, other))
 		}
 		if s.cpu == nil && !s.confirm && other.cpu != nil {
 			return "no CPU runs it, and its stack does not hold the call"
@@ -121,7 +112,7 @@ func (k *Kernel) judgeRecord(s *suspect, all []*suspect, entry mem.VA) string {
 
 // severalClaims decides between processors whose records all name the bug check:
 // by the stack their CPUs stand on, else by the stack of the record.
-func (k *Kernel) severalClaims(claims []*suspect) int {
+func severalClaims(k *Kernel, claims []*suspect) int {
 	chosen := claims[0]
 	for _, proof := range []func(*suspect) bool{
 		func(s *suspect) bool { return s.holds && s.confirm },
@@ -136,7 +127,7 @@ func (k *Kernel) severalClaims(claims []*suspect) int {
 			break
 		}
 	}
-	k.warn(fault.CrasherUnclear, "the records of %s all name the bug check; processor %d is shown", k.numbers(claims), k.number(chosen))
+	k.warn(fault.CrasherUnclear, "the records of %s all name the bug check; processor %d is shown", numbers(k, claims), number(k, chosen))
 	return chosen.index
 }
 
@@ -149,30 +140,17 @@ func only(all []*suspect, is func(*suspect) bool) (out []*suspect) {
 	return out
 }
 
-func (k *Kernel) number(s *suspect) int { return k.Processors[s.index].Number }
+func number(k *Kernel, s *suspect) int { return k.Processors[s.index].Number }
 
 // numbers words a list of processors: "processors 0 and 2".
-func (k *Kernel) numbers(list []*suspect) string {
+func numbers(k *Kernel, list []*suspect) string {
 	var out []string
-	for _, s := range list[:min(len(list), maxNamed)] {
-		out = append(out, fmt.Sprint(k.number(s)))
+	for _, s := range list[:min(len(list), MaxNamed)] {
+		out = append(out, fmt.Sprint(number(k, s)))
 	}
-	if n := len(list) - maxNamed; n > 0 {
+	if n := len(list) - MaxNamed; n > 0 {
 		return fmt.Sprintf("processors %s and %d more", strings.Join(out, ", "), n)
 	}
 	last := len(out) - 1
 	return "processors " + strings.Join(out[:last], ", ") + " and " + out[last]
-}
-
-// inModule reports whether an address lies in the kernel or a loaded module.
-func (k *Kernel) inModule(va mem.VA) bool {
-	if inImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
-		return true
-	}
-	for _, m := range k.Modules {
-		if inImage(va, m.Base, m.Size, 1) {
-			return true
-		}
-	}
-	return false
 }

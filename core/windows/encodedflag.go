@@ -42,7 +42,7 @@ func (k *Kernel) FindEncodedFlag(ctx context.Context) (mem.VA, error) {
 				return 0, err
 			}
 			p := window[:min(uint64(len(window)), size-at)]
-			if readBest(k.Space, p, start+mem.VA(at)) == 0 {
+			if k.Space.ReadBest(p, start+mem.VA(at)) == 0 {
 				continue
 			}
 			for off := 0; off+4 <= len(p) && mentions < flagMentions; off++ {

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Windows 8 and later keep the debugger block encoded while no debugger is
+// Key decodes a debugger block. Windows 8 and later keep it encoded while no debugger is
 // attached (the decoding is in upstream elf2dmp 10.2.2, main.c, and in
 // Volatility 2, win32/kdbg.py). Per 64-bit word, with r = KiWaitNever mod
 // 64 and A the address of KdpDataBlockEncoded:
@@ -16,25 +16,25 @@ import (
 // one constant K for a whole boot. That is what makes the block decodable
 // without symbols: two words in a row, of which the plain values are known but
 // for the size, give r, and one of them K.
-type key struct {
+type Key struct {
 	rotation int    // r
 	constant uint64 // K
 }
 
-// keyOf makes the key from the kernel's variables, as a PDB names them.
-func keyOf(never, always, flag uint64) key {
+// KeyOf makes the key from the kernel's variables, as a PDB names them.
+func KeyOf(never, always, flag uint64) Key {
 	r := int(never % 64)
-	return key{r, bits.ReverseBytes64(bits.RotateLeft64(never, r)^flag) ^ always}
+	return Key{r, bits.ReverseBytes64(bits.RotateLeft64(never, r)^flag) ^ always}
 }
 
 // word decodes one word.
-func (k key) word(encoded uint64) uint64 {
+func (k Key) word(encoded uint64) uint64 {
 	return bits.ReverseBytes64(bits.RotateLeft64(encoded, k.rotation)) ^ k.constant
 }
 
 // decode gives the plain form of an encoded block; a rest shorter than a word
 // is left out.
-func (k key) decode(encoded []byte) []byte {
+func (k Key) decode(encoded []byte) []byte {
 	plain := make([]byte, len(encoded)&^7)
 	for i := 0; i < len(plain); i += 8 {
 		binary.LittleEndian.PutUint64(plain[i:], k.word(binary.LittleEndian.Uint64(encoded[i:])))
@@ -48,7 +48,7 @@ func sane(size uint32) bool { return size >= kdMinSize && size <= kdMaxSize && s
 
 // keyFrom finds the key by which the encoded words e2 (tag and size) and e3
 // (KernBase) decode to a debugger block of the kernel at base.
-func keyFrom(e2, e3, base uint64) (key, bool) {
+func keyFrom(e2, e3, base uint64) (Key, bool) {
 	x := e2 ^ e3
 	// bswap(rol(x, r)) must have this in its low half; swapped, it is the high
 	// half of rol(x, r): one comparison a rotation.
@@ -59,10 +59,10 @@ func keyFrom(e2, e3, base uint64) (key, bool) {
 			continue
 		}
 		if size := uint32((bits.ReverseBytes64(v) ^ base) >> 32); sane(size) {
-			return key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, true
+			return Key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, true
 		}
 	}
-	return key{}, false
+	return Key{}, false
 }
 
 // releaseSizes are the sizes of the debugger block by release (the
@@ -72,7 +72,7 @@ var releaseSizes = []uint32{0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x3
 
 // blindGuess is what two encoded words say where the base is not known.
 type blindGuess struct {
-	key
+	Key
 	base uint64
 	size uint32
 }
@@ -93,7 +93,7 @@ func keysBlind(e2, e3 uint64) (out []blindGuess) {
 				continue
 			}
 			base := uint64(high)<<32 | uint64(low)
-			out = append(out, blindGuess{key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, base, size})
+			out = append(out, blindGuess{Key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, base, size})
 		}
 	}
 	return out

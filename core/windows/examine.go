@@ -74,29 +74,6 @@ func debugDirectory(s *paging.Space, base mem.VA) mem.VA {
 	return base + mem.VA(rva)
 }
 
-// upstreamTakes reports whether upstream elf2dmp would take an image for the
-// kernel: its first debug entry is a CodeView record of exactly one size with
-// exactly one name (10.2.2 main.c).
-func upstreamTakes(s *paging.Space, base mem.VA) bool {
-	const (
-		debugType      = 0x0c
-		debugSize      = 0x10
-		debugAddress   = 0x14
-		debugEntry     = 28
-		debugCodeView  = 2
-		rsdsName       = 0x18
-		upstreamRecord = "ntkrnlmp.pdb\x00"
-	)
-	var entry [debugEntry]byte
-	if s.ReadAt(entry[:], debugDirectory(s, base)) != nil || u32(entry[:], debugType) != debugCodeView ||
-		u32(entry[:], debugSize) != uint32(rsdsName+len(upstreamRecord)) {
-		return false
-	}
-	record := make([]byte, rsdsName+len(upstreamRecord))
-	return s.ReadAt(record, base+mem.VA(u32(entry[:], debugAddress))) == nil &&
-		bytes.HasPrefix(record, []byte("RSDS")) && string(record[rsdsName:]) == upstreamRecord
-}
-
 // examine looks at the image at base: nil when it is not a kernel, else a
 // candidate with what its PDB and the search in memory say of its debugger
 // block.
@@ -106,27 +83,36 @@ func (f *finder) examine(s *paging.Space, r root, base mem.VA) *found {
 		f.refuse("image at %v: %v", base, err)
 		return nil
 	}
-	if img.Machine != machineAMD64 || !looksLikeKernel(img) || f.o.Compat && !upstreamTakes(s, base) {
-		name := img.Exports
-		if img.CodeView != nil {
-			name = img.CodeView.Name
-		}
-		f.refuse("image at %v: not a kernel (%q)", base, name)
+	if img.Machine != pe.MachineAMD64 || !looksLikeKernel(img) {
+		f.refuseImage(img)
 		return nil
 	}
-	c := &found{root: r, space: s, image: img}
-	if cv := img.CodeView; cv != nil {
-		f.logf("kernel image at %v, %#x bytes, debug directory %v, CodeView RSDS %s %s", base, img.SizeOfImage, debugDirectory(s, base), cv.Name, cv.Key())
-	} else {
-		f.logf("kernel image at %v, %#x bytes: %v", base, img.SizeOfImage, img.CodeViewErr)
-	}
-	c.symbols = f.symbolsOf(img)
+	c := f.candidate(s, r, img)
 	if err := f.ctx.Err(); err != nil {
 		f.failure = err
 		return nil
 	}
 	f.findBlock(c)
 	return c
+}
+
+// refuseImage remembers that an image is not the kernel.
+func (f *finder) refuseImage(img *pe.Image) {
+	name := img.Exports
+	if img.CodeView != nil {
+		name = img.CodeView.Name
+	}
+	f.refuse("image at %v: not a kernel (%q)", img.Base, name)
+}
+
+// candidate makes a candidate of an image that looks like the kernel.
+func (f *finder) candidate(s *paging.Space, r root, img *pe.Image) *found {
+	if cv := img.CodeView; cv != nil {
+		f.logf("kernel image at %v, %#x bytes, debug directory %v, CodeView RSDS %s %s", img.Base, img.SizeOfImage, debugDirectory(s, img.Base), cv.Name, cv.Key())
+	} else {
+		f.logf("kernel image at %v, %#x bytes: %v", img.Base, img.SizeOfImage, img.CodeViewErr)
+	}
+	return &found{root: r, space: s, image: img, symbols: f.symbolsOf(img)}
 }
 
 // symbolsOf asks for an image's PDB once and looks up the publics in it.
@@ -168,15 +154,6 @@ func (f *finder) symbolsOf(img *pe.Image) symbols {
 // findBlock finds the candidate's debugger block: by the PDB and in memory.
 // The PDB's word counts where both have one; that they differ is a warning.
 func (f *finder) findBlock(c *found) {
-	if f.o.Compat {
-		c.err = c.symbols.err
-		if c.symbols.rvas != nil {
-			c.block, c.flag, c.err = f.blockByPDB(c.space, c.image, c.symbols)
-		} else if c.err == nil {
-			c.err = fault.New(fault.SymbolsOffline, "-compat needs the kernel's PDB, as elf2dmp does")
-		}
-		return
-	}
 	inMemory, all := f.blockInMemory(c)
 	if c.symbols.rvas != nil {
 		k, flag, err := f.blockByPDB(c.space, c.image, c.symbols)
@@ -236,8 +213,7 @@ func (f *finder) noBlock(c *found) error {
 	v, ok := f.findVersion(c.space, c.image, 0)
 	if ok {
 		if va, err := c.space.Uint64(mem.VA(v.DebuggerDataList)); err == nil && inImage(mem.VA(va), c.image.Base, c.image.SizeOfImage, kdMinSize) {
-			var head [kdHeaderSize]byte
-			if c.space.ReadAt(head[:], mem.VA(va)) == nil && u32(head[:], kdTag) != kdTagValue {
+			if _, clear, ok := InClear(c.space, mem.VA(va)); ok && !clear {
 				return fault.Wrap(errNoBlock, fault.KDBGUndecodable,
 					"the kernel's debugger block at %v could not be decoded: it is not in clear, and known plaintext gives no key", mem.VA(va))
 			}

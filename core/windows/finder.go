@@ -156,10 +156,7 @@ func (f *finder) last() (*found, error) {
 
 // noteShared remembers whether a root shows the real shared page.
 func (f *finder) noteShared(s *paging.Space) {
-	var p [kusdBytes]byte
-	if s.ReadAt(p[:], sharedData) == nil && looksShared(p[:]) {
-		f.shared = true
-	}
+	f.shared = f.shared || ShowsShared(s)
 }
 
 // best is the usable candidate with the fewest contradictions, the first of

@@ -1,17 +1,14 @@
 package windows
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"iter"
-	"math/bits"
 
 	"coredrop/core/dump"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/pe"
 )
 
 // fwcfgNoteName is the note in which virtio-win's FwCfg driver leaves a dump
@@ -31,7 +28,7 @@ type fwcfgNote struct {
 // parseFwCfg reads the note; false: it is not a 64-bit dump header.
 func parseFwCfg(n machine.Note) (fwcfgNote, bool) {
 	f, h := dump.FormOf(n.Desc), n.Desc
-	if n.Name != fwcfgNoteName || n.Type != 0 || f != dump.Form64 || f.MachineImageType.Get(h) != machineAMD64 {
+	if n.Name != fwcfgNoteName || n.Type != 0 || f != dump.Form64 || f.MachineImageType.Get(h) != pe.MachineAMD64 {
 		return fwcfgNote{}, false
 	}
 	return fwcfgNote{
@@ -60,9 +57,8 @@ func fwcfgRoots(f *finder) iter.Seq[root] {
 					continue
 				}
 				s := paging.New(f.m.Mem, n.dtb, mode)
-				var head [kdHeaderSize + 8]byte
-				if s.ReadAt(head[:], n.copy) == nil && u32(head[:], kdTag) == kdTagValue {
-					f.hints = append(f.hints, mem.VA(u64(head[:], kdKernBase)))
+				if base, clear, ok := InClear(s, n.copy); ok && clear {
+					f.hints = append(f.hints, base)
 				}
 				if !yield(root{n.dtb, mode, Root{WayFwCfg, -1}}) {
 					return
@@ -70,62 +66,6 @@ func fwcfgRoots(f *finder) iter.Seq[root] {
 			}
 		}
 	}
-}
-
-// fwcfgBlock gives the debugger block by the guest's note, after checks: the
-// decoded copy must be a block, and what lies at the block's own address must be
-// the same block, in clear or encoded with one key for all of its words. The
-// bytes are those in memory, decoded by that key: the copy may be stale.
-func fwcfgBlock(s *paging.Space, n fwcfgNote) (KDBG, error) {
-	plain, err := readBlock(s, n.copy)
-	if err != nil {
-		return KDBG{}, fmt.Errorf("the copy at %v: %w", n.copy, err)
-	}
-	raw := make([]byte, len(plain))
-	if err := s.ReadAt(raw, n.kdbg); err != nil {
-		return KDBG{}, fmt.Errorf("the block at %v: %w", n.kdbg, err)
-	}
-	k := KDBG{VA: n.kdbg, Size: uint32(len(raw)), FoundBy: FoundByFwCfg}
-	if u32(raw, kdTag) == kdTagValue {
-		if u32(raw, kdSize) != k.Size || !bytes.Equal(raw[kdKernBase:kdKernBase+8], plain[kdKernBase:kdKernBase+8]) {
-			return KDBG{}, fmt.Errorf("the block at %v is not the one of the copy", n.kdbg)
-		}
-		k.Plain = raw
-		return k, nil
-	}
-	// Behind the list entry, which a driver may have changed since, the two
-	// must agree word by word.
-	same := func(key key) bool {
-		for i := kdTag; i < len(raw); i += 8 {
-			if key.word(binary.LittleEndian.Uint64(raw[i:])) != u64(plain, i) {
-				return false
-			}
-		}
-		return true
-	}
-	e := u64(raw, kdTag)
-	for r := range 64 {
-		try := key{r, bits.ReverseBytes64(bits.RotateLeft64(e, r)) ^ u64(plain, kdTag)}
-		if same(try) {
-			k.Encoded, k.Plain = true, try.decode(raw)
-			return k, nil
-		}
-	}
-	return KDBG{}, fmt.Errorf("the block at %v does not decode to the copy at %v", n.kdbg, n.copy)
-}
-
-// readBlock reads a debugger block that is in clear.
-func readBlock(s *paging.Space, va mem.VA) ([]byte, error) {
-	var head [kdHeaderSize]byte
-	if err := s.ReadAt(head[:], va); err != nil {
-		return nil, err
-	}
-	size := u32(head[:], kdSize)
-	if u32(head[:], kdTag) != kdTagValue || !sane(size) {
-		return nil, fmt.Errorf("tag %#x, size %#x", u32(head[:], kdTag), size)
-	}
-	p := make([]byte, size)
-	return p, s.ReadAt(p, va)
 }
 
 // compareFwCfg warns about notes that do not fit the kernel that was found.

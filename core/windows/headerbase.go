@@ -7,7 +7,7 @@ import (
 
 // leadsToKernel reports whether a page-table base shows the same kernel, debugger
 // block and shared page as the space the kernel was found through.
-func (k *Kernel) leadsToKernel(value uint64) bool {
+func leadsToKernel(k *Kernel, value uint64) bool {
 	if value&k.Space.Mode.Root == 0 {
 		return false
 	}
@@ -39,7 +39,7 @@ func (f *finder) ownBase(k *Kernel, i int, r root) mem.PA {
 		list = append(list, p.Record.CR3)
 	}
 	for _, value := range list {
-		if k.leadsToKernel(value) {
+		if leadsToKernel(k, value) {
 			return mem.PA(value & k.Space.Mode.Root)
 		}
 	}
@@ -57,7 +57,7 @@ func (f *finder) chooseHeaderBase(k *Kernel, r root) {
 			return
 		}
 	}
-	if len(k.Processes) == 0 || k.Processes[0].PID != systemPID || !k.leadsToKernel(uint64(k.Processes[0].DTB)) {
+	if len(k.Processes) == 0 || k.Processes[0].PID != systemPID || !leadsToKernel(k, uint64(k.Processes[0].DTB)) {
 		return
 	}
 	k.HeaderDTB = k.Processes[0].DTB & mem.PA(k.Space.Mode.Root)

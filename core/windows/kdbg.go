@@ -52,7 +52,7 @@ type KDBG struct {
 	FoundBy string // one of the constants above; "": there is none
 	Plain   []byte // Size bytes, decoded
 
-	key key // by which it was decoded, where known plaintext gave it
+	key Key // by which it was decoded, where known plaintext gave it
 }
 
 // Uint64 gives the 64-bit field at an offset; 0 behind the block's end.

@@ -53,7 +53,7 @@ const (
 	verKernBase   = 0x10
 	verModuleList = 0x18
 	verDataList   = 0x20
-	verBytes      = 0x28
+	VersionBytes  = 0x28
 )
 
 // KLDR_DATA_TABLE_ENTRY of x86-64. Source: public structure
@@ -75,5 +75,3 @@ const (
 	sectionExecute = 0x20000000
 	sectionWrite   = 0x80000000
 )
-
-const machineAMD64 = 0x8664

@@ -33,7 +33,7 @@ func walkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) 
 		switch {
 		case n == limit:
 			return fmt.Errorf("more than %d entries", limit)
-		case at%8 != 0 || !kernelHalf(s, at):
+		case at%8 != 0 || !s.Mode.Kernel(at):
 			return fmt.Errorf("entry %v links to %v", previous, at)
 		case seen[at]:
 			return fmt.Errorf("entry %v links back to %v", previous, at)
@@ -121,7 +121,7 @@ func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, 
 	}
 	l.id = processIDBefore
 	after := make([]byte, processNameReach)
-	readBest(s, after, links)
+	s.ReadBest(after, links)
 	if l.name = bytes.Index(after, systemName); l.name < 0 {
 		return l, false
 	}
@@ -287,4 +287,36 @@ func printable(b []byte) string {
 		out[i] = c
 	}
 	return string(out)
+}
+
+// InModule reports whether an address lies in the kernel or a loaded module.
+func (k *Kernel) InModule(va mem.VA) bool {
+	if inImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
+		return true
+	}
+	for _, m := range k.Modules {
+		if inImage(va, m.Base, m.Size, 1) {
+			return true
+		}
+	}
+	return false
+}
+
+// ReadLists reads the bug check and the lists of modules and processes, with a
+// warning for what cannot be read.
+func (k *Kernel) ReadLists() {
+	var err error
+	if k.BugCheck, err = readBugCheck(k.Space, k.KDBG); err != nil {
+		k.warn(fault.BugcheckUnreadable, "the guest's bug check data at %v could not be read: %v", k.KDBG.BugCheckData(), err)
+	}
+	if k.Modules, err = Modules(k.Space, k.KDBG); err != nil {
+		k.Warnings = append(k.Warnings, WarningOf(err))
+	}
+	k.Processes, err = Processes(k.Space, k.KDBG)
+	switch {
+	case k.starting():
+		k.warn(fault.GuestStarting, "the guest is still starting: no processes yet")
+	case err != nil:
+		k.Warnings = append(k.Warnings, WarningOf(err))
+	}
 }

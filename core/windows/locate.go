@@ -47,14 +47,12 @@ func (f *finder) begin(c *found) *Kernel {
 // fill reads everything that the debugger block leads to.
 func (f *finder) fill(c *found) (*Kernel, error) {
 	k := f.begin(c)
-	f.logf("page-table base %#x from %s", uint64(k.DTB), k.DTBFrom)
-	f.logf("kernel base %v", k.Image.Base)
-	f.logf("debugger block at %v, %#x bytes, encoded %v, found by %s", k.KDBG.VA, k.KDBG.Size, k.KDBG.Encoded, k.KDBG.FoundBy)
+	f.introduce(k)
 	if k.PDB == nil {
 		k.warn(fault.NoCodeView, "the kernel image at %v names no PDB: %v", k.Image.Base, k.Image.CodeViewErr)
 	}
 	if k.SymbolsError != nil {
-		w := warningOf(k.SymbolsError)
+		w := WarningOf(k.SymbolsError)
 		w.Text += "; the work went on without symbols"
 		k.Warnings = append(k.Warnings, w)
 	}
@@ -62,48 +60,48 @@ func (f *finder) fill(c *found) (*Kernel, error) {
 	f.foreign(k, c)
 
 	if !k.Shared.Readable {
-		if f.o.Compat {
-			return k, fault.New(fault.KUSDUnreadable, "").Hint("leave -compat away: the dump can be made without the shared page")
-		}
 		k.warn(fault.KUSDUnreadable, "the guest's shared page (KUSER_SHARED_DATA) could not be read: the times, the product and the suite are not known")
 	}
-	if t := k.Shared.clockTrouble; t != "" {
-		k.warn(fault.ClockImplausible, "the guest's clock cannot be right and is left out: %s", t)
-	}
-	f.readProcessors(k)
-	if err := f.readVersion(k, c); err != nil {
+	k.WarnClock()
+	k.ReadProcessors(f.ctx)
+	if err := f.ctx.Err(); err != nil {
 		return k, err
 	}
+	f.matchProcessors(k)
+	k.WarnLost()
+	f.readVersion(k, c)
+	f.follow(k)
+	k.Opens = f.chooseOpening(k, c)
+	f.chooseHeaderBase(k, c.root)
+	warnNoRegisters(k)
+	f.logf("%s", k.Opening(false))
+	f.compareFwCfg(k)
+	f.conclude(k)
+	return k, f.ctx.Err()
+}
+
+// introduce says where the kernel was found.
+func (f *finder) introduce(k *Kernel) {
+	f.logf("page-table base %#x from %s", uint64(k.DTB), k.DTBFrom)
+	f.logf("kernel base %v", k.Image.Base)
+	f.logf("debugger block at %v, %#x bytes, encoded %v, found by %s", k.KDBG.VA, k.KDBG.Size, k.KDBG.Encoded, k.KDBG.FoundBy)
+}
+
+// follow reads what the debugger block leads to: the bug check and the lists.
+func (f *finder) follow(k *Kernel) {
 	if k.Version.VA != 0 {
 		f.logf("version block at %v: build %d", k.Version.VA, k.Version.Minor)
 	}
-	var err error
-	if k.BugCheck, err = readBugCheck(k.Space, k.KDBG); err != nil {
-		k.warn(fault.BugcheckUnreadable, "the guest's bug check data at %v could not be read: %v", k.KDBG.BugCheckData(), err)
-	}
-	if k.Modules, err = Modules(k.Space, k.KDBG); err != nil {
-		k.Warnings = append(k.Warnings, warningOf(err))
-	}
-	k.Processes, err = Processes(k.Space, k.KDBG)
-	switch {
-	case k.starting():
-		k.warn(fault.GuestStarting, "the guest is still starting: no processes yet")
-	case err != nil:
-		k.Warnings = append(k.Warnings, warningOf(err))
-	}
+	k.ReadLists()
 	k.Opens.Index = -1
-	if !f.o.Compat {
-		k.Opens = f.chooseOpening(k, c)
-		f.chooseHeaderBase(k, c.root)
-		k.warnNoRegisters()
-		f.logf("%s", k.Opening(false))
-	}
-	f.compareFwCfg(k)
+}
+
+// conclude says what was read.
+func (f *finder) conclude(k *Kernel) {
 	for _, p := range k.Processors {
 		f.logf("processor %d: KPRCB %v, context %v, CPU %d", p.Number, p.PRCB, p.Context, p.CPU)
 	}
 	f.logf("%d modules, %d processes", len(k.Modules), len(k.Processes))
-	return k, f.ctx.Err()
 }
 
 // foreign warns about images that looked like the kernel and are not.

@@ -140,8 +140,8 @@ func (m *matcher) warn() {
 
 // nameSome joins the first names and counts the rest.
 func nameSome(list []string) string {
-	if n := len(list) - maxNamed; n > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(list[:maxNamed], ", "), n)
+	if n := len(list) - MaxNamed; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:MaxNamed], ", "), n)
 	}
 	return strings.Join(list, ", ")
 }

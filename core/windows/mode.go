@@ -9,22 +9,6 @@ import (
 	"coredrop/core/pe"
 )
 
-// Mode says what a CPU was executing when the core was taken. Only CPUs in
-// kernel or user mode are Windows' processors.
-type Mode string
-
-// The modes.
-const (
-	ModeKernel     Mode = "kernel"     // Windows, ring 0
-	ModeUser       Mode = "user"       // Windows, ring 3
-	ModeHypervisor Mode = "hypervisor" // ring 0 with page tables and code of its own
-	ModeVTL1       Mode = "vtl1"       // the secure kernel beside Windows
-	ModeFirmware   Mode = "firmware"   // identity-mapped or without paging: firmware, or SMM in long mode
-	ModeSMM        Mode = "smm"        // system management mode, as it is entered
-	ModeReset      Mode = "reset"      // at the reset vector: never started, or parked
-	ModeUnknown    Mode = "unknown"
-)
-
 // Where an x86 CPU stands after reset and INIT. Source: Intel SDM volume 3,
 // section "Processor state after reset".
 const (

@@ -23,7 +23,7 @@ func oddOneOut(all []*suspect) *suspect {
 	for _, s := range in {
 		switch {
 		case near(s, first):
-			if !frozen(s.cpu) {
+			if !Frozen(s.cpu) {
 				return nil
 			}
 		case odd != nil:

@@ -7,57 +7,6 @@ import (
 	"coredrop/core/mem"
 )
 
-// Choice says by what the processor that the dump opens on was chosen.
-type Choice string
-
-// The choices.
-const (
-	ChoiceRecord        Choice = "record"         // its saved record is the call of KeBugCheckEx
-	ChoiceStack         Choice = "stack"          // its stack holds the bug check's parameters
-	ChoiceOddOneOut     Choice = "odd-one-out"    // it alone does not stand where the others wait
-	ChoiceInterruptsOff Choice = "interrupts-off" // alive: the first in the kernel with interrupts off
-	ChoiceFirst         Choice = "first"          // the first that Windows runs
-	ChoiceGuestRecord   Choice = "guest-record"   // no CPU of the core runs Windows: what the guest recorded
-	ChoiceNone          Choice = "none"           // no registers are known
-)
-
-// Opening is what a debugger is shown first: the processor whose registers are
-// in the dump's header.
-type Opening struct {
-	Index  int // in Kernel.Processors; -1: the header holds no registers
-	Choice Choice
-	Why    string // "which called KeBugCheckEx"; "" where there is nothing to say
-}
-
-// OpensCPU is the machine's CPU that runs the processor the dump opens on; -1:
-// none does.
-func (k *Kernel) OpensCPU() int {
-	if i := k.Opens.Index; i >= 0 && i < len(k.Processors) {
-		return k.Processors[i].CPU
-	}
-	return -1
-}
-
-// Opening gives the sentence that says whose registers the dump opens with, ""
-// where that was not decided. live is RegistersOf's.
-func (k *Kernel) Opening(live bool) string {
-	o := k.Opens
-	if o.Choice == "" {
-		return "" // compat: the header says nothing
-	}
-	if o.Index < 0 || o.Index >= len(k.Processors) {
-		return "opens on no processor: no registers in this dump"
-	}
-	s := fmt.Sprintf("opens on processor %d", k.Processors[o.Index].Number)
-	if o.Why != "" {
-		s += ", " + o.Why
-	}
-	if k.BugCheck != nil && k.RegistersOf(o.Index, live) == RegistersLive {
-		s += ", with its live registers"
-	}
-	return s
-}
-
 // symBugCheck is the function whose entry the record of a crash names.
 const symBugCheck = "KeBugCheckEx"
 
@@ -85,7 +34,7 @@ func (f *finder) chooseOpening(k *Kernel, c *found) Opening {
 			}[way]}
 		}
 	}
-	order := k.byCPU()
+	order := byCPU(k)
 	pick := func(is func(i int) bool) int {
 		for _, i := range order {
 			if is(i) {
@@ -95,7 +44,7 @@ func (f *finder) chooseOpening(k *Kernel, c *found) Opening {
 		return -1
 	}
 	if k.BugCheck == nil {
-		if i := pick(func(i int) bool { return frozen(f.m.CPUs[k.Processors[i].CPU].X64) && f.ownBase(k, i, c.root) != 0 }); i >= 0 {
+		if i := pick(func(i int) bool { return Frozen(f.m.CPUs[k.Processors[i].CPU].X64) && f.ownBase(k, i, c.root) != 0 }); i >= 0 {
 			return Opening{i, ChoiceInterruptsOff, "the first in the kernel with interrupts off"}
 		}
 	}
@@ -104,14 +53,14 @@ func (f *finder) chooseOpening(k *Kernel, c *found) Opening {
 		i = order[0]
 	}
 	if i >= 0 {
-		return Opening{i, ChoiceFirst, k.whyFirst(i, order)}
+		return Opening{i, ChoiceFirst, whyFirst(k, i, order)}
 	}
-	return k.openOnRecord()
+	return openOnRecord(k)
 }
 
 // whyFirst says why a processor of a guest is shown where nothing singles one
 // out.
-func (k *Kernel) whyFirst(i int, order []int) string {
+func whyFirst(k *Kernel, i int, order []int) string {
 	switch {
 	case k.BugCheck != nil:
 		return "the first that Windows runs: nothing tells which one called KeBugCheckEx"
@@ -124,7 +73,7 @@ func (k *Kernel) whyFirst(i int, order []int) string {
 }
 
 // byCPU lists the processors that a CPU runs, in the order of the CPUs.
-func (k *Kernel) byCPU() []int {
+func byCPU(k *Kernel) []int {
 	of := make([]int, len(k.Machine.CPUs))
 	for i := range k.Processors {
 		if c := k.Processors[i].CPU; c >= 0 {
@@ -142,7 +91,7 @@ func (k *Kernel) byCPU() []int {
 
 // openOnRecord opens on processor 0's own record where no CPU of the core runs
 // Windows.
-func (k *Kernel) openOnRecord() Opening {
+func openOnRecord(k *Kernel) Opening {
 	if len(k.Processors) > 0 && k.Processors[0].Number == 0 && k.Processors[0].Record.Valid() {
 		return Opening{0, ChoiceGuestRecord, "as Windows recorded it last: no CPU of the core runs it"}
 	}
@@ -150,7 +99,7 @@ func (k *Kernel) openOnRecord() Opening {
 }
 
 // warnNoRegisters says that the dump holds no CPU's registers.
-func (k *Kernel) warnNoRegisters() {
+func warnNoRegisters(k *Kernel) {
 	for i := range k.Processors {
 		if k.Processors[i].CPU >= 0 {
 			return

@@ -1,37 +1,32 @@
 package windows
 
 import (
+	"context"
 	"fmt"
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 )
 
-// readProcessors lists Windows' processors, says where their context records
-// belong, and which of the machine's CPUs runs each.
-func (f *finder) readProcessors(k *Kernel) {
-	if f.o.Compat {
-		f.compatProcessors(k)
-		return
-	}
-	f.listProcessors(k)
+// ReadProcessors lists Windows' processors and says where their context records
+// belong. Which CPU runs each is not known from this.
+func (k *Kernel) ReadProcessors(ctx context.Context) {
+	k.listProcessors()
 	for i := range k.Processors {
 		if p := &k.Processors[i]; p.Err == nil {
 			p.setContext(k, i)
 		}
-		if f.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 	}
-	f.matchProcessors(k)
-	k.warnLost()
 }
 
 // listProcessors reads KiProcessorBlock as far as its entries hold: each leads
 // to a KPRCB inside a control region that names both. Windows leaves gaps for
 // processors that were never started; what does not hold behind the number that
 // the shared page gives lies behind the list's end.
-func (f *finder) listProcessors(k *Kernel) {
+func (k *Kernel) listProcessors() {
 	active := int(k.Shared.ActiveProcessors)
 	seen := map[mem.VA]int{}
 	for i := range maxProcessors {
@@ -51,7 +46,7 @@ func (f *finder) listProcessors(k *Kernel) {
 		if twice {
 			err = fmt.Errorf("its entry is processor %d's", first)
 		}
-		if i >= active && err != nil && !(unknown(err) && i < len(f.m.CPUs)) {
+		if i >= active && err != nil && !(unknown(err) && i < len(k.Machine.CPUs)) {
 			return
 		}
 		if twice {
@@ -62,7 +57,7 @@ func (f *finder) listProcessors(k *Kernel) {
 		if err != nil {
 			p.Doubtful, p.Err = true, fault.Wrap(err, fault.ContextUnreadable, "processor %d: no place to store its registers: %v", i, err)
 		}
-		if kernelHalf(k.Space, p.PRCB) {
+		if k.Space.Mode.Kernel(p.PRCB) {
 			p.KPCR = p.PRCB - pcrOffset(k.KDBG, kdPcrContainedPrcb, pcrPrcb)
 		}
 		k.Processors = append(k.Processors, p)
@@ -119,27 +114,27 @@ func (k *Kernel) taken(va mem.VA, index int) string {
 	return ""
 }
 
-// maxNamed is how many processors or CPUs are told of one by one.
-const maxNamed = 8
+// MaxNamed is how many processors or CPUs are told of one by one.
+const MaxNamed = 8
 
-// warnLost names the processors that have no place for their registers.
-func (k *Kernel) warnLost() {
+// WarnLost names the processors that have no place for their registers.
+func (k *Kernel) WarnLost() {
 	var lost []*Processor
 	for i := range k.Processors {
 		if k.Processors[i].Err != nil {
 			lost = append(lost, &k.Processors[i])
 		}
 	}
-	for _, p := range lost[:min(len(lost), maxNamed)] {
-		k.Warnings = append(k.Warnings, warningOf(p.Err))
+	for _, p := range lost[:min(len(lost), MaxNamed)] {
+		k.Warnings = append(k.Warnings, WarningOf(p.Err))
 	}
-	if n := len(lost) - maxNamed; n > 0 {
+	if n := len(lost) - MaxNamed; n > 0 {
 		k.warn(fault.ContextUnreadable, "%d more processors have no place to store their registers, the last is processor %d", n, lost[len(lost)-1].Number)
 	}
 }
 
-// warningOf turns an error into a warning.
-func warningOf(err error) fault.Warning {
+// WarningOf turns an error into a warning.
+func WarningOf(err error) fault.Warning {
 	e := fault.As(err)
 	return fault.Warning{Code: e.Code, Text: e.Text}
 }

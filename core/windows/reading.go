@@ -7,12 +7,7 @@ import (
 	"unicode/utf16"
 
 	"coredrop/core/mem"
-	"coredrop/core/paging"
 )
-
-// kernelHalf reports whether va is an address that the kernel half of the
-// space can hold.
-func kernelHalf(s *paging.Space, va mem.VA) bool { return s.Mode.Kernel(va) }
 
 // inImage reports whether bytes from va on lie inside [base, base+size).
 func inImage(va, base mem.VA, size uint32, bytes uint64) bool {
@@ -22,24 +17,6 @@ func inImage(va, base mem.VA, size uint32, bytes uint64) bool {
 // unknown reports whether an error says only that the core does not hold the
 // bytes: nothing is proved either way.
 func unknown(err error) bool { return errors.Is(err, mem.ErrHole) }
-
-// readBest fills p from va on page by page; pages that cannot be read are zero.
-func readBest(s *paging.Space, p []byte, va mem.VA) (got int) {
-	for len(p) > 0 {
-		n := min(len(p), int(mem.PageSize-va%mem.PageSize))
-		if s.ReadAt(p[:n], va) == nil {
-			got += n
-		} else {
-			clear(p[:n])
-		}
-		p, va = p[n:], va+mem.VA(n)
-		if va == 0 {
-			clear(p)
-			return got
-		}
-	}
-	return got
-}
 
 // utf16String decodes UTF-16 up to a NUL.
 func utf16String(raw []byte) string {

@@ -90,7 +90,7 @@ func contextOf(s *paging.Space, prcb mem.VA, k KDBG) (mem.VA, error) {
 		}
 		va = mem.VA(p)
 	}
-	if !kernelHalf(s, va) {
+	if !s.Mode.Kernel(va) {
 		return 0, fmt.Errorf("context record at %v: %w", va, paging.ErrMalformed)
 	}
 	var p [contextBytes]byte

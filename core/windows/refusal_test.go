@@ -141,7 +141,7 @@ func TestSymbolsMissing(t *testing.T) {
 // findBytes finds text in the image.
 func (g *guest) findBytes(text string) mem.VA {
 	p := make([]byte, 0x32000)
-	readBest(g.s, p, demoBase)
+	g.s.ReadBest(p, demoBase)
 	i := strings.Index(string(p), text)
 	if i < 0 {
 		g.t.Fatalf("no %q", text)

@@ -33,7 +33,7 @@ func (k *Kernel) recorded(i int) bool {
 	if k.Opens.Choice != ChoiceRecord || !p.Record.Valid() {
 		return false
 	}
-	return i == k.Opens.Index || p.CPU < 0 || frozen(k.Machine.CPUs[p.CPU].X64)
+	return i == k.Opens.Index || p.CPU < 0 || Frozen(k.Machine.CPUs[p.CPU].X64)
 }
 
 // WhyRegisters says in words why RegistersOf answers as it does.

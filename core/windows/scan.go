@@ -1,8 +1,6 @@
 package windows
 
 import (
-	"encoding/binary"
-
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
@@ -24,7 +22,7 @@ type pass struct {
 	modes    []*paging.Mode
 	unlikely []root  // self-mapping roots of the less likely modes
 	selfMaps int     // pages that map themselves
-	blocks   []blind // debugger blocks
+	blocks   []Blind // debugger blocks
 	tops     []root  // pages that can be a root that maps an image
 }
 
@@ -40,7 +38,7 @@ func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
 		page := (*[mem.PageSize]byte)(p)
 		w.f.samples.add(page)
 		if len(w.blocks) < maxBlind {
-			w.blocks = scanBlind(page, pa, w.blocks)
+			w.blocks = Blinds(w.blocks, page, pa)
 		}
 		for i, mode := range w.modes {
 			if len(w.tops) < maxTops && w.f.mapsImages(page, mode) {
@@ -78,11 +76,11 @@ func (w *pass) finish() (*found, error) {
 	}
 	bases := map[mem.VA]bool{}
 	for _, b := range w.blocks {
-		f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.pa), b.base)
-		if !bases[b.base] && len(f.hints) < maxStarts {
-			f.hints = append(f.hints, b.base)
+		f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.PA), b.Base)
+		if !bases[b.Base] && len(f.hints) < maxStarts {
+			f.hints = append(f.hints, b.Base)
 		}
-		bases[b.base] = true
+		bases[b.Base] = true
 	}
 	for _, mode := range w.modes { // the likeliest first, in order of address
 		for _, r := range w.tops {
@@ -123,12 +121,6 @@ func (f *finder) mapsItself(p []byte, pa mem.PA, mode *paging.Mode) bool {
 	return count == 1
 }
 
-// blind is a debugger block found without knowing the kernel's base.
-type blind struct {
-	pa   mem.PA
-	base mem.VA
-}
-
 // mapsImages reports whether a page can be a root that maps the region of system
 // images: an entry for it leads to a page that the core holds, and no entry that
 // is present is one that a root cannot have (a large page, or an address beyond
@@ -163,42 +155,4 @@ func (f *finder) mapsOne(r root, bases map[mem.VA]bool) bool {
 		}
 	}
 	return false
-}
-
-// scanBlind appends the debugger blocks that a page may hold, found by their
-// first four words alone: the rest may lie in a page elsewhere. One look at each
-// word finds the tag of a block in clear and the equal links of an encoded one,
-// so that a pass costs little more than reading.
-func scanBlind(p *[mem.PageSize]byte, pa mem.PA, out []blind) []blind {
-	var before uint64
-	for at := 0; at < mem.PageSize; at += 8 {
-		w := binary.LittleEndian.Uint64(p[at : at+8])
-		if w == before && w != 0 {
-			out = scanEqual(p[:], at-8, pa, out)
-		} else if uint32(w) == kdTagValue && sane(uint32(w>>32)) && at >= kdTag && at+16 <= mem.PageSize {
-			if base := u64(p[:], at+8); base&0xfff == 0 && base>>40 == 0xfffff8 {
-				out = append(out, blind{pa + mem.PA(at-kdTag), mem.VA(base)})
-			}
-		}
-		before = w
-	}
-	return out
-}
-
-// scanEqual appends the encoded blocks that two equal words at off may begin.
-func scanEqual(p []byte, off int, pa mem.PA, out []blind) []blind {
-	if off+0x20 > len(p) {
-		return out
-	}
-	link, e2, e3 := u64(p, off), u64(p, off+kdTag), u64(p, off+kdKernBase)
-	if e2 == e3 || e2 == link {
-		return out
-	}
-	for _, g := range keysBlind(e2, e3) {
-		// The list entry is a kernel address as well.
-		if g.word(link)>>47 == 1<<17-1 {
-			out = append(out, blind{pa + mem.PA(off), mem.VA(g.base)})
-		}
-	}
-	return out
 }

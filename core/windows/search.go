@@ -23,9 +23,7 @@ type Search struct {
 func NewSearch(m *machine.Machine, o Options) *Search {
 	f := &finder{m: m, o: o, budget: probeBudget, scan: scanBudget, known: map[rootKey]bool{},
 		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
-	if !o.Compat {
-		f.notes = fwcfgNotes(m)
-	}
+	f.notes = fwcfgNotes(m)
 	return &Search{f: f}
 }
 
@@ -34,14 +32,14 @@ func NewSearch(m *machine.Machine, o Options) *Search {
 // Result is final.
 func (s *Search) Quick(ctx context.Context) (found bool) {
 	s.f.ctx = ctx
-	s.f.logRegisters()
-	strategies := quickStrategies
 	if s.f.o.Compat {
-		strategies = compatStrategies
+		s.k, s.err = s.f.compat()
+		return true
 	}
-	c, err := s.f.quick(strategies)
+	s.f.logRegisters()
+	c, err := s.f.quick(quickStrategies)
 	if c == nil && err == nil {
-		if len(s.f.kernels) == 0 && !s.f.o.Compat {
+		if len(s.f.kernels) == 0 {
 			return false
 		}
 		c, err = s.f.last()
@@ -93,6 +91,10 @@ func (s *Search) Use(ctx context.Context, symbols Symbols) error {
 	clear(f.pdbs)
 	if len(f.kernels) == 0 {
 		return nil
+	}
+	if f.o.Compat {
+		s.k, s.err = f.compat()
+		return ctx.Err()
 	}
 	for _, c := range f.kernels {
 		*c = found{root: c.root, space: c.space, image: c.image, symbols: f.symbolsOf(c.image), memory: c.memory}

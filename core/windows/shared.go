@@ -1,9 +1,15 @@
 package windows
 
 import (
-	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
+
+// ShowsShared reports whether a space maps what is KUSER_SHARED_DATA by its
+// content.
+func ShowsShared(s *paging.Space) bool {
+	var p [kusdBytes]byte
+	return s.ReadAt(p[:], sharedData) == nil && looksShared(p[:])
+}
 
 // looksShared reports whether a page is KUSER_SHARED_DATA: a version of 6 or
 // 10, one of the three product types, and a system root with a drive letter.
@@ -38,25 +44,4 @@ func readShared(s *paging.Space) SharedData {
 		d.ActiveProcessors = 0
 	}
 	return d
-}
-
-// parseVersion decodes DBGKD_GET_VERSION64.
-func parseVersion(p []byte, va mem.VA) VersionBlock {
-	return VersionBlock{VA: va,
-		Major: u16(p, verMajor), Minor: u16(p, verMinor),
-		Protocol: p[verProtocol], KdSecondaryVersion: p[verSecondary],
-		Flags: u16(p, verFlags), MachineType: u16(p, verMachine),
-		KernBase: u64(p, verKernBase), PsLoadedModuleList: u64(p, verModuleList), DebuggerDataList: u64(p, verDataList),
-	}
-}
-
-// isVersion reports whether p is the version block of the kernel at base whose
-// module list is at modules (0: not known yet).
-func isVersion(p []byte, base, modules mem.VA) bool {
-	if len(p) < verBytes {
-		return false
-	}
-	v := parseVersion(p, 0)
-	return (v.Major == 0xf || v.Major == 0xc) && v.Protocol == 6 && v.MachineType == machineAMD64 &&
-		v.KernBase == uint64(base) && (modules == 0 || v.PsLoadedModuleList == uint64(modules))
 }

@@ -8,9 +8,6 @@ import (
 	"coredrop/core/paging"
 )
 
-// compatStrategies are upstream's own choice, which is one root at most.
-var compatStrategies = []strategy{{"upstream's three", compatRoot}}
-
 // quickStrategies are in order of cost. Upstream's come first, so that the
 // page-table base is the same where upstream has one. What they do not find, a
 // pass over all of memory may.
@@ -27,10 +24,7 @@ var quickStrategies = []strategy{
 
 // modeOf gives the paging mode of a CPU by its control registers.
 func (f *finder) modeOf(x *machine.X64State) *paging.Mode {
-	switch {
-	case f.o.Compat:
-		return paging.X64 // upstream knows 4 levels only, and no transition
-	case x.CR4&machine.CR4LA57 != 0:
+	if x.CR4&machine.CR4LA57 != 0 {
 		return X64L5
 	}
 	return X64
@@ -78,27 +72,6 @@ func (f *finder) cpu(i int) *machine.X64State {
 		return f.m.CPUs[i].X64
 	}
 	return nil
-}
-
-// compatRoot is upstream's choice (10.2.2 main.c, fix_dtb): a root is final as
-// soon as its shared page resolves, and the first CPU in the kernel is the only
-// other one that is asked.
-func compatRoot(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		for r := range cpu0Root(f) {
-			if paging.New(f.m.Mem, r.value, r.mode).Resolves(sharedData) {
-				yield(r)
-				return
-			}
-		}
-		for r := range systemTaskRoot(f) {
-			yield(r)
-			return
-		}
-		for r := range kernelGSRoot(f) {
-			yield(r)
-		}
-	}
 }
 
 func cpu0Root(f *finder) iter.Seq[root] {
@@ -169,7 +142,7 @@ func kpcrRoots(f *finder) iter.Seq[root] {
 				continue
 			}
 			mode := f.modeOf(x)
-			if readBest(paging.New(f.m.Mem, x.CR3, mode), region, kpcr) == 0 {
+			if paging.New(f.m.Mem, x.CR3, mode).ReadBest(region, kpcr) == 0 {
 				continue
 			}
 			tried := map[uint64]bool{}

@@ -19,11 +19,11 @@ func (k *Kernel) LastSwitch(p *Processor) (rip, rsp uint64) {
 		return 0, 0
 	}
 	thread, err := k.Space.Uint64(p.PRCB + mem.VA(current))
-	if err != nil || !kernelHalf(k.Space, mem.VA(thread)) {
+	if err != nil || !k.Space.Mode.Kernel(mem.VA(thread)) {
 		return 0, 0
 	}
 	at, err := k.Space.Uint64(mem.VA(thread) + mem.VA(stack))
-	if err != nil || !kernelHalf(k.Space, mem.VA(at)) {
+	if err != nil || !k.Space.Mode.Kernel(mem.VA(at)) {
 		return 0, 0
 	}
 	rip, err = k.Space.Uint64(mem.VA(at) + switchReturn)

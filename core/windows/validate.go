@@ -85,7 +85,7 @@ func checkBase(_ *paging.Space, base mem.VA, _ uint32, k KDBG) error {
 // contradict a PDB's word.
 func checkEntry(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 	for _, off := range []int{kdFlink, kdBlink} {
-		if va := mem.VA(k.Uint64(off)); va%8 != 0 || !kernelHalf(s, va) {
+		if va := mem.VA(k.Uint64(off)); va%8 != 0 || !s.Mode.Kernel(va) {
 			return fmt.Errorf("link %v", va)
 		}
 	}
@@ -190,7 +190,7 @@ func pcrOffset(k KDBG, off int, usual mem.VA) mem.VA {
 
 // checkPCR checks a KPRCB by the KPCR around it.
 func checkPCR(s *paging.Space, prcb mem.VA, k KDBG) error {
-	if prcb%8 != 0 || !kernelHalf(s, prcb) {
+	if prcb%8 != 0 || !s.Mode.Kernel(prcb) {
 		return fmt.Errorf("processor block at %v", prcb)
 	}
 	kpcr := prcb - pcrOffset(k, kdPcrContainedPrcb, pcrPrcb)

@@ -12,7 +12,7 @@ import (
 // modules is the address of the module list, 0 where it is not known.
 func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (VersionBlock, bool) {
 	left := min(f.scan, maxScanBytes)
-	window := make([]byte, scanWindow+verBytes)
+	window := make([]byte, scanWindow+VersionBytes)
 	for _, writable := range []bool{true, false} {
 		for _, sec := range img.Sections {
 			if (sec.Characteristics&sectionWrite != 0) != writable || sec.Characteristics&sectionExecute != 0 && !writable || sec.VirtualAddress >= img.SizeOfImage {
@@ -23,12 +23,12 @@ func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (Ve
 			start := img.Base + mem.VA(sec.VirtualAddress)
 			for at := uint64(-start & 7); at < size; at += scanWindow {
 				p := window[:min(uint64(len(window)), size-at)]
-				if readBest(s, p, start+mem.VA(at)) == 0 {
+				if s.ReadBest(p, start+mem.VA(at)) == 0 {
 					continue
 				}
-				for off := 0; off+verBytes <= len(p) && off < scanWindow; off += 8 {
-					if u64(p, off+verKernBase) == uint64(img.Base) && isVersion(p[off:], img.Base, modules) {
-						return parseVersion(p[off:], start+mem.VA(at)+mem.VA(off)), true
+				for off := 0; off+VersionBytes <= len(p) && off < scanWindow; off += 8 {
+					if IsVersion(p[off:], img.Base, modules) {
+						return ParseVersion(p[off:], start+mem.VA(at)+mem.VA(off)), true
 					}
 				}
 			}
@@ -39,40 +39,33 @@ func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (Ve
 
 // readVersion fills the version block: by the PDB, by CPU 0's control region,
 // by a search in the image, and where all that fails from KUSER_SHARED_DATA.
-func (f *finder) readVersion(k *Kernel, c *found) error {
-	var p [verBytes]byte
+func (f *finder) readVersion(k *Kernel, c *found) {
+	var p [VersionBytes]byte
 	if rva, ok := c.symbols.rvas[symVersionBlock]; ok {
 		va := c.image.Base + mem.VA(rva)
-		err := k.Space.ReadAt(p[:], va)
-		if err == nil && (f.o.Compat || isVersion(p[:], c.image.Base, 0)) {
-			k.Version = parseVersion(p[:], va)
-			return nil
+		if k.Space.ReadAt(p[:], va) == nil && IsVersion(p[:], c.image.Base, 0) {
+			k.Version = ParseVersion(p[:], va)
+			return
 		}
-		if f.o.Compat {
-			return fault.Wrap(err, fault.VersionUnreadable, "the kernel's version block at %v could not be read: %v", va, err).Hint("leave -compat away: the dump can be made without the version block")
-		}
-	} else if f.o.Compat {
-		return fault.New(fault.SymbolMissing, "the PDB has no %s", symVersionBlock)
 	}
 	if len(k.Processors) > 0 {
 		at, err := k.Space.Uint64(k.Processors[0].KPCR + pcrVersionBlock)
-		if err == nil && inImage(mem.VA(at), c.image.Base, c.image.SizeOfImage, verBytes) &&
-			k.Space.ReadAt(p[:], mem.VA(at)) == nil && isVersion(p[:], c.image.Base, k.KDBG.ModuleList()) {
-			k.Version = parseVersion(p[:], mem.VA(at))
-			return nil
+		if err == nil && inImage(mem.VA(at), c.image.Base, c.image.SizeOfImage, VersionBytes) &&
+			k.Space.ReadAt(p[:], mem.VA(at)) == nil && IsVersion(p[:], c.image.Base, k.KDBG.ModuleList()) {
+			k.Version = ParseVersion(p[:], mem.VA(at))
+			return
 		}
 	}
 	if v, ok := f.findVersion(k.Space, c.image, k.KDBG.ModuleList()); ok {
 		k.Version = v
-		return nil
+		return
 	}
 	// What every 64-bit kernel's block says, with the build from the shared page.
-	k.Version = VersionBlock{Major: 0xf, Minor: uint16(k.Shared.Build), Protocol: 6, MachineType: machineAMD64,
+	k.Version = VersionBlock{Major: 0xf, Minor: uint16(k.Shared.Build), Protocol: 6, MachineType: c.image.Machine,
 		KernBase: uint64(c.image.Base), PsLoadedModuleList: uint64(k.KDBG.ModuleList())}
 	if k.Shared.Readable {
 		k.warn(fault.VersionUnreadable, "the kernel's version block could not be read; the build number %d was taken from KUSER_SHARED_DATA", k.Shared.Build)
 	} else {
 		k.warn(fault.VersionUnreadable, "neither the kernel's version block nor KUSER_SHARED_DATA could be read; the build number is not known")
 	}
-	return nil
 }

@@ -1,6 +1,9 @@
 package windows
 
-import "coredrop/core/paging"
+import (
+	"coredrop/core/machine"
+	"coredrop/core/paging"
+)
 
 // An entry whose page Windows has taken from its working set and not yet from
 // memory: the processor does not follow it, a debugger does. Source: public
@@ -17,3 +20,12 @@ var (
 	X64   = paging.X64.WithTransition(transition, transitionAddress)
 	X64L5 = paging.X64L5.WithTransition(transition, transitionAddress)
 )
+
+// interruptFlag is IF in RFLAGS.
+const interruptFlag = 1 << 9
+
+// Frozen reports whether a CPU stands where a bug check makes the other
+// processors wait: in the kernel, interrupts off.
+func Frozen(x *machine.X64State) bool {
+	return x.Kernel() && x.RIP>>63 == 1 && x.RFLAGS&interruptFlag == 0
+}
