@@ -40,6 +40,7 @@ const (
 	sectionVirtualAddress  = 0x0c
 	sectionCharacteristics = 0x24
 	sectionExecute         = 0x20000000 // IMAGE_SCN_MEM_EXECUTE
+	sectionWrite           = 0x80000000 // IMAGE_SCN_MEM_WRITE
 
 	// The export directory.
 	exportName      = 0x0c // RVA of the module's name

@@ -53,6 +53,9 @@ type Section struct {
 	VirtualAddress, VirtualSize, Characteristics uint32
 }
 
+// Writable reports whether the section may be written to.
+func (s Section) Writable() bool { return s.Characteristics&sectionWrite != 0 }
+
 // PointerBytes gives the width of the image's pointers.
 func (i *Image) PointerBytes() int {
 	if i.PE32 {

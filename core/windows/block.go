@@ -24,7 +24,7 @@ func (f *finder) findBlocks(s *paging.Space, img *pe.Image, equal bool) (out []S
 	left := min(f.scan, maxScanBytes)
 	window := make([]byte, scanWindow+SpotBytes)
 	for _, sec := range img.Sections {
-		if sec.Characteristics&sectionWrite == 0 || sec.VirtualAddress >= img.SizeOfImage {
+		if !sec.Writable() || sec.VirtualAddress >= img.SizeOfImage {
 			continue
 		}
 		size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)

@@ -86,7 +86,7 @@ func (f *finder) crasher(k *Kernel, entry mem.VA) (int, Choice) {
 // gives the reason why one that names it is not believed.
 func judgeRecord(k *Kernel, s *suspect, all []*suspect, entry mem.VA) string {
 	r, b := k.Processors[s.index].Record, k.BugCheck
-	if !r.Valid() || r.Flags&ctxInteger == 0 || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !k.Space.Mode.Kernel(mem.VA(r.RSP)) {
+	if !r.Valid() || !r.Integers() || !b.named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !k.Space.Mode.Kernel(mem.VA(r.RSP)) {
 		return ""
 	}
 	s.confirm = b.atRecord(k.Space, r)

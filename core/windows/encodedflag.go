@@ -6,11 +6,11 @@ import (
 	"math/bits"
 
 	"coredrop/core/mem"
-	"coredrop/core/pe"
 )
 
 // Bounds of the search for KdpDataBlockEncoded in the image's code.
 const (
+	flagWindow     = 256 << 10
 	flagReach      = 0x100    // the code that encodes or decodes the block is shorter
 	flagCodeBytes  = 64 << 20 // of code that is looked through
 	flagMentions   = 64       // references to the block that are looked around
@@ -29,15 +29,15 @@ func (k *Kernel) FindEncodedFlag(ctx context.Context) (mem.VA, error) {
 		return k.EncodedFlag, nil
 	}
 	left, mentions := uint64(flagCodeBytes), 0
-	window := make([]byte, scanWindow+2*flagReach)
+	window := make([]byte, flagWindow+2*flagReach)
 	for _, sec := range k.Image.Sections {
-		if sec.Characteristics&sectionExecute == 0 || sec.VirtualAddress >= k.Image.SizeOfImage {
+		if !sec.Executable() || sec.VirtualAddress >= k.Image.SizeOfImage {
 			continue
 		}
 		size := min(uint64(sec.VirtualSize), uint64(k.Image.SizeOfImage-sec.VirtualAddress), left)
 		left -= size
 		start := k.Image.Base + mem.VA(sec.VirtualAddress)
-		for at := uint64(0); at < size; at += scanWindow {
+		for at := uint64(0); at < size; at += flagWindow {
 			if err := ctx.Err(); err != nil {
 				return 0, err
 			}
@@ -107,16 +107,6 @@ func (k *Kernel) inData(va mem.VA) bool {
 		return false
 	}
 	rva := uint32(va - k.Image.Base)
-	return hasSection(k.Image, rva, sectionWrite)
-}
-
-// hasSection reports whether an offset of an image lies in a section with a
-// characteristic.
-func hasSection(img *pe.Image, rva, characteristic uint32) bool {
-	for _, s := range img.Sections {
-		if s.Characteristics&characteristic != 0 && rva >= s.VirtualAddress && rva-s.VirtualAddress < s.VirtualSize {
-			return true
-		}
-	}
-	return false
+	s, ok := k.Image.SectionAt(rva)
+	return ok && s.Writable()
 }

@@ -171,7 +171,7 @@ func FuzzFwCfg(f *testing.F) {
 		m := &machine.Machine{Mem: over, CPUs: cpus, Guest: []machine.Note{{Name: name, Type: kind, Desc: desc}}}
 		for _, n := range fwcfgNotes(m) {
 			s := paging.New(over, demoDTB, paging.X64)
-			if k, err := ByCopy(s, n.kdbg, n.copy); err == nil && (uint32(len(k.Plain)) != k.Size || !sane(k.Size) || u32(k.Plain, kdTag) != kdTagValue) {
+			if k, err := ByCopy(s, n.kdbg, n.copy); err == nil && (uint32(len(k.Plain)) != k.Size || !sane(k.Size) || u32(k.Plain, tagAt) != tagValue) {
 				t.Fatalf("a block of %#x bytes", k.Size)
 			}
 			f := &finder{ctx: context.Background(), m: m, notes: []fwcfgNote{n}}

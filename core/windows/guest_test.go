@@ -40,6 +40,12 @@ var demoFiles = sync.OnceValues(func() ([2][]byte, error) {
 	return [2][]byte{core, symbols}, err
 })
 
+// Where a debugger block has its tag, "KDBG".
+const (
+	tagAt    = 0x10
+	tagValue = 0x4742444b
+)
+
 // guest is the built-in core with its memory and registers open to changes: the
 // real thing is the one where everything fits together, and a test breaks what
 // it is about.
@@ -304,7 +310,7 @@ func (g *guest) room(n, offset int) mem.VA {
 		g.t.Fatal(err)
 	}
 	for _, sec := range img.Sections {
-		if sec.Characteristics&sectionWrite == 0 {
+		if !sec.Writable() {
 			continue
 		}
 		for at := uint32(0); at+uint32(n) <= sec.VirtualSize; at += 8 {

@@ -9,24 +9,12 @@ import (
 	"coredrop/core/paging"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"
-	"coredrop/core/progress"
 )
 
 // Symbols gives the PDB that an image's CodeView record names, and where it
 // came from. The error is a *fault.Error with one of the symbols codes.
 type Symbols interface {
 	PDB(ctx context.Context, cv pe.CodeView) (f *pdb.File, from pdb.Origin, err error)
-}
-
-// Options of Locate.
-type Options struct {
-	// Symbols gives PDBs; nil: there are none.
-	Symbols Symbols
-	// Compat restricts the choices to those of upstream elf2dmp 10.2.2: its
-	// three page-table bases, CPU 0's interrupt table, the PDB's address of the
-	// debugger block, processors by position.
-	Compat bool
-	progress.Sink
 }
 
 // The states of Kernel.SymbolsStatus.
@@ -37,8 +25,8 @@ const (
 	SymbolsMissing    = "missing"     // the PDB was asked for and is not to be had
 )
 
-// Kernel is what was found. Where Locate fails after the kernel image was
-// found, it returns a Kernel that is filled so far along with the error.
+// Kernel is what was found. Where the search fails after the kernel image was
+// found, a Kernel that is filled so far comes along with the error.
 type Kernel struct {
 	Machine *machine.Machine
 	Space   *paging.Space // the address space of DTB

@@ -69,9 +69,3 @@ const (
 
 // contextBytes is the size of CONTEXT on x86-64 (winnt.h).
 const contextBytes = 0x4d0
-
-// Section characteristics of PE images. Source: the PE format's specification.
-const (
-	sectionExecute = 0x20000000
-	sectionWrite   = 0x80000000
-)

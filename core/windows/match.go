@@ -1,11 +1,13 @@
 package windows
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
 
@@ -91,7 +93,7 @@ func (m *matcher) runs(x *machine.X64State, p *Processor) bool {
 		return true
 	}
 	got, _, err := paging.New(m.f.m.Mem, x.CR3, m.f.modeOf(x)).Translate(p.KPCR)
-	return err == nil && got == want || unknown(err)
+	return err == nil && got == want || errors.Is(err, mem.ErrHole)
 }
 
 // byPosition takes CPU n for processor n where nothing in the registers tells. A

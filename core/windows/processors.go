@@ -94,7 +94,7 @@ func (k *Kernel) taken(va mem.VA, index int) string {
 		return "the kernel image's headers"
 	}
 	for _, s := range k.Image.Sections {
-		if s.VirtualAddress >= k.Image.SizeOfImage || s.Characteristics&sectionWrite != 0 {
+		if s.VirtualAddress >= k.Image.SizeOfImage || s.Writable() {
 			continue
 		}
 		if meets(k.Image.Base+mem.VA(s.VirtualAddress), uint64(min(s.VirtualSize, k.Image.SizeOfImage-s.VirtualAddress))) {

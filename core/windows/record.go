@@ -48,6 +48,9 @@ func (r *Record) Valid() bool {
 // canonical reports whether an address is one in any paging mode.
 func canonical(va uint64) bool { return paging.X64L5.Canonical(mem.VA(va)) }
 
+// Integers reports whether the record holds the integer registers.
+func (r *Record) Integers() bool { return r.Flags&ctxInteger != 0 }
+
 // Empty reports whether the record was never written.
 func (r *Record) Empty() bool { return r == nil || len(bytes.Trim(r.Raw, "\x00")) == 0 }
 

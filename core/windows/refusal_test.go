@@ -175,23 +175,6 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-func TestSystemTime(t *testing.T) {
-	for _, c := range []struct {
-		low, high1, high2 uint32
-		want              uint64
-	}{
-		{5, 7, 7, 7<<32 | 5},
-		{5, 7, 8, 8<<32 | 5},                   // low has wrapped already
-		{0xfffffff0, 7, 8, 7<<32 | 0xfffffff0}, // low is about to
-		{5, 8, 7, 0}, {5, 7, 9, 0},             // never stored so
-	} {
-		p := append(append(le32(c.low), le32(c.high1)...), le32(c.high2)...)
-		if got, ok := systemTime(p, 0); got != c.want || ok != (c.want != 0) {
-			t.Errorf("%+v: %#x", c, got)
-		}
-	}
-}
-
 func le32(v uint32) []byte { return le64(uint64(v))[:4] }
 
 // TestPassedOverOnce: two ways that lead to the same image give one reason.

@@ -6,7 +6,19 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/pe"
+	"coredrop/core/progress"
 )
+
+// Options of a search.
+type Options struct {
+	// Symbols gives PDBs; nil: there are none.
+	Symbols Symbols
+	// Compat restricts the choices to those of upstream elf2dmp 10.2.2: its
+	// three page-table bases, CPU 0's interrupt table, the PDB's address of the
+	// debugger block, processors by position.
+	Compat bool
+	progress.Sink
+}
 
 // Search is one search for the Windows kernel of a machine, in steps of rising
 // cost, so that what a step found is never looked for again: Quick reads a few

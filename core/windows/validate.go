@@ -14,23 +14,23 @@ import (
 // is right, and more than one contradiction is too many where no PDB vouches
 // for the address. A step that a PDB may vouch for is hard without it only.
 type blockCheck struct {
-	name  string
-	soft  bool
+	Name  string
+	Soft  bool
 	pdb   bool // soft where a PDB vouches for the address
 	check func(s *paging.Space, base mem.VA, size uint32, k KDBG) error
 }
 
 // blockChecks are in order of cost.
 var blockChecks = []blockCheck{
-	{name: "size", check: checkSize},
-	{name: "tag", check: checkTag},
-	{name: "kernel base", check: checkBase},
-	{name: "list entry", pdb: true, check: checkEntry},
-	{name: "lists inside the image", check: checkInside},
-	{name: "module list", soft: true, check: checkModules},
-	{name: "process list", soft: true, check: checkProcesses},
-	{name: "processor block", soft: true, check: checkProcessors},
-	{name: "context", soft: true, check: checkContext},
+	{Name: "size", check: checkSize},
+	{Name: "tag", check: checkTag},
+	{Name: "kernel base", check: checkBase},
+	{Name: "list entry", pdb: true, check: checkEntry},
+	{Name: "lists inside the image", check: checkInside},
+	{Name: "module list", Soft: true, check: checkModules},
+	{Name: "process list", Soft: true, check: checkProcesses},
+	{Name: "processor block", Soft: true, check: checkProcessors},
+	{Name: "context", Soft: true, check: checkContext},
 }
 
 // maxContradictions is how many soft steps may fail where no PDB vouches for
@@ -43,11 +43,11 @@ const maxContradictions = 1
 func validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions int, refused bool, reason error) {
 	for _, c := range blockChecks {
 		err := c.check(s, base, size, k)
-		if err == nil || c.soft && unknown(err) {
+		if err == nil || c.Soft && unknown(err) {
 			continue
 		}
-		err = fmt.Errorf("%s: %w", c.name, err)
-		if !c.soft && !(c.pdb && k.FoundBy == FoundByPDB) {
+		err = fmt.Errorf("%s: %w", c.Name, err)
+		if !c.Soft && !(c.pdb && k.FoundBy == FoundByPDB) {
 			return contradictions, true, err
 		}
 		if reason == nil {

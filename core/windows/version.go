@@ -15,7 +15,7 @@ func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (Ve
 	window := make([]byte, scanWindow+VersionBytes)
 	for _, writable := range []bool{true, false} {
 		for _, sec := range img.Sections {
-			if (sec.Characteristics&sectionWrite != 0) != writable || sec.Characteristics&sectionExecute != 0 && !writable || sec.VirtualAddress >= img.SizeOfImage {
+			if sec.Writable() != writable || sec.Executable() && !writable || sec.VirtualAddress >= img.SizeOfImage {
 				continue
 			}
 			size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)
