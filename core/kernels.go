@@ -7,6 +7,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // windows takes over what the search for a Windows kernel found.
@@ -36,7 +37,7 @@ func (c *Case) show(k *windows.Kernel, err error) {
 // own, which reads a few pages.
 func (c *Case) kernel(ctx context.Context, compat bool) (*windows.Kernel, error) {
 	if compat && !c.o.Compat && c.guest.Windows != nil {
-		return windows.Locate(ctx, c.facts.Machine, windows.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})
+		return find.Locate(ctx, c.facts.Machine, find.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})
 	}
 	if c.guest.Windows == nil {
 		return nil, c.cannot

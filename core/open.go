@@ -9,6 +9,7 @@ import (
 	"coredrop/core/source"
 	"coredrop/core/summary"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // Open opens a file and finds out which guest it holds. The Case is never nil:
@@ -36,7 +37,7 @@ func (c *Case) open(ctx context.Context) error {
 		return err
 	}
 	if c.o.Compat {
-		c.guest.Windows = windows.NewSearch(m, windows.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})
+		c.guest.Windows = find.NewSearch(m, find.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})
 		c.guest.Windows.Quick(ctx)
 		return c.windows()
 	}

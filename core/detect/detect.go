@@ -13,6 +13,7 @@ import (
 	"coredrop/core/mem"
 	"coredrop/core/progress"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // Options of Guest.
@@ -26,8 +27,8 @@ type Options struct {
 // that was successful. Neither: no kernel of either was found, and Windows says
 // why.
 type Found struct {
-	Linux   *linux.Search   // Locate gives the kernel
-	Windows *windows.Search // Result gives the kernel, or how far it was found and why not
+	Linux   *linux.Search // Locate gives the kernel
+	Windows *find.Search  // Result gives the kernel, or how far it was found and why not
 }
 
 // Guest finds out which guest a machine holds. The error is the context's.
@@ -37,7 +38,7 @@ func Guest(ctx context.Context, m *machine.Machine, o Options) (Found, error) {
 		o.Logf("a Linux guest: %s", l.Release())
 		return Found{Linux: l}, ctx.Err()
 	}
-	w := windows.NewSearch(m, windows.Options{Symbols: o.Symbols, Sink: o.Sink})
+	w := find.NewSearch(m, find.Options{Symbols: o.Symbols, Sink: o.Sink})
 	if w.Quick(ctx) {
 		return Found{Windows: w}, ctx.Err()
 	}
@@ -49,7 +50,7 @@ func Guest(ctx context.Context, m *machine.Machine, o Options) (Found, error) {
 }
 
 // pass reads all of memory once, for both.
-func pass(ctx context.Context, m *machine.Machine, l *linux.Search, w *windows.Search, o Options) (Found, error) {
+func pass(ctx context.Context, m *machine.Machine, l *linux.Search, w *find.Search, o Options) (Found, error) {
 	var isLinux, isWindows bool
 	err := mem.ScanPages(ctx, m.Mem, func(pa mem.PA, p []byte, done, total int64) (err error) {
 		o.Report("searching memory", done, total)

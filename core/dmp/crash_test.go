@@ -18,6 +18,7 @@ import (
 	"coredrop/core/source"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // examplePDB gives an example's PDB to who asks for it.
@@ -52,7 +53,7 @@ func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*wind
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{Symbols: s, Compat: o.Compat})
+	k, err := find.Locate(context.Background(), m, find.Options{Symbols: s, Compat: o.Compat})
 	if err != nil {
 		t.Fatalf("%v %q", err, fault.As(err).Remedy())
 	}

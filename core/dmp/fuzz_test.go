@@ -13,6 +13,7 @@ import (
 	"coredrop/core/paging"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // FuzzShown damages what decides whose registers are shown, in a guest in a bug
@@ -61,7 +62,7 @@ func FuzzShown(f *testing.F) {
 			}
 			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, X64: &x})
 		}
-		k, err := windows.Locate(context.Background(), &changed, windows.Options{})
+		k, err := find.Locate(context.Background(), &changed, find.Options{})
 		if err != nil {
 			if fault.As(err).Code == fault.Internal {
 				t.Fatal(err)

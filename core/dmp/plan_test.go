@@ -12,7 +12,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/synth"
-	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // device is where QEMU puts a large device's memory (ivshmem), near the top of
@@ -81,7 +81,7 @@ func TestCompatNeedsThePlaceOfContexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{Symbols: builtPDB{b}, Compat: true})
+	k, err := find.Locate(context.Background(), m, find.Options{Symbols: builtPDB{b}, Compat: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestRegistersOption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{})
+	k, err := find.Locate(context.Background(), m, find.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"coredrop/core/pe"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 )
 
 // symbols gives the guest's own PDB.
@@ -54,11 +55,11 @@ func TestGuestsAreFound(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var opts windows.Options
+				var opts find.Options
 				if with {
 					opts.Symbols = symbols{b}
 				}
-				k, err := windows.Locate(context.Background(), m, opts)
+				k, err := find.Locate(context.Background(), m, opts)
 				if err != nil {
 					t.Fatalf("symbols %v: %v", with, err)
 				}

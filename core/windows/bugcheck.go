@@ -41,7 +41,7 @@ func (b *BugCheck) replaced(code uint32) bool { return code == codeRewrites || b
 func (b *BugCheck) proves() bool { return b.Parameters != [4]uint64{} }
 
 // named reports whether code and p1 to p3 are those of the call.
-func (b *BugCheck) named(code uint32, p1, p2, p3 uint64) bool {
+func (b *BugCheck) Named(code uint32, p1, p2, p3 uint64) bool {
 	return b.calledAs(code) && (b.replaced(code) || [3]uint64{p1, p2, p3} == [3]uint64(b.Parameters[:3]))
 }
 
@@ -70,14 +70,14 @@ const (
 	callP3        = 0x20
 	callP4        = 0x28
 	callBytes     = 0x30
-	stackReach    = 0x12000 // a large kernel stack; ordinary ones have 0x6000
+	StackReach    = 0x12000 // a large kernel stack; ordinary ones have 0x6000
 	callAlignment = 8
 )
 
 // readStack reads a kernel stack from sp up to the first page that is not
 // mapped: a guard page divides it from its neighbour. It gives as much of the
 // buffer as that is.
-func readStack(s *paging.Space, sp mem.VA, buffer []byte) []byte {
+func ReadStack(s *paging.Space, sp mem.VA, buffer []byte) []byte {
 	sp &^= callAlignment - 1
 	if !s.Mode.Kernel(sp) {
 		return nil
@@ -102,7 +102,7 @@ const statusSeverity = 0xc0000000
 // place of the first parameter, then the parameters. Where those are all zero, or
 // are not those of the call, the word before must be a return address into an
 // image as well.
-func (b *BugCheck) onStack(stack []byte, image func(va mem.VA) bool) bool {
+func (b *BugCheck) OnStack(stack []byte, image func(va mem.VA) bool) bool {
 	for off := 0; off+callBytes-callCode <= len(stack); off += callAlignment {
 		code := u64(stack, off)
 		if code == 0 || code != uint64(uint32(code)) || !b.calledAs(uint32(code)) {
@@ -119,7 +119,7 @@ func (b *BugCheck) onStack(stack []byte, image func(va mem.VA) bool) bool {
 
 // atRecord reports whether the memory at a record's stack pointer holds the call
 // whose registers the record has.
-func (b *BugCheck) atRecord(s *paging.Space, r *Record) bool {
+func (b *BugCheck) AtRecord(s *paging.Space, r *Record) bool {
 	var p [callBytes]byte
 	if s.ReadAt(p[:], mem.VA(r.RSP)) != nil || !s.Mode.Kernel(mem.VA(u64(p[:], 0))) {
 		return false

@@ -40,7 +40,7 @@ func (d *SharedData) clocks(p []byte) {
 // WarnClock says that a clock of the guest is left out.
 func (k *Kernel) WarnClock() {
 	if t := k.Shared.clockTrouble; t != "" {
-		k.warn(fault.ClockImplausible, "the guest's clock cannot be right and is left out: %s", t)
+		k.Warn(fault.ClockImplausible, "the guest's clock cannot be right and is left out: %s", t)
 	}
 }
 

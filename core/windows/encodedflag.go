@@ -103,7 +103,7 @@ func (k *Kernel) flagNear(code []byte, va mem.VA) mem.VA {
 
 // inData reports whether an address lies in a writable section of the kernel.
 func (k *Kernel) inData(va mem.VA) bool {
-	if !inImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
+	if !InImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
 		return false
 	}
 	rva := uint32(va - k.Image.Base)

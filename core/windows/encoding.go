@@ -34,7 +34,7 @@ func (k Key) word(encoded uint64) uint64 {
 
 // decode gives the plain form of an encoded block; a rest shorter than a word
 // is left out.
-func (k Key) decode(encoded []byte) []byte {
+func (k Key) Decode(encoded []byte) []byte {
 	plain := make([]byte, len(encoded)&^7)
 	for i := 0; i < len(plain); i += 8 {
 		binary.LittleEndian.PutUint64(plain[i:], k.word(binary.LittleEndian.Uint64(encoded[i:])))
@@ -44,7 +44,7 @@ func (k Key) decode(encoded []byte) []byte {
 
 // sane reports whether a debugger block can have this size: at least Windows
 // XP's, and some room above the newest known (0x3a0).
-func sane(size uint32) bool { return size >= kdMinSize && size <= kdMaxSize && size%8 == 0 }
+func SaneSize(size uint32) bool { return size >= KDBGMinBytes && size <= KDBGMaxBytes && size%8 == 0 }
 
 // keyFrom finds the key by which the encoded words e2 (tag and size) and e3
 // (KernBase) decode to a debugger block of the kernel at base.
@@ -58,7 +58,7 @@ func keyFrom(e2, e3, base uint64) (Key, bool) {
 		if uint32(v>>32) != want {
 			continue
 		}
-		if size := uint32((bits.ReverseBytes64(v) ^ base) >> 32); sane(size) {
+		if size := uint32((bits.ReverseBytes64(v) ^ base) >> 32); SaneSize(size) {
 			return Key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, true
 		}
 	}

@@ -19,7 +19,7 @@ const (
 
 // exportedAt gives the address of an image's export. The names are sorted, so
 // that few pages are read; false: it is not there, or its pages are not.
-func exportedAt(s *paging.Space, img *pe.Image, name string) (mem.VA, bool) {
+func ExportedAt(s *paging.Space, img *pe.Image, name string) (mem.VA, bool) {
 	at := func(rva uint32, p []byte) bool {
 		return uint64(rva)+uint64(len(p)) <= uint64(img.SizeOfImage) && s.ReadAt(p, img.Base+mem.VA(rva)) == nil
 	}

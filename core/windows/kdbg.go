@@ -30,8 +30,8 @@ const (
 	kdPrcbContext        = 0x338 // OffsetPrcbContext, Windows 7 and later
 	kdSizeWithContext    = 0x340 // blocks of this size and more have it
 	kdHeaderSize         = 0x018 // list entry, tag and size
-	kdMinSize            = 0x290 // Windows XP
-	kdMaxSize            = 0x1000
+	KDBGMinBytes         = 0x290 // Windows XP
+	KDBGMaxBytes         = 0x1000
 	kdTagValue           = 0x4742444b
 	kdSizeWithPcrOffsets = 0x2f4 // blocks of this size and more have the fields from SizePcr to SpecialReg
 )
@@ -111,5 +111,5 @@ func (k KDBG) ContainedPrcb() uint16 {
 	if off := k.Uint16(kdPcrContainedPrcb); off != 0 {
 		return off
 	}
-	return pcrPrcb
+	return PcrPrcb
 }

@@ -121,6 +121,6 @@ type Process struct {
 }
 
 // warn records a warning.
-func (k *Kernel) warn(code fault.Code, format string, args ...any) {
+func (k *Kernel) Warn(code fault.Code, format string, args ...any) {
 	k.Warnings = append(k.Warnings, fault.Warn(code, format, args...))
 }

@@ -5,24 +5,24 @@ import "coredrop/core/mem"
 // Addresses that are the same on every x86-64 Windows. Source: ntddk.h
 // for the shared page, upstream elf2dmp 10.2.2 main.c for the floor.
 const (
-	sharedData  mem.VA = 0xfffff78000000000 // kernel alias of KUSER_SHARED_DATA
-	imageFloor  mem.VA = 0xfffff78000000000 // upstream looks for the kernel no lower
-	imageRegion mem.VA = 0xfffff80000000000 // where system images are
-	imageTop    mem.VA = 0xfffffa0000000000 // end of the region
+	SharedVA    mem.VA = 0xfffff78000000000 // kernel alias of KUSER_SHARED_DATA
+	ImageFloor  mem.VA = 0xfffff78000000000 // upstream looks for the kernel no lower
+	ImageRegion mem.VA = 0xfffff80000000000 // where system images are
+	ImageTop    mem.VA = 0xfffffa0000000000 // end of the region
 )
 
 // Offsets in the KPCR of x86-64. Source: the KPCR declaration in
 // ntddk.h, and the offsets that 19041's debugger block gives.
 const (
-	pcrGdtBase      = 0x000
+	PcrGDT          = 0x000
 	pcrSelf         = 0x018
 	pcrCurrentPrcb  = 0x020
-	pcrIdtBase      = 0x038
-	pcrVersionBlock = 0x108
-	pcrPrcb         = 0x180
+	PcrIDT          = 0x038
+	PcrVersionBlock = 0x108
+	PcrPrcb         = 0x180
 	prcbHead        = 0x40   // of the KPRCB: threads, number, stack; no release keeps registers there
-	pcrKernelDTB    = 0x7000 // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
-	pcrScanBytes    = 0x10000
+	PcrKernelDTB    = 0x7000 // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
+	PcrScanBytes    = 0x10000
 )
 
 // KUSER_SHARED_DATA. Source: ntddk.h.

@@ -11,8 +11,8 @@ import (
 
 // Limits of the guest's lists: more is damage. Windows itself stays far below.
 const (
-	maxModules    = 4096
-	maxProcesses  = 1 << 16
+	MaxModules    = 4096
+	MaxProcesses  = 1 << 16
 	maxProcessors = 2048
 	maxNameBytes  = 512 // of UTF-16
 )
@@ -21,7 +21,7 @@ const (
 // visit, which may stop it. It ends with an error where the list cannot be
 // right: an entry that is no kernel address, links that disagree, a cycle that
 // misses the head, more than limit entries.
-func walkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) bool) error {
+func WalkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) bool) error {
 	seen := map[mem.VA]bool{}
 	previous := head
 	entry, err := s.Uint64(head)
@@ -59,7 +59,7 @@ func walkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) 
 // modules-damaged.
 func Modules(s *paging.Space, k KDBG) ([]Module, error) {
 	var out []Module
-	err := walkList(s, k.ModuleList(), maxModules, func(entry mem.VA) bool {
+	err := WalkList(s, k.ModuleList(), MaxModules, func(entry mem.VA) bool {
 		if m, err := readModule(s, entry); err == nil {
 			out = append(out, m)
 		}
@@ -104,7 +104,7 @@ const (
 	processNameReach  = 0x400 // it stands no further behind the links
 	processStartReach = 0x800 // EPROCESS starts no further before them
 	processDTBUsual   = 0x28  // DirectoryTableBase from the start
-	systemPID         = 4
+	SystemPID         = 4
 	dispatcherProcess = 3 // type of a process's dispatcher header
 )
 
@@ -116,7 +116,7 @@ var systemName = append([]byte("System"), make([]byte, processNameBytes-6)...)
 // dispatcher header, followed by a page-table base that works.
 func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, ok bool) {
 	pid, err := s.Uint64(links + mem.VA(processIDBefore&(1<<64-1)))
-	if err != nil || pid != systemPID {
+	if err != nil || pid != SystemPID {
 		return l, false
 	}
 	l.id = processIDBefore
@@ -135,7 +135,7 @@ func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, 
 		if err != nil || head&0x7f != dispatcherProcess {
 			continue
 		}
-		if value, err := s.Uint64(start + mem.VA(at)); err == nil && rootWorks(s, value) {
+		if value, err := s.Uint64(start + mem.VA(at)); err == nil && SharesPage(s, value) {
 			l.dtb, l.back = at-back, back
 			break
 		}
@@ -150,18 +150,18 @@ func tryRoot(s *paging.Space, value uint64) error {
 	if value&s.Mode.Root == 0 {
 		return paging.ErrMalformed
 	}
-	want, _, err := s.Translate(sharedData)
+	want, _, err := s.Translate(SharedVA)
 	if err != nil {
 		return err
 	}
-	got, _, err := s.At(value).Translate(sharedData)
+	got, _, err := s.At(value).Translate(SharedVA)
 	if err == nil && got != want {
 		err = paging.ErrMalformed
 	}
 	return err
 }
 
-func rootWorks(s *paging.Space, value uint64) bool { return tryRoot(s, value) == nil }
+func SharesPage(s *paging.Space, value uint64) bool { return tryRoot(s, value) == nil }
 
 // Processes reads the active-process list through an address space. Its layout
 // differs by build and is found from the System process. An empty list, as in a
@@ -174,7 +174,7 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 	if listOf(s, k.ProcessHead()) == listEmpty {
 		return nil, nil
 	}
-	err := walkList(s, k.ProcessHead(), maxProcesses, func(links mem.VA) bool {
+	err := WalkList(s, k.ProcessHead(), MaxProcesses, func(links mem.VA) bool {
 		if len(out) == 0 {
 			if layout, known = findProcessLayout(s, links, k); !known {
 				return false
@@ -203,7 +203,7 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 // so it needs no layout of theirs: the addresses of their list entries, as far as
 // the list is whole.
 func ProcessLinks(s *paging.Space, k KDBG) (links []mem.VA, err error) {
-	err = walkList(s, k.ProcessHead(), maxProcesses, func(at mem.VA) bool {
+	err = WalkList(s, k.ProcessHead(), MaxProcesses, func(at mem.VA) bool {
 		links = append(links, at)
 		return true
 	})
@@ -245,7 +245,7 @@ func listOf(s *paging.Space, head mem.VA) listState {
 
 // starting reports whether a guest has no processes yet: its list is empty, or
 // not made while the modules, which come first, are there.
-func (k *Kernel) starting() bool {
+func (k *Kernel) Starting() bool {
 	switch listOf(k.Space, k.KDBG.ProcessHead()) {
 	case listEmpty:
 		return true
@@ -291,11 +291,11 @@ func printable(b []byte) string {
 
 // InModule reports whether an address lies in the kernel or a loaded module.
 func (k *Kernel) InModule(va mem.VA) bool {
-	if inImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
+	if InImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
 		return true
 	}
 	for _, m := range k.Modules {
-		if inImage(va, m.Base, m.Size, 1) {
+		if InImage(va, m.Base, m.Size, 1) {
 			return true
 		}
 	}
@@ -307,15 +307,15 @@ func (k *Kernel) InModule(va mem.VA) bool {
 func (k *Kernel) ReadLists() {
 	var err error
 	if k.BugCheck, err = readBugCheck(k.Space, k.KDBG); err != nil {
-		k.warn(fault.BugcheckUnreadable, "the guest's bug check data at %v could not be read: %v", k.KDBG.BugCheckData(), err)
+		k.Warn(fault.BugcheckUnreadable, "the guest's bug check data at %v could not be read: %v", k.KDBG.BugCheckData(), err)
 	}
 	if k.Modules, err = Modules(k.Space, k.KDBG); err != nil {
 		k.Warnings = append(k.Warnings, WarningOf(err))
 	}
 	k.Processes, err = Processes(k.Space, k.KDBG)
 	switch {
-	case k.starting():
-		k.warn(fault.GuestStarting, "the guest is still starting: no processes yet")
+	case k.Starting():
+		k.Warn(fault.GuestStarting, "the guest is still starting: no processes yet")
 	case err != nil:
 		k.Warnings = append(k.Warnings, WarningOf(err))
 	}

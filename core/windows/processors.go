@@ -33,7 +33,7 @@ func (k *Kernel) listProcessors() {
 		entry, err := k.Space.Uint64(k.KDBG.ProcessorBlock() + mem.VA(8*i))
 		if err != nil {
 			if i == 0 || i < active {
-				k.warn(fault.ContextUnreadable, "processor %d and on: the list of processors could not be read: %v", i, err)
+				k.Warn(fault.ContextUnreadable, "processor %d and on: the list of processors could not be read: %v", i, err)
 			}
 			return
 		}
@@ -50,7 +50,7 @@ func (k *Kernel) listProcessors() {
 			return
 		}
 		if twice {
-			k.warn(fault.ContextUnreadable, "the list of processors is damaged: entry %d repeats processor %d's", i, first)
+			k.Warn(fault.ContextUnreadable, "the list of processors is damaged: entry %d repeats processor %d's", i, first)
 			continue
 		}
 		seen[p.PRCB] = i
@@ -58,7 +58,7 @@ func (k *Kernel) listProcessors() {
 			p.Doubtful, p.Err = true, fault.Wrap(err, fault.ContextUnreadable, "processor %d: no place to store its registers: %v", i, err)
 		}
 		if k.Space.Mode.Kernel(p.PRCB) {
-			p.KPCR = p.PRCB - pcrOffset(k.KDBG, kdPcrContainedPrcb, pcrPrcb)
+			p.KPCR = p.PRCB - pcrOffset(k.KDBG, kdPcrContainedPrcb, PcrPrcb)
 		}
 		k.Processors = append(k.Processors, p)
 	}
@@ -86,7 +86,7 @@ func (p *Processor) setContext(k *Kernel, index int) {
 func (k *Kernel) taken(va mem.VA, index int) string {
 	meets := func(at mem.VA, n uint64) bool { return va < at+mem.VA(n) && at < va+contextBytes }
 	switch {
-	case meets(sharedData, mem.PageSize):
+	case meets(SharedVA, mem.PageSize):
 		return "the shared page"
 	case meets(k.KDBG.VA, uint64(k.KDBG.Size)):
 		return "the debugger block"
@@ -129,7 +129,7 @@ func (k *Kernel) WarnLost() {
 		k.Warnings = append(k.Warnings, WarningOf(p.Err))
 	}
 	if n := len(lost) - MaxNamed; n > 0 {
-		k.warn(fault.ContextUnreadable, "%d more processors have no place to store their registers, the last is processor %d", n, lost[len(lost)-1].Number)
+		k.Warn(fault.ContextUnreadable, "%d more processors have no place to store their registers, the last is processor %d", n, lost[len(lost)-1].Number)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // inImage reports whether bytes from va on lie inside [base, base+size).
-func inImage(va, base mem.VA, size uint32, bytes uint64) bool {
+func InImage(va, base mem.VA, size uint32, bytes uint64) bool {
 	return va >= base && uint64(va-base)+bytes <= uint64(size)
 }
 

@@ -18,7 +18,7 @@ func (k *Kernel) RegistersOf(i int, live bool) Registers {
 	p := &k.Processors[i]
 	runs := p.CPU >= 0 && p.CPU < len(k.Machine.CPUs) && k.Machine.CPUs[p.CPU].X64 != nil
 	switch {
-	case runs && (live || !k.recorded(i)):
+	case runs && (live || !k.Recorded(i)):
 		return RegistersLive
 	case p.Record.Valid():
 		return RegistersRecord
@@ -28,7 +28,7 @@ func (k *Kernel) RegistersOf(i int, live bool) Registers {
 
 // recorded reports whether the record of a processor is Windows' own of this bug
 // check.
-func (k *Kernel) recorded(i int) bool {
+func (k *Kernel) Recorded(i int) bool {
 	p := &k.Processors[i]
 	if k.Opens.Choice != ChoiceRecord || !p.Record.Valid() {
 		return false
@@ -50,7 +50,7 @@ func (k *Kernel) WhyRegisters(i int, live bool) string {
 		return "saved by Windows at an earlier time: no CPU of the core runs it"
 	case RegistersLive:
 		switch {
-		case live && k.recorded(i):
+		case live && k.Recorded(i):
 			return "live registers were asked for"
 		case k.BugCheck == nil:
 			return "the guest was alive"

@@ -8,7 +8,7 @@ import (
 // content.
 func ShowsShared(s *paging.Space) bool {
 	var p [kusdBytes]byte
-	return s.ReadAt(p[:], sharedData) == nil && looksShared(p[:])
+	return s.ReadAt(p[:], SharedVA) == nil && looksShared(p[:])
 }
 
 // looksShared reports whether a page is KUSER_SHARED_DATA: a version of 6 or
@@ -23,9 +23,9 @@ func looksShared(p []byte) bool {
 }
 
 // readShared reads KUSER_SHARED_DATA; Readable is false where that fails.
-func readShared(s *paging.Space) SharedData {
+func ReadShared(s *paging.Space) SharedData {
 	var p [kusdBytes]byte
-	if s.ReadAt(p[:], sharedData) != nil {
+	if s.ReadAt(p[:], SharedVA) != nil {
 		return SharedData{}
 	}
 	d := SharedData{

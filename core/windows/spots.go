@@ -56,7 +56,7 @@ func (at Spot) Read(s *paging.Space) (KDBG, error) {
 	if !at.plain {
 		size = uint32(at.key.word(u64(head[:], kdTag)) >> 32)
 	}
-	if !sane(size) {
+	if !SaneSize(size) {
 		return KDBG{}, fmt.Errorf("size %#x", size)
 	}
 	raw := make([]byte, size)
@@ -65,7 +65,7 @@ func (at Spot) Read(s *paging.Space) (KDBG, error) {
 	}
 	k := KDBG{VA: at.VA, Size: size, Plain: raw, FoundBy: FoundByPlain}
 	if !at.plain {
-		k.Encoded, k.Plain, k.FoundBy, k.key = true, at.key.decode(raw), FoundByKnownPlaintext, at.key
+		k.Encoded, k.Plain, k.FoundBy, k.key = true, at.key.Decode(raw), FoundByKnownPlaintext, at.key
 	}
 	return k, nil
 }
@@ -86,7 +86,7 @@ func Blinds(out []Blind, p *[mem.PageSize]byte, pa mem.PA) []Blind {
 		w := binary.LittleEndian.Uint64(p[at : at+8])
 		if w == before && w != 0 {
 			out = blindEqual(out, p[:], at-8, pa)
-		} else if uint32(w) == kdTagValue && sane(uint32(w>>32)) && at >= kdTag && at+16 <= mem.PageSize {
+		} else if uint32(w) == kdTagValue && SaneSize(uint32(w>>32)) && at >= kdTag && at+16 <= mem.PageSize {
 			if base := u64(p[:], at+8); base&0xfff == 0 && base>>40 == 0xfffff8 {
 				out = append(out, Blind{pa + mem.PA(at-kdTag), mem.VA(base)})
 			}
@@ -159,7 +159,7 @@ func ByCopy(s *paging.Space, va, at mem.VA) (KDBG, error) {
 	for r := range 64 {
 		try := Key{r, bits.ReverseBytes64(bits.RotateLeft64(e, r)) ^ u64(plain, kdTag)}
 		if same(try) {
-			k.Encoded, k.Plain = true, try.decode(raw)
+			k.Encoded, k.Plain = true, try.Decode(raw)
 			return k, nil
 		}
 	}
@@ -173,7 +173,7 @@ func readPlain(s *paging.Space, va mem.VA) ([]byte, error) {
 		return nil, err
 	}
 	size := u32(head[:], kdSize)
-	if u32(head[:], kdTag) != kdTagValue || !sane(size) {
+	if u32(head[:], kdTag) != kdTagValue || !SaneSize(size) {
 		return nil, fmt.Errorf("tag %#x, size %#x", u32(head[:], kdTag), size)
 	}
 	p := make([]byte, size)
@@ -196,13 +196,13 @@ func ReadKDBG(s *paging.Space, va mem.VA, key func() (Key, error)) (KDBG, error)
 		if err != nil {
 			return KDBG{}, err
 		}
-		decode = by.decode
+		decode = by.Decode
 		copy(head[:], decode(head[:]))
 		if u32(head[:], kdTag) != kdTagValue {
 			return KDBG{}, fault.New(fault.KDBGUndecodable, "the kernel's debugger block at %v could not be decoded by the PDB's KiWaitNever, KiWaitAlways and KdpDataBlockEncoded", va)
 		}
 	}
-	if k.Size = u32(head[:], kdSize); !sane(k.Size) {
+	if k.Size = u32(head[:], kdSize); !SaneSize(k.Size) {
 		return KDBG{}, fault.New(fault.KDBGUndecodable, "the kernel's debugger block at %v says that it has %#x bytes", va, k.Size)
 	}
 	raw := make([]byte, k.Size)

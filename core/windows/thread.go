@@ -27,7 +27,7 @@ func (k *Kernel) LastSwitch(p *Processor) (rip, rsp uint64) {
 		return 0, 0
 	}
 	rip, err = k.Space.Uint64(mem.VA(at) + switchReturn)
-	if err != nil || !inImage(mem.VA(rip), k.Image.Base, k.Image.SizeOfImage, 1) {
+	if err != nil || !InImage(mem.VA(rip), k.Image.Base, k.Image.SizeOfImage, 1) {
 		return 0, 0
 	}
 	return rip, at + switchBytes

@@ -13,7 +13,7 @@ import (
 // damaged in the guest, but of two candidates the one with fewer contradictions
 // is right, and more than one contradiction is too many where no PDB vouches
 // for the address. A step that a PDB may vouch for is hard without it only.
-type blockCheck struct {
+type BlockCheck struct {
 	Name  string
 	Soft  bool
 	pdb   bool // soft where a PDB vouches for the address
@@ -21,7 +21,7 @@ type blockCheck struct {
 }
 
 // blockChecks are in order of cost.
-var blockChecks = []blockCheck{
+var BlockChecks = []BlockCheck{
 	{Name: "size", check: checkSize},
 	{Name: "tag", check: checkTag},
 	{Name: "kernel base", check: checkBase},
@@ -35,13 +35,13 @@ var blockChecks = []blockCheck{
 
 // maxContradictions is how many soft steps may fail where no PDB vouches for
 // the block's address.
-const maxContradictions = 1
+const MaxContradictions = 1
 
 // validate runs every step on the block k of the kernel image at base with size
 // bytes. It returns the number of contradictions and the first reason; refused
 // says that the block cannot be the kernel's.
-func validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions int, refused bool, reason error) {
-	for _, c := range blockChecks {
+func Validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions int, refused bool, reason error) {
+	for _, c := range BlockChecks {
 		err := c.check(s, base, size, k)
 		if err == nil || c.Soft && unknown(err) {
 			continue
@@ -59,7 +59,7 @@ func validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions
 }
 
 func checkSize(_ *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
-	if !sane(k.Size) || uint32(len(k.Plain)) != k.Size {
+	if !SaneSize(k.Size) || uint32(len(k.Plain)) != k.Size {
 		return fmt.Errorf("%#x bytes", k.Size)
 	}
 	return nil
@@ -94,7 +94,7 @@ func checkEntry(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 
 func checkInside(_ *paging.Space, base mem.VA, size uint32, k KDBG) error {
 	for _, va := range []mem.VA{k.ModuleList(), k.ProcessHead(), k.ProcessorBlock()} {
-		if va%8 != 0 || !inImage(va, base, size, 16) {
+		if va%8 != 0 || !InImage(va, base, size, 16) {
 			return fmt.Errorf("%v is outside the kernel image", va)
 		}
 	}
@@ -147,7 +147,7 @@ func checkProcesses(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 		return err
 	}
 	pid, err := s.Uint64(first - 8)
-	if err == nil && pid != systemPID {
+	if err == nil && pid != SystemPID {
 		err = fmt.Errorf("the first process has id %#x", pid)
 	}
 	return err
@@ -193,7 +193,7 @@ func checkPCR(s *paging.Space, prcb mem.VA, k KDBG) error {
 	if prcb%8 != 0 || !s.Mode.Kernel(prcb) {
 		return fmt.Errorf("processor block at %v", prcb)
 	}
-	kpcr := prcb - pcrOffset(k, kdPcrContainedPrcb, pcrPrcb)
+	kpcr := prcb - pcrOffset(k, kdPcrContainedPrcb, PcrPrcb)
 	self, err := s.Uint64(kpcr + pcrOffset(k, kdPcrSelf, pcrSelf))
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"coredrop/core/pe"
 	"coredrop/core/source"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 	"coredrop/core/windows/stacks"
 	"coredrop/core/windows/unwind"
 	"coredrop/server/corpustest"
@@ -120,7 +121,7 @@ func locate(t testing.TB, r io.ReaderAt, size int64) *windows.Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{})
+	k, err := find.Locate(context.Background(), m, find.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

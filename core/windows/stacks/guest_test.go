@@ -12,6 +12,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 	"coredrop/core/windows/stacks"
 )
 
@@ -111,7 +112,7 @@ func build(t testing.TB, o synth.Options, dress func(s *scene)) *windows.Kernel 
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{})
+	k, err := find.Locate(context.Background(), m, find.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

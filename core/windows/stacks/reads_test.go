@@ -9,7 +9,7 @@ import (
 	"coredrop/core/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/source"
-	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 	"coredrop/core/windows/stacks"
 	"coredrop/server/corpustest"
 )
@@ -55,7 +55,7 @@ func TestReads(t *testing.T) {
 			if err != nil {
 				t.Skip(err) // another container's
 			}
-			k, err := windows.Locate(context.Background(), m, windows.Options{})
+			k, err := find.Locate(context.Background(), m, find.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,159 @@
+package find
+
+import (
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+	"coredrop/core/windows"
+)
+
+// Bounds of what a pass over all of memory may collect.
+const (
+	maxSelfMaps = 1 << 14
+	maxTops     = 1 << 16
+	maxBlind    = 256
+)
+
+// pass is one reading of all memory for a guest whose registers lead nowhere. It
+// looks for page-table roots that map themselves, each of which is tried at
+// once, and keeps what the last resort needs, so that no second reading is
+// necessary: debugger blocks, which say where the kernel image begins, and pages
+// that can be a root.
+type pass struct {
+	f        *finder
+	modes    []*paging.Mode
+	unlikely []root          // self-mapping roots of the less likely modes
+	selfMaps int             // pages that map themselves
+	blocks   []windows.Blind // debugger blocks
+	tops     []root          // pages that can be a root that maps an image
+}
+
+func newPass(f *finder) *pass {
+	f.tried = append(f.tried, "self-map scan", "kdbg scan")
+	f.samples = newSampler(f.m.Mem)
+	return &pass{f: f, modes: f.modes()}
+}
+
+// visit takes whole page frames; it gives a kernel that nothing contradicts.
+func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
+	for ; len(p) > 0; p, pa = p[mem.PageSize:], pa+mem.PageSize {
+		page := (*[mem.PageSize]byte)(p)
+		w.f.samples.add(page)
+		if len(w.blocks) < maxBlind {
+			w.blocks = windows.Blinds(w.blocks, page, pa)
+		}
+		for i, mode := range w.modes {
+			if len(w.tops) < maxTops && w.f.mapsImages(page, mode) {
+				w.tops = append(w.tops, root{uint64(pa), mode, windows.Root{Way: windows.WayKDBG, CPU: -1}})
+			}
+			if w.selfMaps >= maxSelfMaps || !w.f.mapsItself(page[:], pa, mode) {
+				continue
+			}
+			w.selfMaps++
+			r := root{uint64(pa), mode, windows.Root{Way: windows.WaySelfMap, CPU: -1}}
+			if i > 0 {
+				w.unlikely = append(w.unlikely, r)
+				continue
+			}
+			if c, err := w.f.try(r, false); c != nil || err != nil {
+				return c, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+// finish tries what the pass kept for the end: roots of the less likely modes,
+// then roots that map an image where a debugger block says that the kernel is.
+func (w *pass) finish() (*found, error) {
+	f := w.f
+	f.logf("%d pages map themselves", w.selfMaps)
+	for _, r := range w.unlikely {
+		if c, err := f.try(r, false); c != nil || err != nil {
+			return c, err
+		}
+	}
+	if len(f.kernels) > 0 {
+		return f.best(), nil
+	}
+	bases := map[mem.VA]bool{}
+	for _, b := range w.blocks {
+		f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.PA), b.Base)
+		if !bases[b.Base] && len(f.hints) < maxStarts {
+			f.hints = append(f.hints, b.Base)
+		}
+		bases[b.Base] = true
+	}
+	for _, mode := range w.modes { // the likeliest first, in order of address
+		for _, r := range w.tops {
+			if r.mode != mode || !f.mapsOne(r, bases) {
+				continue
+			}
+			if c, err := f.try(r, false); c != nil || err != nil {
+				return c, err
+			}
+		}
+	}
+	return f.best(), nil
+}
+
+// The bits of a self reference that count: the address, present, writable, and
+// not for user mode. Windows sets accessed and dirty as well (0x63); a root that
+// leads to the kernel need not prove that. Source: MemProcFS,
+// volatility3.
+const (
+	selfMask = 0x000ffffffffff000 | 0x07
+	selfBits = 0x03
+)
+
+// mapsItself reports whether a page is a root with one self reference that
+// maps the shared page.
+func (f *finder) mapsItself(p []byte, pa mem.PA, mode *paging.Mode) bool {
+	top := mode.Levels[0]
+	index := int(uint64(windows.SharedVA) >> top.Shift & (1<<top.Bits - 1))
+	if e := u64(p, 8*index); e&1 == 0 || !f.leads(e, mode) {
+		return false
+	}
+	count := 0
+	for i := 256; i < 512; i++ {
+		if u64(p, 8*i)&selfMask == uint64(pa)|selfBits {
+			count++
+		}
+	}
+	return count == 1
+}
+
+// mapsImages reports whether a page can be a root that maps the region of system
+// images: an entry for it leads to a page that the core holds, and no entry that
+// is present is one that a root cannot have (a large page, or an address beyond
+// any memory). Most pages fail at the first word looked at.
+func (f *finder) mapsImages(p *[mem.PageSize]byte, mode *paging.Mode) bool {
+	top := mode.Levels[0]
+	first := int(uint64(windows.ImageRegion) >> top.Shift & (1<<top.Bits - 1))
+	last := int(uint64(windows.ImageTop-1) >> top.Shift & (1<<top.Bits - 1))
+	maps := false
+	for i := first; i <= last; i++ {
+		maps = maps || f.leads(u64(p[:], 8*i), mode)
+	}
+	if !maps {
+		return false
+	}
+	const large, widest = 1 << 7, 1 << 46 // Windows' own bound of physical addresses is 64 TiB
+	for i := 0; i < mem.PageSize; i += 8 {
+		if e := u64(p[:], i); e&1 == 1 && (e&large != 0 || e&mode.Address >= widest) {
+			return false
+		}
+	}
+	return true
+}
+
+// mapsOne reports whether one of the bases is the beginning of an image through
+// a root.
+func (f *finder) mapsOne(r root, bases map[mem.VA]bool) bool {
+	s := paging.New(f.m.Mem, r.value, r.mode)
+	for base := range bases {
+		if startsImage(s, base) {
+			return true
+		}
+	}
+	return false
+}
