@@ -102,11 +102,6 @@ var Form32 = &Form{
 	RequiredDumpSpace: Field{0xfa0, 8}, SystemUpTime: Field{0xfb8, 8}, SystemTime: Field{0xfc0, 8},
 }
 
-// runBuffer is Windows' buffer of the physical memory block, from NumberOfRuns
-// on. A 43rd run of the 64-bit form ends exactly where the context begins, behind
-// a padding word.
-const runBuffer = 700
-
 // FormOf tells a header's form by its signature; nil: it is none, or not whole.
 func FormOf(h []byte) *Form {
 	for _, f := range []*Form{Form64, Form32} {

@@ -146,6 +146,3 @@ func do(text, command string) fault.Step { return fault.Step{Text: text, Command
 func cli(text, command string) fault.Step {
 	return fault.Step{Text: text, Command: command, For: []fault.Surface{fault.CLI}}
 }
-func page(text string) fault.Step {
-	return fault.Step{Text: text, For: []fault.Surface{fault.Page}}
-}

@@ -1,15 +1,9 @@
 package kcsan
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// golden returns one of the hand-written reports.
-func golden(t *testing.T, name string) string {
-	return readFile(t, filepath.Join("testdata", "golden", name+".txt"))
-}
 
 func TestSyzTitle(t *testing.T) {
 	for in, want := range map[string]string{

@@ -87,16 +87,6 @@ type Reading struct {
 	Foreign int // lines of others that stood between
 }
 
-// Title returns what follows "BUG: KCSAN: " in the first line; "" when that is
-// not a title.
-func lineTitle(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	t, _ := strings.CutPrefix(lines[0], titlePrefix)
-	return clean(strings.TrimSpace(t))
-}
-
 // ReadLines reads the lines of one report, without prefixes and separators, the
 // title first. It never fails: what is no report is a fragment.
 func ReadLines(lines []string, c Context) Reading {

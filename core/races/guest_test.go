@@ -24,7 +24,6 @@ type raceGuest struct {
 	setup, report, print, unknown uint64
 	info, found                   uint64
 	tasks                         []uint64
-	producer                      []byte // struct access_info of the slot
 	stack                         uint64 // of the consumer
 }
 

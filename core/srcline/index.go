@@ -37,7 +37,6 @@ type index struct {
 	heads   []unitHead // all units in file order, when they were walked
 	spans   []span     // by start
 	walked  bool       // the units' own addresses are in spans
-	aranges bool
 }
 
 // span is a range of addresses of the unit that begins at off.

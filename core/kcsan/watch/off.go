@@ -5,7 +5,8 @@ package watch
 // Enabled tells whether the program was built with the tag kcsan.
 const Enabled = false
 
-type scope struct{}
+// A Scope is an assertion that holds until its End.
+type Scope struct{}
 
 // Read says that *p is about to be read.
 func Read[T any](p *T) {}

@@ -11,6 +11,17 @@ import (
 // Enabled tells whether the program was built with the tag kcsan.
 const Enabled = true
 
+// The kernel's defaults, lib/Kconfig.kcsan: KCSAN_SKIP_WATCH, KCSAN_UDELAY_TASK
+// (whose microseconds become yields) and KCSAN_NUM_WATCHPOINTS.
+const (
+	defaultSkip        = 4000
+	defaultYields      = 80
+	defaultWatchpoints = 64
+)
+
+// A Scope is an assertion that holds until its End.
+type Scope struct{ s *scope }
+
 // Read says that *p is about to be read.
 func Read[T any](p *T) { access(unsafe.Pointer(p), unsafe.Sizeof(*p), 0) }
 

@@ -25,14 +25,3 @@ type Options struct {
 	// PanicOnWarn panics after a report, in the goroutine that found it.
 	PanicOnWarn bool
 }
-
-// The kernel's defaults, lib/Kconfig.kcsan: KCSAN_SKIP_WATCH, KCSAN_UDELAY_TASK
-// (whose microseconds become yields) and KCSAN_NUM_WATCHPOINTS.
-const (
-	defaultSkip        = 4000
-	defaultYields      = 80
-	defaultWatchpoints = 64
-)
-
-// A Scope is an assertion that holds until its End.
-type Scope struct{ s *scope }

@@ -223,9 +223,7 @@ func compare(t *testing.T, who string, got *stacks.Stack, want stackTruth, pdbs 
 		case pdbs:
 			name = w.WithPDB
 		}
-		if strings.HasSuffix(name, "+0x0") {
-			name = strings.TrimSuffix(name, "+0x0")
-		}
+		name = strings.TrimSuffix(name, "+0x0")
 		if want.Certain != nil && i == certain-1 && name != f.Name.String() && f.Symbol == "" {
 			// Its exception data is what is missing: no export can name it.
 			name = fmt.Sprintf("%s+%#x", f.Module, f.Offset)
