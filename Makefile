@@ -34,7 +34,7 @@ define stage
 @echo "=== $(1)"; begin=$$SECONDS; $(2); echo "=== $(1): $$((SECONDS - begin)) s"
 endef
 
-.PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet \
+.PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet lint licences \
         fuzz bench wasm dist docs screenshots module clean help
 
 help: ## list the targets
@@ -73,13 +73,21 @@ vet: ## go vet, for the browser and 32 bits too, and builds for other systems
 	GOARCH=386 $(GO) vet ./...
 	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$(p))) GOARCH=$(word 2,$(subst /, ,$(p))) $(GO) build -o /dev/null ./server &&) true
 
+lint: vet ## gofmt, go vet, staticcheck, what nothing uses, eslint, tsc
+	.ci/lint
+
+licences: ## the licence of each module that is built in, for NOTICE
+	mkdir -p build/tools && $(GO) build -modfile=.ci/tools/go.mod -o build/tools/go-licenses github.com/google/go-licenses/v2
+	build/tools/go-licenses report --ignore "$$($(GO) list -m)" ./server 2>/dev/null
+	GOOS=js GOARCH=wasm build/tools/go-licenses report --ignore "$$($(GO) list -m)" ./wasm 2>/dev/null
+
 docs: ## docs/errors.md, from the catalogue of errors
 	$(GO) test ./server/errordoc -run Catalogue -update
 
 test: ## every test: Go, the core as wasm under Node, the page in two browsers
 	$(call stage,what the tests need,$(MAKE) --no-print-directory test-deps)
 	$(call stage,build,$(MAKE) --no-print-directory build)
-	$(call stage,vet,$(MAKE) --no-print-directory vet)
+	$(call stage,lint,$(MAKE) --no-print-directory lint)
 	$(call stage,go test,$(MAKE) --no-print-directory test-go)
 	$(call stage,go test as js/wasm,$(MAKE) --no-print-directory test-wasm)
 	$(call stage,module,.ci/module)

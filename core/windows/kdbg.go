@@ -105,11 +105,3 @@ func (k KDBG) ProcStateContext() uint16 { return k.Uint16(kdPrcbProcStateCtx) }
 // SpecialRegisters is the offset in the KPRCB of
 // ProcessorState.SpecialRegisters; 0: the block does not say.
 func (k KDBG) SpecialRegisters() uint16 { return k.Uint16(kdPrcbSpecialReg) }
-
-// ContainedPrcb is the offset of the KPRCB in the KPCR.
-func (k KDBG) ContainedPrcb() uint16 {
-	if off := k.Uint16(kdPcrContainedPrcb); off != 0 {
-		return off
-	}
-	return PcrPrcb
-}

@@ -1,7 +1,6 @@
 package windows
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -50,9 +49,6 @@ func canonical(va uint64) bool { return paging.X64L5.Canonical(mem.VA(va)) }
 
 // Integers reports whether the record holds the integer registers.
 func (r *Record) Integers() bool { return r.Flags&ctxInteger != 0 }
-
-// Empty reports whether the record was never written.
-func (r *Record) Empty() bool { return r == nil || len(bytes.Trim(r.Raw, "\x00")) == 0 }
 
 // readRecord reads a context record and the page-table base saved beside it.
 func readRecord(s *paging.Space, k KDBG, prcb, va mem.VA) *Record {
