@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/dmp"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/linux/linuxtest"
 	"coredrop/core/machine"

@@ -1,8 +1,8 @@
 package core
 
 import (
+	"coredrop/core/container/elfcore"
 	"coredrop/core/container/kdump"
-	"coredrop/core/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/progress"
 	"coredrop/core/windows"

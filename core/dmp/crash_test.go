@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/demo"
 	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/pdb"

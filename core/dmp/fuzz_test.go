@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/dmp"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"

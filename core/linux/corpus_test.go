@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/source"
 	"coredrop/server/corpustest"

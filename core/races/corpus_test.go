@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/linux"
 	"coredrop/core/machine"
 	"coredrop/core/source"

@@ -34,9 +34,9 @@ const (
 
 // index tells which unit an address belongs to.
 type index struct {
-	heads   []unitHead // all units in file order, when they were walked
-	spans   []span     // by start
-	walked  bool       // the units' own addresses are in spans
+	heads  []unitHead // all units in file order, when they were walked
+	spans  []span     // by start
+	walked bool       // the units' own addresses are in spans
 }
 
 // span is a range of addresses of the unit that begins at off.

@@ -5,7 +5,7 @@ import (
 	"context"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/pdb"
 	"coredrop/core/pe"

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"

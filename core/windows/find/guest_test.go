@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/demo"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"

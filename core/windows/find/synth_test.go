@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/demo"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/pdb"

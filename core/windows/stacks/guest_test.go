@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/synth"
 	"coredrop/core/windows"

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/source"
 	"coredrop/core/windows/find"

@@ -10,7 +10,7 @@ import (
 
 	"coredrop/core/fault"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/synth"

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/core/elfcore"
+	"coredrop/core/container/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
