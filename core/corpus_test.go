@@ -84,13 +84,13 @@ func compareHash(t *testing.T, tr *truth, im *dmp.Image, source io.ReaderAt) {
 	buf := make([]byte, 1<<20)
 	for _, p := range im.Parts() {
 		var err error
-		switch {
-		case len(p.Literal) > 0:
+		switch p.Kind {
+		case dmp.Literal:
 			_, err = h.Write(p.Literal)
-		case p.Source.Bytes > 0:
-			_, err = io.CopyBuffer(h, io.NewSectionReader(source, p.Source.Off, p.Source.Bytes), buf)
+		case dmp.Copy:
+			_, err = io.CopyBuffer(h, io.NewSectionReader(source, p.Off, p.Bytes), buf)
 		default:
-			t.Fatalf("a part that is not in the file: %+v", p.Memory)
+			t.Fatalf("a part that is not in the file: %+v", p)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func corpusAlike(t *testing.T, s source.Source, symbols symbolDir) {
 					}
 				}
 			}
-			off += p.Bytes()
+			off += p.Bytes
 		}
 	}
 }
@@ -201,7 +201,9 @@ func corpusShape(t *testing.T, f *os.File, symbols symbolDir) {
 	var literal, ranges int64
 	for _, p := range im.Parts() {
 		literal += int64(len(p.Literal))
-		ranges += p.Source.Bytes
+		if p.Kind == dmp.Copy {
+			ranges += p.Bytes
+		}
 	}
 	if literal > 36*4096 || literal+ranges != im.Size() {
 		t.Errorf("%d literal bytes, %d of the file, of %d", literal, ranges, im.Size())

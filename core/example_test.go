@@ -73,12 +73,12 @@ func ExampleCase_Convert() {
 	}
 	var own, shared int64
 	for _, p := range image.Parts() {
-		if p.Source.Bytes > 0 {
-			io.Copy(io.Discard, io.NewSectionReader(s, p.Source.Off, p.Source.Bytes)) // or copy_file_range
-			shared += p.Source.Bytes
+		if p.Kind == dmp.Copy {
+			io.Copy(io.Discard, io.NewSectionReader(s, p.Off, p.Bytes)) // or copy_file_range
+			shared += p.Bytes
 			continue
 		}
-		own += p.Bytes()
+		own += p.Bytes
 	}
 	fmt.Println(own < 100<<10, own+shared == image.Size())
 	// Output: true true

@@ -134,7 +134,7 @@ func runConvert(ctx context.Context, args []string, stdin io.Reader, stdout, std
 // conversion is what convert works on.
 type conversion struct {
 	source    source.Source
-	bytes     io.ReaderAt  // what source ranges of the image are read from
+	files     inputs       // what the image's copied parts are read from
 	unchanged func() error // asked before the dump gets its name
 	out       *output      // nil: the dump goes to pipe
 	pipe      io.Writer    // the standard output
@@ -154,7 +154,7 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 			return nil, err
 		}
 		r := bytes.NewReader(data)
-		j.bytes = r
+		j.files = inputs{r}
 		j.source = source.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
 	} else {
 		in, err := openInput(ctx, files[0], stdin)
@@ -162,7 +162,7 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 			return nil, err
 		}
 		info = in.info
-		j.bytes, j.source, j.unchanged, j.close = in.file, in.source(), in.unchanged, in.close
+		j.files, j.source, j.unchanged, j.close = inputs{in.file}, in.source(), in.unchanged, in.close
 	}
 	if path := files[len(files)-1]; path == standard {
 		j.pipe = stdout
@@ -214,7 +214,7 @@ func (j *conversion) run(ctx context.Context) (*summary.Summary, error) {
 	if j.out == nil {
 		return summary, stream(ctx, j.pipe, image, j.unchanged, j.options.Sink)
 	}
-	return summary, j.out.write(ctx, image, j.bytes, j.unchanged, j.options.Sink)
+	return summary, j.out.write(ctx, image, j.files, j.unchanged, j.options.Sink)
 }
 
 // cacheBytes is the budget of the page cache. A conversion reads a few hundred

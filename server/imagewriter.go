@@ -27,8 +27,8 @@ const bufferBytes = 256 << 10
 type imageWriter struct {
 	ctx   context.Context
 	out   outFile
-	in    io.ReaderAt // an *os.File: holes are kept and the kernel copies
-	path  string      // of the output, for messages
+	in    inputs // of an *os.File holes are kept, and the kernel copies
+	path  string // of the output, for messages
 	image described
 	sink  progress.Sink
 
@@ -56,21 +56,25 @@ func (w *imageWriter) all() error {
 
 // part writes one part and moves on behind it.
 func (w *imageWriter) part(p dmp.Part) error {
-	switch {
-	case len(p.Literal) > 0:
-		w.sink.Logf("write %#x: %d bytes made here", w.at, len(p.Literal))
+	switch p.Kind {
+	case dmp.Literal:
+		w.sink.Logf("write %#x: %d bytes made here", w.at, p.Bytes)
 		if err := w.put(p.Literal, w.at); err != nil {
 			return err
 		}
-		return w.advance(int64(len(p.Literal)))
-	case p.Source.Bytes > 0:
-		w.sink.Logf("write %#x: %d bytes of the core from %#x", w.at, p.Source.Bytes, p.Source.Off)
-		return w.source(p.Source.Off, p.Source.Bytes)
-	case p.Memory.Bytes > 0:
-		w.sink.Logf("write %#x: %d bytes of memory from %#x", w.at, p.Memory.Bytes, p.Memory.Off)
-		return w.memory(p.Memory.Bytes)
+		return w.advance(p.Bytes)
+	case dmp.Zero:
+		w.sink.Logf("write %#x: %d bytes of zeros", w.at, p.Bytes)
+		return w.advance(p.Bytes)
+	case dmp.Computed:
+		w.sink.Logf("write %#x: %d bytes unpacked", w.at, p.Bytes)
+		return w.computed(p.Bytes)
 	}
-	return fault.New(fault.Internal, "a part of the dump is empty")
+	if p.File >= len(w.in) {
+		return fault.New(fault.Internal, "a part of the dump is of file %d of %d", p.File, len(w.in))
+	}
+	w.sink.Logf("write %#x: %d bytes of the core from %#x", w.at, p.Bytes, p.Off)
+	return w.copied(w.in[p.File], p.Off, p.Bytes)
 }
 
 // advance counts n bytes as written.
@@ -95,12 +99,12 @@ func (w *imageWriter) put(p []byte, off int64) error {
 	return nil
 }
 
-// source copies a range of the input file, but not its holes.
-func (w *imageWriter) source(off, bytes int64) error {
+// copied copies a range of an input file, but not its holes.
+func (w *imageWriter) copied(from io.ReaderAt, off, bytes int64) error {
 	end := off + bytes
 	for off < end {
 		data, hole := off, end
-		if f, ok := w.in.(*os.File); ok {
+		if f, ok := from.(*os.File); ok {
 			data, hole = dataRange(f, off, end)
 		}
 		if data > off {
@@ -110,7 +114,7 @@ func (w *imageWriter) source(off, bytes int64) error {
 		}
 		for off = data; off < hole; {
 			n := min(chunkBytes, hole-off)
-			if err := w.copyRange(off, n); err != nil {
+			if err := w.copyRange(from, off, n); err != nil {
 				return err
 			}
 			if err := w.advance(n); err != nil {
@@ -123,8 +127,8 @@ func (w *imageWriter) source(off, bytes int64) error {
 }
 
 // copyRange copies n bytes of the input at off to where the image is.
-func (w *imageWriter) copyRange(off, n int64) error {
-	in, fromFile := w.in.(*os.File)
+func (w *imageWriter) copyRange(from io.ReaderAt, off, n int64) error {
+	in, fromFile := from.(*os.File)
 	if out, ok := w.out.(*os.File); ok && fromFile {
 		done, err := kernelCopy(out, w.at, in, off, n)
 		if err == nil {
@@ -137,16 +141,16 @@ func (w *imageWriter) copyRange(off, n int64) error {
 		// The kernel could not (another file system, an old kernel): the rest
 		// is copied here, and gives the error if there is one.
 		off, n = off+done, n-done
-		return w.plainCopy(off, w.at+done, n)
+		return w.plainCopy(from, off, w.at+done, n)
 	}
-	return w.plainCopy(off, w.at, n)
+	return w.plainCopy(from, off, w.at, n)
 }
 
 // plainCopy copies through a buffer.
-func (w *imageWriter) plainCopy(from, to, n int64) error {
+func (w *imageWriter) plainCopy(in io.ReaderAt, from, to, n int64) error {
 	for n > 0 {
 		block := w.block(n)
-		if err := readFull(w.in, block, from); err != nil {
+		if err := readFull(in, block, from); err != nil {
 			return err
 		}
 		if err := w.put(block, to); err != nil {
@@ -157,29 +161,30 @@ func (w *imageWriter) plainCopy(from, to, n int64) error {
 	return nil
 }
 
-// memory writes bytes that exist only through the image (a compressed core);
+// computed writes bytes that exist only through the image (a packed core);
 // blocks of zeros stay holes.
-func (w *imageWriter) memory(n int64) error {
-	for n > 0 {
-		block := w.block(n)
-		if got, err := w.image.ReadAt(block, w.at); got < len(block) {
-			var f *fault.Error
-			if errors.As(err, &f) {
-				return err
-			}
-			return fault.Wrap(err, fault.InputUnreadable, "could not read the core's memory: %v", err)
-		}
-		if !allZero(block) {
-			if err := w.put(block, w.at); err != nil {
+func (w *imageWriter) computed(n int64) error {
+	err := w.image.Scan(w.ctx, w.at, n, w.block(bufferBytes), func(p []byte) error {
+		if !allZero(p) {
+			if err := w.put(p, w.at); err != nil {
 				return err
 			}
 		}
-		if err := w.advance(int64(len(block))); err != nil {
-			return err
-		}
-		n -= int64(len(block))
+		return w.advance(int64(len(p)))
+	})
+	return unread(w.ctx, err)
+}
+
+// unread words an error of scanning the image; one that has a code keeps it.
+func unread(ctx context.Context, err error) error {
+	var f *fault.Error
+	switch {
+	case err == nil || errors.As(err, &f):
+		return err
+	case ctx.Err() != nil:
+		return fault.Wrap(err, fault.Cancelled, "")
 	}
-	return nil
+	return fault.Wrap(err, fault.InputUnreadable, "could not read the core's memory: %v", err)
 }
 
 // block gives the buffer, no longer than n.

@@ -65,7 +65,7 @@ func TestTheDumpIsNeverMoreReadableThanTheCore(t *testing.T) {
 			}
 			return f, err
 		}
-		if err := o.write(t.Context(), image, in, never, progress.Sink{}); err != nil {
+		if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
 			t.Fatal(err)
 		}
 		last, err := os.Stat(path)
@@ -117,7 +117,7 @@ func TestLeftoversOfKilledRunsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.write(t.Context(), image, in, never, progress.Sink{}); err != nil {
+	if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dead); err == nil {
@@ -142,7 +142,7 @@ func TestAFileThatAppearsMeanwhileIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = o.write(t.Context(), image, in, func() error { return os.WriteFile(path, []byte("a thesis"), 0o600) }, progress.Sink{})
+	err = o.write(t.Context(), image, inputs{in}, func() error { return os.WriteFile(path, []byte("a thesis"), 0o600) }, progress.Sink{})
 	if !fault.Is(err, fault.OutputExists) {
 		t.Error(err)
 	}
@@ -187,7 +187,7 @@ func TestTheDumpIsSyncedBeforeItIsNamed(t *testing.T) {
 			stages += " " + stage
 		}
 	}}
-	if err := o.write(t.Context(), image, in, never, sink); err != nil {
+	if err := o.write(t.Context(), image, inputs{in}, never, sink); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(order, " "); got != "sync close rename" {

@@ -19,7 +19,11 @@ type described interface {
 	io.ReaderAt
 	Size() int64
 	Parts() []dmp.Part
+	Scan(ctx context.Context, off, n int64, buf []byte, visit func(p []byte) error) error
 }
+
+// inputs are the files that an image's copied parts lie in, by their number.
+type inputs []io.ReaderAt
 
 // outFile is what the output needs of a file; tests put one in its place that
 // writes short, runs out of space or fails to close.
@@ -110,11 +114,11 @@ func outputFailed(path string, err error) error {
 	return f
 }
 
-// write writes the image, whose source ranges lie in in, and gives it its name.
+// write writes the image, whose copied parts lie in in, and gives it its name.
 // still is asked when all is written: an error of it (the input changed) means
 // that what was written is not to be trusted. When write fails the temporary
 // file is gone and what bore the name before is untouched.
-func (o *output) write(ctx context.Context, image described, in io.ReaderAt, still func() error, sink progress.Sink) (err error) {
+func (o *output) write(ctx context.Context, image described, in inputs, still func() error, sink progress.Sink) (err error) {
 	dir := filepath.Dir(o.path)
 	sweep(dir)
 	temp := filepath.Join(dir, tempName())

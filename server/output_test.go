@@ -28,13 +28,25 @@ func (f *fakeImage) Parts() []dmp.Part { return f.parts }
 func (f *fakeImage) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(f.whole).ReadAt(p, off)
 }
+func (f *fakeImage) Scan(ctx context.Context, off, n int64, buf []byte, visit func(p []byte) error) error {
+	for end := off + n; off < end; off += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), end-off)]
+		if n, err := f.ReadAt(p, off); n < len(p) {
+			return err
+		}
+		if err := visit(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 func (f *fakeImage) add(p dmp.Part, content []byte) {
 	f.parts = append(f.parts, p)
 	f.whole = append(f.whole, content...)
 }
 
-// sample is an input file and an image of three kinds of parts, the source part
-// from the middle of the file.
+// sample is an input file and an image of all kinds of parts, a copied part from
+// the middle of the file.
 func sample(t *testing.T) (*os.File, *fakeImage) {
 	t.Helper()
 	content := make([]byte, 3*bufferBytes+12345)
@@ -52,11 +64,13 @@ func sample(t *testing.T) (*os.File, *fakeImage) {
 	t.Cleanup(func() { in.Close() })
 	image := &fakeImage{}
 	header := bytes.Repeat([]byte("PAGE"), 2048)
-	image.add(dmp.Part{Literal: header}, header)
-	image.add(dmp.Part{Source: dmp.Range{Off: 777, Bytes: int64(len(content)) - 1000}}, content[777:len(content)-223])
+	image.add(dmp.Part{Kind: dmp.Literal, Bytes: int64(len(header)), Literal: header}, header)
+	image.add(dmp.Part{Kind: dmp.Copy, Off: 777, Bytes: int64(len(content)) - 1000}, content[777:len(content)-223])
 	unpacked := append(bytes.Repeat([]byte{5}, 4096), make([]byte, 2*bufferBytes)...)
-	image.add(dmp.Part{Memory: dmp.Range{Off: 0x1000, Bytes: int64(len(unpacked))}}, unpacked)
-	image.add(dmp.Part{Source: dmp.Range{Off: 0, Bytes: 4096}}, content[:4096])
+	image.add(dmp.Part{Kind: dmp.Computed, Bytes: int64(len(unpacked))}, unpacked)
+	image.add(dmp.Part{Kind: dmp.Copy, Bytes: 4096}, content[:4096])
+	image.add(dmp.Part{Kind: dmp.Zero, Bytes: 5000}, make([]byte, 5000))
+	image.add(dmp.Part{Kind: dmp.Copy, Off: 100, Bytes: 4096}, content[100:][:4096])
 	return in, image
 }
 
@@ -94,7 +108,7 @@ func TestOutputIsTheImage(t *testing.T) {
 			var last, total int64
 			lines := 0
 			sink := progress.Sink{OnProgress: func(_ string, done, of int64) { last, total = done, of }, OnLine: func(string) { lines++ }}
-			if err := o.write(t.Context(), image, from, never, sink); err != nil {
+			if err := o.write(t.Context(), image, inputs{from}, never, sink); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(path)
@@ -190,7 +204,7 @@ func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
 			if c.still == nil {
 				c.still = never
 			}
-			err = o.write(t.Context(), image, in, c.still, progress.Sink{})
+			err = o.write(t.Context(), image, inputs{in}, c.still, progress.Sink{})
 			if !fault.Is(err, c.code) || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %v, want %s and %q", err, c.code, c.say)
 			}
@@ -217,7 +231,7 @@ func TestCancelledOutputLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		part := 0
-		err = o.write(ctx, image, in, never, progress.Sink{OnLine: func(string) {
+		err = o.write(ctx, image, inputs{in}, never, progress.Sink{OnLine: func(string) {
 			if part++; part > stop {
 				cancel()
 			}
@@ -251,7 +265,7 @@ func TestShrinkingInputIsNamed(t *testing.T) {
 	if info.info, err = in.Stat(); err != nil {
 		t.Fatal(err)
 	}
-	err = o.write(t.Context(), image, struct{ io.ReaderAt }{in}, never, progress.Sink{})
+	err = o.write(t.Context(), image, inputs{struct{ io.ReaderAt }{in}}, never, progress.Sink{})
 	if !fault.Is(err, fault.FileChanged) {
 		t.Errorf("got %v, want %s", err, fault.FileChanged)
 	}
@@ -282,7 +296,7 @@ func TestOutputIsSparseWhereTheInputIs(t *testing.T) {
 		}
 		copy(image.whole[at:], block)
 	}
-	image.parts = []dmp.Part{{Source: dmp.Range{Off: 0, Bytes: size}}}
+	image.parts = []dmp.Part{{Kind: dmp.Copy, Bytes: size}}
 	if used(t, in.Name()) > size/4 {
 		t.Skip("this file system keeps no holes")
 	}
@@ -291,7 +305,7 @@ func TestOutputIsSparseWhereTheInputIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.write(t.Context(), image, in, never, progress.Sink{}); err != nil {
+	if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := used(t, path); n > 1<<20 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"sync/atomic"
@@ -29,27 +28,20 @@ func isTerminal(w io.Writer) bool {
 // written before an error cannot be taken back: the reader learns of it by the
 // exit code.
 func stream(ctx context.Context, w io.Writer, image described, still func() error, sink progress.Sink) error {
-	buf := make([]byte, 1<<20)
-	for at := int64(0); at < image.Size(); {
-		if ctx.Err() != nil {
-			return fault.Wrap(ctx.Err(), fault.Cancelled, "")
-		}
-		block := buf[:min(int64(len(buf)), image.Size()-at)]
-		if n, err := image.ReadAt(block, at); n < len(block) {
-			var f *fault.Error
-			if errors.As(err, &f) {
-				return err
-			}
-			return fault.Wrap(err, fault.InputUnreadable, "could not read the core's memory: %v", err)
-		}
-		if _, err := await(ctx, func() (int, error) { return w.Write(block) }); err != nil {
+	var at int64
+	err := image.Scan(ctx, 0, image.Size(), make([]byte, 1<<20), func(p []byte) error {
+		if _, err := await(ctx, func() (int, error) { return w.Write(p) }); err != nil {
 			if ctx.Err() != nil {
 				return fault.Wrap(err, fault.Cancelled, "")
 			}
 			return outputFailed("the standard output", err)
 		}
-		at += int64(len(block))
+		at += int64(len(p))
 		sink.Report("writing", at, image.Size())
+		return nil
+	})
+	if err != nil {
+		return unread(ctx, err)
 	}
 	return still()
 }

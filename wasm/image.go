@@ -7,12 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"io"
 	"math"
 	"syscall/js"
 	"time"
 
+	"coredrop/core/dmp"
 	"coredrop/core/fault"
 )
 
@@ -24,36 +23,31 @@ func (s *session) needImage() error {
 	return nil
 }
 
-// parts describes the dump for the page, which makes a Blob of it: {size,
-// verbatim, layout, literals}. layout holds pairs of numbers: an offset in the
-// file, or -1 for literals, and a count of bytes. Where verbatim is false the
-// dump has parts that are in neither, and is to be had by read only.
+// What a part's first number is in the layout, where it is not a file's.
+var partKinds = map[dmp.Kind]int64{dmp.Literal: -1, dmp.Zero: -2, dmp.Computed: -3}
+
+// parts describes the dump for the page, which makes a Blob of it: {size, layout,
+// literals}. layout holds three numbers a part: the number of the file that holds
+// it, or -1 literals, -2 zeros, -3 bytes that only read gives; its offset there;
+// its length.
 func (s *session) parts([]js.Value) (any, error) {
 	return s.work(func(context.Context) (any, error) {
 		if err := s.needImage(); err != nil {
 			return nil, err
 		}
 		var layout, literals []byte
-		number := func(n int64) {
-			layout = binary.LittleEndian.AppendUint64(layout, math.Float64bits(float64(n)))
-		}
-		verbatim := true
 		for _, p := range s.image.Parts() {
-			switch {
-			case p.Memory.Bytes > 0:
-				verbatim = false
-			case p.Source.Bytes > 0:
-				number(p.Source.Off)
-				number(p.Source.Bytes)
-			default:
-				number(-1)
-				number(int64(len(p.Literal)))
-				literals = append(literals, p.Literal...)
+			from, made := partKinds[p.Kind]
+			if !made {
+				from = int64(p.File)
 			}
+			for _, n := range []int64{from, p.Off, p.Bytes} {
+				layout = binary.LittleEndian.AppendUint64(layout, math.Float64bits(float64(n)))
+			}
+			literals = append(literals, p.Literal...)
 		}
 		return js.ValueOf(map[string]any{
 			"size":     s.image.Size(),
-			"verbatim": verbatim,
 			"layout":   js.Global().Get("Float64Array").New(bytesOut(layout).Get("buffer")),
 			"literals": bytesOut(literals),
 		}), nil
@@ -69,7 +63,7 @@ func bytesOut(b []byte) js.Value {
 
 // read takes an offset and a count and gives those bytes of the dump.
 func (s *session) read(args []js.Value) (any, error) {
-	return s.work(func(context.Context) (any, error) {
+	return s.work(func(ctx context.Context) (any, error) {
 		if err := s.needImage(); err != nil {
 			return nil, err
 		}
@@ -77,12 +71,13 @@ func (s *session) read(args []js.Value) (any, error) {
 		if count < 0 || count > maxRead {
 			return nil, fault.New(fault.BadOption, "at most %d bytes of a dump are given at once", maxRead)
 		}
-		p := make([]byte, count)
-		n, err := s.image.ReadAt(p, int64(args[0].Float()))
-		if err != nil && !(errors.Is(err, io.EOF) && n == len(p)) {
-			return nil, err
-		}
-		return bytesOut(p), nil
+		out := js.Global().Get("Uint8Array").New(count)
+		done := 0
+		err := s.image.Scan(ctx, int64(args[0].Float()), int64(count), make([]byte, 64<<10), func(p []byte) error {
+			done += js.CopyBytesToJS(out.Call("subarray", done), p)
+			return nil
+		})
+		return out, err
 	})
 }
 
@@ -101,26 +96,8 @@ func (s *session) sha256([]js.Value) (any, error) {
 			_, err := h.Write(p)
 			return err
 		}
-		block := make([]byte, 1<<20)
-		for _, p := range s.image.Parts() {
-			var err error
-			switch {
-			case p.Source.Bytes > 0:
-				err = s.file.scan(ctx, p.Source.Off, p.Source.Bytes, write)
-			case p.Memory.Bytes > 0:
-				for left, at := p.Memory.Bytes, done; left > 0 && err == nil && ctx.Err() == nil; {
-					piece := block[:min(left, int64(len(block)))]
-					if _, err = s.image.ReadAt(piece, at); err == nil || errors.Is(err, io.EOF) {
-						err = write(piece)
-					}
-					at, left = at+int64(len(piece)), left-int64(len(piece))
-				}
-			default:
-				err = write(p.Literal)
-			}
-			if err != nil || ctx.Err() != nil {
-				return nil, errors.Join(err, ctx.Err())
-			}
+		if err := s.image.Scan(ctx, 0, s.image.Size(), make([]byte, 1<<20), write); err != nil {
+			return nil, err
 		}
 		return hex.EncodeToString(h.Sum(nil)), nil
 	})

@@ -63,10 +63,10 @@ func (p *piece) joins(q piece) bool {
 	if p.literal != nil || q.literal != nil {
 		return len(p.literal) >= mem.PageSize && len(p.literal) < 64*mem.PageSize && len(q.literal) == mem.PageSize && p.off >= int64(form.Bytes)
 	}
-	if p.partial || q.partial || p.pa+mem.PA(p.bytes) != q.pa || (p.source < 0) != (q.source < 0) {
+	if p.partial || q.partial || p.pa+mem.PA(p.bytes) != q.pa || p.from.Origin != q.from.Origin {
 		return false
 	}
-	return p.source < 0 || p.source+p.bytes == q.source
+	return p.from.Origin != mem.Verbatim || p.from.File == q.from.File && p.from.Offset+p.bytes == q.from.Offset
 }
 
 // memory appends the page frames from lo up to hi.
@@ -104,7 +104,7 @@ func (b *builder) page(pa mem.PA) error {
 		return nil
 	}
 	if b.literal++; b.literal > literalPages {
-		b.add(piece{bytes: mem.PageSize, pa: pa, source: -1, partial: true})
+		b.add(piece{bytes: mem.PageSize, pa: pa, partial: true})
 		return nil
 	}
 	page, _, err := mem.ReadPage(b.im.memory, pa)
@@ -115,7 +115,7 @@ func (b *builder) page(pa mem.PA) error {
 	return nil
 }
 
-// verbatim appends memory that the core holds as it is.
+// verbatim appends memory of which the dump holds what the core does.
 func (b *builder) verbatim(lo, hi mem.PA) error {
 	i, _ := mem.Find(b.extents, lo)
 	for at := lo; at < hi; i++ {
@@ -124,9 +124,9 @@ func (b *builder) verbatim(lo, hi mem.PA) error {
 		}
 		e := b.extents[i]
 		stop := min(e.End(), hi)
-		p := piece{bytes: int64(stop - at), pa: at, source: -1}
-		if e.Offset >= 0 {
-			p.source = e.Offset + int64(at-e.Start)
+		p := piece{bytes: int64(stop - at), pa: at, from: e}
+		if e.Origin == mem.Verbatim {
+			p.from.Offset += int64(at - e.Start)
 		}
 		b.add(p)
 		at = stop

@@ -179,7 +179,7 @@ type compressed struct{ mem.Physical }
 func (c compressed) Extents() []mem.Extent {
 	var list []mem.Extent
 	for _, e := range c.Physical.Extents() {
-		e.Offset = -1
+		e.Origin = mem.Decoded
 		list = append(list, e)
 	}
 	return list
@@ -191,7 +191,7 @@ func TestCompressedContainer(t *testing.T) {
 	k.Machine.Mem = compressed{k.Machine.Mem}
 	im := build(t, k, Options{})
 	for _, p := range im.Parts() {
-		if p.Source.Bytes > 0 {
+		if p.Kind == Copy {
 			t.Fatalf("a range of the file: %+v", p)
 		}
 	}

@@ -10,26 +10,6 @@ import (
 	"coredrop/core/mem"
 )
 
-// Range is a stretch of the input file (Off in bytes from its start) or of
-// guest physical memory (Off is a physical address).
-type Range struct {
-	Off   int64
-	Bytes int64
-}
-
-// Part is a piece of the dump. Exactly one of its fields is not empty: bytes as
-// they are (whole pages, or the header), a range of the input file, or a range
-// of guest physical memory that the input does not hold verbatim; the bytes of
-// the latter are to be had with Image.ReadAt only.
-type Part struct {
-	Literal []byte
-	Source  Range
-	Memory  Range
-}
-
-// Bytes is the part's length.
-func (p Part) Bytes() int64 { return int64(len(p.Literal)) + p.Source.Bytes + p.Memory.Bytes }
-
 // Patch says which guest memory differs from the core's, and why.
 type Patch struct {
 	What  string // "KDBG decoded", "context of CPU 0", …
@@ -59,44 +39,12 @@ type Image struct {
 	memory  mem.Physical // the core's memory, without the patches
 }
 
-// piece is a stretch of the dump with its place. Parts are made from pieces:
-// two that adjoin in the file need not adjoin in memory.
-type piece struct {
-	off, bytes int64
-	literal    []byte // nil: memory from pa on
-	pa         mem.PA
-	source     int64 // offset in the input file; < 0: not there verbatim
-	partial    bool  // a page that the core holds in part: the rest is zero
-}
-
 // Size is the dump's length in bytes.
 func (im *Image) Size() int64 { return im.size }
 
-// Parts lists the dump's pieces in order, neighbours joined. Literals may share
-// their backing array; they must not be changed.
-func (im *Image) Parts() []Part {
-	var list []Part
-	for _, p := range im.pieces {
-		switch n := len(list) - 1; {
-		case p.literal != nil:
-			// Literals are joined by the builder, where that costs no copy.
-			list = append(list, Part{Literal: p.literal})
-		case p.source >= 0 && n >= 0 && list[n].Source.Bytes > 0 && list[n].Source.Off+list[n].Source.Bytes == p.source:
-			list[n].Source.Bytes += p.bytes
-		case p.source >= 0:
-			list = append(list, Part{Source: Range{p.source, p.bytes}})
-		case n >= 0 && list[n].Memory.Bytes > 0 && list[n].Memory.Off+list[n].Memory.Bytes == int64(p.pa):
-			list[n].Memory.Bytes += p.bytes
-		default:
-			list = append(list, Part{Memory: Range{int64(p.pa), p.bytes}})
-		}
-	}
-	return list
-}
-
 // ReadAt fills p with the dump's bytes from off on. It returns io.EOF with what
 // is left when p reaches beyond the end; a core that gives fewer bytes than it
-// announced is an error. It is not safe for concurrent use.
+// announced is an error. Several goroutines may read at once.
 func (im *Image) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("negative offset %d in the dump", off)
@@ -129,6 +77,9 @@ func (im *Image) readPiece(p []byte, pc piece, within int64) error {
 			return unreadable(err, pc.pa)
 		}
 		copy(p, page[within:])
+		return nil
+	case pc.from.Origin == mem.Zero:
+		clear(p)
 		return nil
 	}
 	pa := pc.pa + mem.PA(within)

@@ -48,7 +48,7 @@ func trim(blocks []mem.Extent) []mem.Extent {
 		}
 		e.Start += mem.PA(skip)
 		e.Bytes = (e.Bytes - skip) &^ (mem.PageSize - 1)
-		if e.Offset >= 0 {
+		if e.Origin == mem.Verbatim {
 			e.Offset += int64(skip)
 		}
 		list = append(list, e)

@@ -175,12 +175,12 @@ func TestNeighboursAreJoined(t *testing.T) {
 	im := build(t, g.kernel(t, nil), Options{})
 	parts := im.Parts()
 	last := parts[len(parts)-1]
-	if last.Source.Off+last.Source.Bytes != int64(len(g.file)) || last.Source.Bytes <= mem.PageSize {
+	if last.Kind != Copy || last.Off+last.Bytes != int64(len(g.file)) || last.Bytes <= mem.PageSize {
 		t.Errorf("last part %+v of a file of %#x", last, len(g.file))
 	}
 	for i := 1; i < len(parts); i++ {
-		a, b := parts[i-1].Source, parts[i].Source
-		if a.Bytes > 0 && b.Bytes > 0 && a.Off+a.Bytes == b.Off {
+		a, b := parts[i-1], parts[i]
+		if a.Kind == Copy && b.Kind == Copy && a.Off+a.Bytes == b.Off {
 			t.Errorf("parts %d and %d adjoin", i-1, i)
 		}
 	}

@@ -174,31 +174,28 @@ func build(t testing.TB, k *windows.Kernel, o Options) *Image {
 	return im
 }
 
-// bytesOf assembles the dump from its parts and checks that ReadAt agrees, in
-// pieces of odd length.
+// bytesOf assembles the dump from its parts and checks that ReadAt and Scan
+// agree, in pieces of odd length.
 func bytesOf(t testing.TB, im *Image, file []byte) []byte {
 	t.Helper()
 	var out []byte
 	for i, p := range im.Parts() {
-		kinds := 0
-		if len(p.Literal) > 0 {
-			kinds++
+		if p.Bytes <= 0 || (p.Kind == Literal) != (p.Literal != nil) || p.Kind == Literal && p.Bytes != int64(len(p.Literal)) {
+			t.Fatalf("part %d: kind %d, %d bytes, %d literal ones", i, p.Kind, p.Bytes, len(p.Literal))
+		}
+		switch p.Kind {
+		case Literal:
 			out = append(out, p.Literal...)
-		}
-		if p.Source.Bytes > 0 {
-			kinds++
-			out = append(out, file[p.Source.Off:][:p.Source.Bytes]...)
-		}
-		if p.Memory.Bytes > 0 {
-			kinds++
-			page := make([]byte, p.Memory.Bytes)
+		case Copy:
+			out = append(out, file[p.Off:][:p.Bytes]...)
+		case Zero:
+			out = append(out, make([]byte, p.Bytes)...)
+		case Computed:
+			page := make([]byte, p.Bytes)
 			if _, err := im.ReadAt(page, int64(len(out))); err != nil {
 				t.Fatal(err)
 			}
 			out = append(out, page...)
-		}
-		if kinds != 1 {
-			t.Fatalf("part %d is of %d kinds", i, kinds)
 		}
 	}
 	if int64(len(out)) != im.Size() {
@@ -213,6 +210,17 @@ func bytesOf(t testing.TB, im *Image, file []byte) []byte {
 	}
 	if !bytes.Equal(out, read) {
 		t.Fatal("Parts and ReadAt disagree")
+	}
+	read = read[:0]
+	buf := make([]byte, 9999)
+	if err := im.Scan(context.Background(), 0, im.Size(), buf, func(p []byte) error {
+		if len(p) == 0 || len(p) > len(buf) {
+			t.Fatalf("%d bytes for a buffer of %d", len(p), len(buf))
+		}
+		read = append(read, p...)
+		return nil
+	}); err != nil || !bytes.Equal(out, read) {
+		t.Fatalf("Parts and Scan disagree (%v)", err)
 	}
 	if n, err := im.ReadAt(make([]byte, 10), im.Size()-3); n != 3 || err != io.EOF {
 		t.Fatalf("at the end: %d, %v", n, err)

@@ -6,11 +6,23 @@ import (
 	"sort"
 )
 
-// Extent is a range of guest physical memory and where the source holds it.
+// Origin says how a container holds a range of memory.
+type Origin uint8
+
+// The origins.
+const (
+	Verbatim Origin = iota // as it is, at Offset of a file
+	Zero                   // not at all: the container says, or means, that it is zero
+	Decoded                // packed: only reading it makes its bytes
+)
+
+// Extent is a range of guest physical memory and where the container holds it.
 type Extent struct {
 	Start  PA
 	Bytes  uint64
-	Offset int64 // in the source file; < 0: not there verbatim (compressed)
+	File   int   // Verbatim: which of the container's files; 0 is the one opened
+	Offset int64 // Verbatim: in that file
+	Origin Origin
 }
 
 // End is the first address behind the extent.
@@ -18,19 +30,19 @@ func (e Extent) End() PA { return e.Start + PA(e.Bytes) }
 
 // continues reports whether b carries on where a ends, in memory and in file.
 func (e Extent) continues(b Extent) bool {
-	if e.End() != b.Start || (e.Offset < 0) != (b.Offset < 0) {
+	if e.End() != b.Start || e.Origin != b.Origin {
 		return false
 	}
-	return e.Offset < 0 || e.Offset+int64(e.Bytes) == b.Offset
+	return e.Origin != Verbatim || e.File == b.File && e.Offset+int64(e.Bytes) == b.Offset
 }
 
 // part is the piece of e from lo to hi.
 func (e Extent) part(lo, hi PA) Extent {
-	p := Extent{Start: lo, Bytes: uint64(hi - lo), Offset: e.Offset}
-	if e.Offset >= 0 {
-		p.Offset += int64(lo - e.Start)
+	if e.Origin == Verbatim {
+		e.Offset += int64(lo - e.Start)
 	}
-	return p
+	e.Start, e.Bytes = lo, uint64(hi-lo)
+	return e
 }
 
 // active orders the extents that cover the sweep's position by their place in

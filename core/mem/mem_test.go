@@ -2,6 +2,7 @@ package mem
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand"
@@ -77,13 +78,13 @@ func TestRunsRoundOutwardsAndNamePartialPages(t *testing.T) {
 		runs    []Run
 		partial []PA
 	}{
-		{"whole pages that touch", []Extent{{0x1000, 0x2000, 0}, {0x3000, 0x1000, 0x9000}}, []Run{{0x1000, 3}}, nil},
-		{"tpm-crb", []Extent{{0xfed40080, 0xf80, 0}}, []Run{{0xfed40000, 1}}, []PA{0xfed40000}},
-		{"two halves of one page", []Extent{{0x1000, 0x800, 0}, {0x1800, 0x800, 0x5000}}, []Run{{0x1000, 1}}, nil},
-		{"a gap within one page", []Extent{{0x1000, 0x800, 0}, {0x1900, 0x700, 0x5000}}, []Run{{0x1000, 1}}, []PA{0x1000}},
-		{"ends inside", []Extent{{0x1000, 0x1001, 0}, {0x8000, 0x1000, 0x2000}}, []Run{{0x1000, 2}, {0x8000, 1}}, []PA{0x2000}},
-		{"both ends inside, last", []Extent{{0x1000, 0x1000, 0}, {0x2001, 5, 0x2000}}, []Run{{0x1000, 2}}, []PA{0x2000}},
-		{"many within one page", []Extent{{0x1000, 8, 0}, {0x1010, 8, 50}, {0x1020, 8, 90}}, []Run{{0x1000, 1}}, []PA{0x1000}},
+		{"whole pages that touch", []Extent{{Start: 0x1000, Bytes: 0x2000, Offset: 0}, {Start: 0x3000, Bytes: 0x1000, Offset: 0x9000}}, []Run{{0x1000, 3}}, nil},
+		{"tpm-crb", []Extent{{Start: 0xfed40080, Bytes: 0xf80, Offset: 0}}, []Run{{0xfed40000, 1}}, []PA{0xfed40000}},
+		{"two halves of one page", []Extent{{Start: 0x1000, Bytes: 0x800, Offset: 0}, {Start: 0x1800, Bytes: 0x800, Offset: 0x5000}}, []Run{{0x1000, 1}}, nil},
+		{"a gap within one page", []Extent{{Start: 0x1000, Bytes: 0x800, Offset: 0}, {Start: 0x1900, Bytes: 0x700, Offset: 0x5000}}, []Run{{0x1000, 1}}, []PA{0x1000}},
+		{"ends inside", []Extent{{Start: 0x1000, Bytes: 0x1001, Offset: 0}, {Start: 0x8000, Bytes: 0x1000, Offset: 0x2000}}, []Run{{0x1000, 2}, {0x8000, 1}}, []PA{0x2000}},
+		{"both ends inside, last", []Extent{{Start: 0x1000, Bytes: 0x1000, Offset: 0}, {Start: 0x2001, Bytes: 5, Offset: 0x2000}}, []Run{{0x1000, 2}}, []PA{0x2000}},
+		{"many within one page", []Extent{{Start: 0x1000, Bytes: 8, Offset: 0}, {Start: 0x1010, Bytes: 8, Offset: 50}, {Start: 0x1020, Bytes: 8, Offset: 90}}, []Run{{0x1000, 1}}, []PA{0x1000}},
 	}
 	for _, c := range cases {
 		runs, partial := Runs(c.in)
@@ -155,12 +156,12 @@ func TestFileReadsThroughTheCache(t *testing.T) {
 }
 
 func TestFileRefusesExtentsOutsideAndShortReads(t *testing.T) {
-	for _, e := range []Extent{{0, 11, 0}, {0, 1, 10}, {0, 1, -1}, {0, ^uint64(0), 5}} {
+	for _, e := range []Extent{{Start: 0, Bytes: 11, Offset: 0}, {Start: 0, Bytes: 1, Offset: 10}, {Start: 0, Bytes: 1, Offset: -1}, {Start: 0, Bytes: ^uint64(0), Offset: 5}} {
 		if _, err := NewFile(inMemory(make([]byte, 10), nil), []Extent{e}, 0); err == nil {
 			t.Errorf("%v accepted", e)
 		}
 	}
-	f, err := NewFile(source.Source{ReaderAt: bytes.NewReader(make([]byte, 10)), Size: 20}, []Extent{{0, 20, 0}}, 0)
+	f, err := NewFile(source.Source{ReaderAt: bytes.NewReader(make([]byte, 10)), Size: 20}, []Extent{{Bytes: 20}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestFileRefusesExtentsOutsideAndShortReads(t *testing.T) {
 
 func TestReadPageFillsWithZero(t *testing.T) {
 	data := bytes.Repeat([]byte{0xaa}, 0x3000)
-	f, _ := NewFile(inMemory(data, nil), []Extent{{0x1080, 0x10, 0}, {0x1100, 0x10, 0x100}, {0x3000, 0x1000, 0x1000}}, 0)
+	f, _ := NewFile(inMemory(data, nil), []Extent{{Start: 0x1080, Bytes: 0x10, Offset: 0}, {Start: 0x1100, Bytes: 0x10, Offset: 0x100}, {Start: 0x3000, Bytes: 0x1000, Offset: 0x1000}}, 0)
 	page, whole, err := ReadPage(f, 0x1fff)
 	if err != nil || whole || page[0x7f] != 0 || page[0x80] != 0xaa || page[0x90] != 0 || page[0x10f] != 0xaa || page[0x110] != 0 {
 		t.Fatal(whole, err)
@@ -186,7 +187,7 @@ func TestReadPageFillsWithZero(t *testing.T) {
 
 func TestOverlayWritesAcrossPagesAndLeavesTheFileAlone(t *testing.T) {
 	data := make([]byte, 0x3000)
-	f, _ := NewFile(inMemory(data, nil), []Extent{{0x1000, 0x3000, 0}}, 0)
+	f, _ := NewFile(inMemory(data, nil), []Extent{{Start: 0x1000, Bytes: 0x3000, Offset: 0}}, 0)
 	o := NewOverlay(f)
 	if err := o.Write(0x1ffe, []byte{1, 2, 3, 4}); err != nil {
 		t.Fatal(err)
@@ -203,5 +204,43 @@ func TestOverlayWritesAcrossPagesAndLeavesTheFileAlone(t *testing.T) {
 	}
 	if got := o.Pages(); !equal(got, []PA{0x1000, 0x2000}) {
 		t.Fatalf("a failed write left something: %v", got)
+	}
+}
+
+// TestOrigins: ranges of one origin join where they adjoin, whatever their
+// offsets; of two, or of two files, they do not.
+func TestOrigins(t *testing.T) {
+	got := Normalize([]Extent{
+		{Start: 0x3000, Bytes: 0x1000, Origin: Zero}, {Start: 0x1000, Bytes: 0x2000, Offset: 0x10}, {Start: 0x4000, Bytes: 0x1000, Offset: 5, Origin: Zero},
+		{Start: 0x5000, Bytes: 0x1000, Origin: Decoded}, {Start: 0x6000, Bytes: 0x1000, Origin: Decoded},
+		{Start: 0x7000, Bytes: 0x1000, Offset: 0x7000}, {Start: 0x8000, Bytes: 0x1000, Offset: 0x8000, File: 1}, {Start: 0x2800, Bytes: 0x1000, Origin: Zero},
+	})
+	want := []Extent{{Start: 0x1000, Bytes: 0x2000, Offset: 0x10}, {Start: 0x3000, Bytes: 0x2000, Origin: Zero}, {Start: 0x5000, Bytes: 0x2000, Origin: Decoded},
+		{Start: 0x7000, Bytes: 0x1000, Offset: 0x7000}, {Start: 0x8000, Bytes: 0x1000, Offset: 0x8000, File: 1}}
+	if !equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestFileWithZeros(t *testing.T) {
+	data := bytes.Repeat([]byte{7}, 0x3000)
+	s := source.Source{ReaderAt: bytes.NewReader(data), Size: int64(len(data))}
+	f, err := NewFile(s, []Extent{{Start: 0x1000, Bytes: 0x2000, Offset: 0x1000}, {Start: 0x3000, Bytes: 0x200000, Origin: Zero}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append(bytes.Repeat([]byte{7}, 0x2000), make([]byte, 0x200000)...)
+	got := bytes.Repeat([]byte{9}, len(want))
+	if err := f.ReadAt(got, 0x1000); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read: %v", err)
+	}
+	got = got[:0]
+	if err := ScanPages(context.Background(), f, func(_ PA, p []byte, _, _ int64) error { got = append(got, p...); return nil }); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("scanned %d bytes: %v", len(got), err)
+	}
+	for _, e := range []Extent{{Bytes: 1, Origin: Decoded}, {Bytes: 1, File: 1}} {
+		if _, err := NewFile(s, []Extent{e}, 0); err == nil {
+			t.Errorf("%+v is taken for a part of the file", e)
+		}
 	}
 }

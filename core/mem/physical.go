@@ -32,7 +32,8 @@ const BlockSize = source.DefaultBlock
 // DefaultCache is the cache's budget in bytes where none is given.
 const DefaultCache = 8 << 20
 
-// File is Physical over a source that holds guest memory verbatim.
+// File is Physical over a source that holds guest memory verbatim, but for ranges
+// of zeros.
 type File struct {
 	source  source.Source
 	extents []Extent
@@ -51,10 +52,16 @@ type block struct {
 }
 
 // NewFile reads extents (in any order, overlapping or not: Normalize is applied)
-// from a source. Every extent must lie inside the source. The cache holds at
+// from a source. Every verbatim extent must lie inside the source. The cache holds at
 // most budget bytes, DefaultCache when budget is 0 or less.
 func NewFile(s source.Source, extents []Extent, budget int64) (*File, error) {
 	for _, e := range extents {
+		if e.Origin == Zero {
+			continue
+		}
+		if e.Origin != Verbatim || e.File != 0 {
+			return nil, fmt.Errorf("extent %v+%#x is not in the file as it is", e.Start, e.Bytes)
+		}
 		if e.Offset < 0 || e.Offset > s.Size || e.Bytes > uint64(s.Size-e.Offset) {
 			return nil, fmt.Errorf("extent %v+%#x at file offset %#x reaches beyond the file's %#x bytes", e.Start, e.Bytes, e.Offset, s.Size)
 		}
@@ -85,7 +92,9 @@ func (f *File) ReadAt(p []byte, pa PA) error {
 		if left := uint64(e.End() - pa); n > left {
 			n = left
 		}
-		if err := f.readFile(p[:n], e.Offset+int64(pa-e.Start)); err != nil {
+		if e.Origin == Zero {
+			clear(p[:n])
+		} else if err := f.readFile(p[:n], e.Offset+int64(pa-e.Start)); err != nil {
 			return err
 		}
 		p, pa = p[n:], pa+PA(n)
@@ -98,6 +107,9 @@ func (f *File) Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA,
 	i, ok := Find(f.extents, e.Start)
 	if !ok || e.Bytes > uint64(f.extents[i].End()-e.Start) {
 		return &HoleError{e.Start}
+	}
+	if f.extents[i].Origin == Zero {
+		return ScanByReads(ctx, f, e, buf, visit)
 	}
 	off, pa := f.extents[i].Offset+int64(e.Start-f.extents[i].Start), e.Start
 	return f.source.Scan(off, int64(e.Bytes), buf, func(p []byte) error {

@@ -174,7 +174,7 @@ func (s *Summary) memory(extents []mem.Extent) {
 			continue
 		}
 		info := Run{Start: hex64(uint64(r.Start)), Bytes: bytes}
-		if j, _ := mem.Find(extents, r.Start); j < len(extents) && extents[j].Offset >= 0 {
+		if j, _ := mem.Find(extents, r.Start); j < len(extents) && extents[j].Origin == mem.Verbatim {
 			e := extents[j]
 			off := e.Offset
 			if e.Start < r.Start {

@@ -12,7 +12,7 @@ func TestSummaryMemory(t *testing.T) {
 	s := New()
 	s.memory([]mem.Extent{
 		{Start: 0x1080, Bytes: 0xf80, Offset: 0x500}, {Start: 0x2000, Bytes: 0x1000, Offset: 0x9000},
-		{Start: 0x8000, Bytes: 0x2000, Offset: -1}, {Start: 1 << 60, Bytes: 1 << 62, Offset: -1}, {Start: 6 << 60, Bytes: 1 << 62, Offset: -1},
+		{Start: 0x8000, Bytes: 0x2000, Origin: mem.Decoded}, {Start: 1 << 60, Bytes: 1 << 62, Origin: mem.Decoded}, {Start: 6 << 60, Bytes: 1 << 62, Origin: mem.Zero},
 	})
 	if len(s.Memory.Runs) != 4 || s.Memory.Bytes != math.MaxInt64 {
 		t.Fatalf("%+v", s.Memory)

@@ -65,7 +65,7 @@ func (h header) memory(ctx context.Context, s source.Source) ([]mem.Extent, erro
 				if n := len(list); n > 0 && list[n-1].End() == pa {
 					list[n-1].Bytes += uint64(h.block)
 				} else if len(list) < maxExtents {
-					list = append(list, mem.Extent{Start: pa, Bytes: uint64(h.block), Offset: -1})
+					list = append(list, mem.Extent{Start: pa, Bytes: uint64(h.block), Origin: mem.Decoded})
 				}
 			}
 		}
