@@ -37,6 +37,25 @@ export async function withMark(file, mark) {
   return blob;
 }
 
+const ZEROS = 1 << 20;
+
+/**
+ * zeros gives Blobs that together are so many bytes of zero. One Blob is taken
+ * eight times to make the next larger one, so a terabyte costs a few trips.
+ * @param {number} bytes
+ */
+export async function zeros(bytes) {
+  /** @type {any[]} */
+  const parts = [];
+  if (bytes % ZEROS) parts.push(new Uint8Array(bytes % ZEROS));
+  let blob = new Blob([new Uint8Array(ZEROS)]);
+  for (let left = Math.floor(bytes / ZEROS); left > 0; left = Math.floor(left / GROUP)) {
+    for (let i = 0; i < left % GROUP; i++) parts.push(blob);
+    if (left >= GROUP) [blob] = await send([Array(GROUP).fill(blob)]);
+  }
+  return parts;
+}
+
 /**
  * @param {any[][]} groups
  * @returns {Promise<Blob[]>}

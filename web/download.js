@@ -1,41 +1,57 @@
 // Making the dump's Blob out of the description that the Go program gives.
-import { blobTree } from './blobtree.js';
+import { blobTree, zeros } from './blobtree.js';
 
 // Firefox stops short when it saves a tree of many thousand parts, and Chromium
 // slows down: beyond this the dump is streamed into a Blob instead.
-const MAX_PARTS = 4000;
+export const MAX_PARTS = 4000;
+
+// What the program alone can make is made at once up to this many bytes: a second
+// or two. More is offered to be prepared.
+const AT_ONCE = 64 << 20;
+
+// What the first number of a part says where it is not a file's.
+const LITERAL = -1, ZERO = -2, COMPUTED = -3;
 
 /**
- * What the Go program says of a dump.
- * @typedef {{size: number, verbatim: boolean, layout: Float64Array, literals: Uint8Array}} Description
+ * What the Go program says of a dump: layout is three numbers a part, [number of
+ * the file, offset there, bytes], or [LITERAL, 0, bytes of the literals, in
+ * order], [ZERO, 0, bytes], or [COMPUTED, 0, bytes that only the program can make].
+ * @typedef {{size: number, layout: Float64Array, literals: Uint8Array}} Description
  */
 
-// streamed reports whether a dump of this description is to be streamed. The
-// description is {size, verbatim, layout, literals}: layout is pairs of numbers,
-// [offset in the file, bytes] or [-1, bytes of the literals, in order]; verbatim
-// says that it is complete.
+// streamed reports whether a dump of this description takes its time to make.
 /** @param {Description} description */
-export function streamed(description) {
-  return !description.verbatim || description.layout.length / 2 > MAX_PARTS;
+export function streamed({ layout }) {
+  let computed = 0;
+  for (let i = 0; i < layout.length; i += 3) if (layout[i] === COMPUTED) computed += layout[i + 2];
+  return computed > AT_ONCE || layout.length / 3 > MAX_PARTS;
 }
 
 /**
- * dumpBlob gives a dump that need not be streamed, as a Blob.
+ * dumpBlob gives a dump as a Blob. Each part that must be computed is streamed into
+ * a Blob of its own, and nothing else is; a dump of very many parts is streamed
+ * whole.
  * @param {import('./engine.js').EngineLike} engine
  * @param {Description} description
  * @param {File} file
  */
 export async function dumpBlob(engine, description, file) {
   const { size, layout, literals } = description, parts = [];
-  for (let i = 0, used = 0; i < layout.length; i += 2) {
-    const at = layout[i], bytes = layout[i + 1];
-    if (at < 0) {
+  if (layout.length / 3 > MAX_PARTS) return engine.call('stream', 0, size);
+  for (let i = 0, used = 0, place = 0; i < layout.length; i += 3) {
+    const from = layout[i], at = layout[i + 1], bytes = layout[i + 2];
+    if (from === LITERAL) {
       parts.push(literals.subarray(used, used + bytes));
       used += bytes;
+    } else if (from === ZERO) {
+      parts.push(...await zeros(bytes));
+    } else if (from === COMPUTED) {
+      parts.push(await engine.call('stream', place, bytes));
     } else {
       parts.push(file.slice(at, at + bytes));
     }
-    if (i % 1000 === 998) await new Promise((next) => setTimeout(next)); // the page's thread is not ours alone
+    place += bytes;
+    if (i % 1500 === 1497) await new Promise((next) => setTimeout(next)); // the page's thread is not ours alone
   }
   const blob = await blobTree(parts);
   if (blob.size !== size) throw engine.fault('browser-save', `the browser made ${blob.size} of ${size} bytes`);

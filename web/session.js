@@ -295,13 +295,13 @@ export class Controller extends Job {
     this.store.dispatch({ type: 'hashRate', rate });
   }
 
-  // prepare writes a dump of many parts, for the browser to keep until it is saved.
+  // prepare writes a dump that takes its time, for the browser to keep until it is saved.
   async prepare() {
     await this.run('Preparing the dump', 'dump', async () => {
       await this.hold();
       if (!this.session?.dump) await this.describe();
-      const dump = this.session?.dump;
-      if (dump && !dump.url) await this.offer(dump, await this.ask('stream', dump.bytes));
+      const dump = this.session?.dump, file = this.source?.file;
+      if (dump && !dump.url && file) await this.offer(dump, await this.host.dumpBlob(this.engine, await this.ask('parts'), file));
     });
   }
 

@@ -231,7 +231,7 @@ describe('one thing at a time', () => {
 describe('the dump', () => {
   test('of very many parts is prepared only when asked for', async () => {
     const { store, drop, file, controller, engine } = desk();
-    engine.parts = { ...engine.parts, verbatim: false };
+    engine.parts = { ...engine.parts, slow: true };
     await drop(file('vm.elf', 'core'));
     assert.deepEqual([store.state.session.dump.url, store.state.session.dump.bytes], ['', 8]);
     assert.ok(!engine.calls.includes('stream'));

@@ -19,7 +19,7 @@ export class FakeEngine {
     this.generation = 0;
     this.ready = Promise.resolve();
     this.open = null;
-    this.parts = { size: 8, verbatim: true, layout: [0, 8], literals: new Uint8Array(0) };
+    this.parts = { size: 8, slow: false, layout: [0, 0, 8], literals: new Uint8Array(0) };
     this.before = async () => {}; // a test's own, ahead of an answer
   }
 
@@ -110,7 +110,7 @@ export function desk(state = {}) {
   const host = {
     now: () => ++now,
     dumpBlob: async () => new Blob(['the dump']),
-    streamed: (d) => !d.verbatim,
+    streamed: (d) => d.slow,
     address: (blob) => { asked.push('address'); return `blob:${blob.size}:${asked.length}`; },
     release: (url) => asked.push(`release ${url}`),
     saveByPicker: async () => true,
