@@ -3,6 +3,7 @@ module coredrop
 go 1.26
 
 require (
+	github.com/anchore/go-lzo v0.1.1
 	github.com/andybalholm/brotli v1.2.1
 	github.com/hack-pad/hackpadfs v0.2.4
 	github.com/invopop/jsonschema v0.14.0

@@ -72,6 +72,7 @@ var catalogue = map[Code]Entry{
 	FileChanged:     {"the file changed while it was being read", []Step{do("is the dump still being written? wait until this shows no job, then open the file again", "virsh domjobinfo VM")}},
 	DamagedCopy:     {"the file was damaged when it was copied", []Step{checkCopy, say("copy it again in binary mode, whole")}},
 	PagingCore:      {"the core's headers name a part of its memory only", []Step{do("take it again without paging (QMP: \"paging\": false; no -p)", "dump-guest-memory vm.core")}},
+	MemoryFiltered:  {"parts of the memory were left out when the core was written", []Step{do("to have all of it: makedumpfile's dump level 0 or 1", "makedumpfile -d 1")}},
 	NotesDiffer:     {"the core has another number of CPU notes than of status notes", nil},
 	NoQEMUNotes:     {"the core holds no QEMU CPU notes", with([]Step{say("which tool wrote this?"), readable}, TakeCore()...)},
 	NoteDamaged:     {"the core's notes are damaged", []Step{say("the notes before the damage are used")}},

@@ -31,6 +31,7 @@ const (
 	FileChanged     Code = "file-changed"
 	DamagedCopy     Code = "damaged-copy"
 	PagingCore      Code = "paging-core"
+	MemoryFiltered  Code = "memory-filtered"
 	NotesDiffer     Code = "notes-differ"
 	NoQEMUNotes     Code = "no-qemu-notes"
 	NoteDamaged     Code = "note-damaged"
