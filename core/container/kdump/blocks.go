@@ -94,7 +94,9 @@ func (r *reader) one(p []byte, i int, number uint64) error {
 	return nil
 }
 
-func (r *reader) descriptor(i int) descriptor { return parseDescriptor(r.descriptors[i*descriptorBytes:]) }
+func (r *reader) descriptor(i int) descriptor {
+	return parseDescriptor(r.descriptors[i*descriptorBytes:])
+}
 
 // packed gives the bytes of a packed block. Where more are wanted after the i-th,
 // and lie close behind it, they are read along.
