@@ -46,7 +46,7 @@ var (
 func with(first []Step, more ...Step) []Step { return append(first, more...) }
 
 var catalogue = map[Code]Entry{
-	KdumpCompressed: {"this is a kdump-compressed core", []Step{do("take it again as ELF", "virsh dump --memory-only --format elf VM vm.core"), say("in QEMU's monitor: dump-guest-memory without -z, -l, -s and -R")}},
+	KdumpCompressed: {"this kdump core is of a form that is not read", []Step{do("take it again as ELF", "virsh dump --memory-only --format elf VM vm.core"), say("in QEMU's monitor: dump-guest-memory without -z, -l, -s and -R")}},
 	SavevmImage:     {"this is a saved VM state, not a memory core", []Step{do("a VM that runs: take a core with --memory-only", "virsh dump --memory-only --format elf VM vm.core"), do("a VM that is gone: restore it, then take the core", "virsh restore --paused {file}")}},
 	RawImage:        {"this looks like raw memory, which has no CPU state", TakeCore()},
 	IsDmp:           {"this already is a Windows dump", []Step{say("open it in WinDbg as it is")}},

@@ -51,9 +51,9 @@ func pdb(id, noun string) Kind {
 // and MSF, Xen's libxc (xg_save_restore.h, libxl_internal.h), Proxmox's
 // vma_spec.txt, VirtualBox's VDICore.h, file(1)'s magic database.
 var signatures = []signature{
-	{0, "KDUMP   ", memory("kdump", "a kdump-compressed core (zlib, lzo, snappy or zstd)", fault.KdumpCompressed)},
-	{0, "DISKDUMP", memory("diskdump", "a diskdump core", fault.KdumpCompressed)},
-	{0, "makedumpfile\x00\x00\x00\x00", memory("kdump-flat", "a flattened kdump core (makedumpfile)", fault.KdumpCompressed)},
+	{0, "KDUMP   ", memory("kdump", "a kdump-compressed core (zlib, lzo, snappy or zstd)", "")},
+	{0, "DISKDUMP", memory("diskdump", "a diskdump core, the form before kdump's", fault.KdumpCompressed)},
+	{0, "makedumpfile\x00\x00\x00\x00", memory("kdump-flat", "a flattened kdump core (makedumpfile)", "")},
 	{0, "QEVM", memory("savevm", "a saved VM state of QEMU (savevm, migrate)", fault.SavevmImage)},
 	{0, "LibvirtQemudSave", memory("libvirt-save", "a saved VM state of libvirt (virsh save, virsh dump without --memory-only)", fault.SavevmImage)},
 	{0, "LibvirtQemudPart", memory("libvirt-part", "an unfinished saved VM state of libvirt", fault.SavevmImage)},
