@@ -242,9 +242,9 @@ func cases(t *testing.T) []testCase {
 	copy(mixed[700:], noise(2000))
 	skip := append(append(word(0x184d2a50), word(4)...), "ABCD"...)
 	return []testCase{
-		{"a", []byte("KDUMP   \x06\x00\x00\x00"), "kdump", fault.KdumpCompressed, "kdump-compressed", "--format elf"},
-		{"a", []byte("DISKDUMP\x01"), "diskdump", fault.KdumpCompressed, "diskdump", ""},
-		{"a", append([]byte("makedumpfile\x00\x00\x00\x00"), make([]byte, 4080)...), "kdump-flat", fault.KdumpCompressed, "flattened", ""},
+		{"a", []byte("KDUMP   \x06\x00\x00\x00"), "kdump", "", "kdump-compressed", ""},
+		{"a", []byte("DISKDUMP\x01"), "diskdump", fault.KdumpCompressed, "diskdump", "--format elf"},
+		{"a", append([]byte("makedumpfile\x00\x00\x00\x00"), make([]byte, 4080)...), "kdump-flat", "", "flattened", ""},
 		{"a", []byte("QEVM\x00\x00\x00\x03"), "savevm", fault.SavevmImage, "QEMU", "--memory-only"},
 		{"a", []byte("LibvirtQemudSave\x02"), "libvirt-save", fault.SavevmImage, "libvirt", "virsh restore"},
 		{"a", []byte("LibvirtQemudPart\x02"), "libvirt-part", fault.SavevmImage, "unfinished", ""},

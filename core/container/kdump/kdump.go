@@ -78,9 +78,10 @@ func open(ctx context.Context, file source.Source, next func(off, end int64) (in
 	if c.meta, err = mem.NewFile(file, []mem.Extent{{Bytes: uint64(file.Size)}}, metaCache); err != nil {
 		return fault.Wrap(err, fault.Internal, "")
 	}
-	if m.Blocks, err = c.present(ctx, list, m); err != nil {
+	if list, err = c.present(ctx, list, m); err != nil {
 		return err
 	}
+	m.Blocks = list
 	if err := c.leftOut(ctx, next, m); err != nil {
 		return err
 	}
