@@ -40,7 +40,7 @@ export const commands = [
   { id: 'palette', name: 'All commands', keys: ['Ctrl+Shift+P'], when: always, run: ({ page }) => page.sheet('palette') },
   { id: 'close', name: 'Close the core', when: open, run: ({ controller }) => controller.close() },
   { id: 'demo', name: 'Try it with the demo guest', when: (s) => idle(s) && Boolean(s.build.demo) && !s.offline, run: ({ controller }) => controller.demo() },
-  { id: 'prepare', name: 'Prepare the dump', tip: 'its memory is packed, or in so many parts, that the browser writes it out first', when: (s) => open(s) && !s.session?.dump?.url && s.session?.summary.guest?.os === 'windows', run: ({ controller }) => controller.prepare() },
+  { id: 'prepare', name: 'Prepare the dump', tip: 'its memory is packed, or in very many parts: the browser writes it out first', when: (s) => open(s) && !s.session?.dump?.url && s.session?.summary.guest?.os === 'windows', run: ({ controller }) => controller.prepare() },
   { id: 'save-as', name: 'Save to a place of choice', when: (s) => offered(s) && 'showSaveFilePicker' in globalThis, run: ({ controller }) => controller.saveAs() },
   { id: 'recheck', name: 'Check the core again', tip: 'whether it is still what it was when it was opened', when: offered, run: ({ controller }) => controller.recheck() },
   { id: 'hash', name: 'Compute SHA-256', tip: 'of the dump', when: offered, run: ({ controller }) => controller.hash() },
