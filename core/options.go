@@ -17,7 +17,7 @@ type Options struct {
 	// Compat makes Convert write what upstream elf2dmp 10.2.2 writes, byte for
 	// byte, or refuse with compat-lossy.
 	Compat bool
-	// Type is "full" or "bitmap"; "" chooses.
+	// Type is one of dmp.Types; "" chooses.
 	Type string
 	// Registers is dmp.RegistersLive for the registers that the CPUs had when the
 	// core was taken, everywhere; "": in a bug check those that Windows recorded.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"coredrop/core"
 	"coredrop/core/demo"
@@ -41,7 +43,7 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("convert", flag.ContinueOnError)
 	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	set.StringVar(&o.compat, "compat", "", "write what another `tool` writes, byte for byte: elf2dmp")
-	set.StringVar(&o.kind, "type", "", "full or bitmap (default: full, bitmap when the memory has too many runs): the `kind` of dump")
+	set.StringVar(&o.kind, "type", "", "full, bitmap, or kernel (no memory of user programs; default: full, bitmap when the memory has too many runs): the `kind` of dump")
 	set.StringVar(&o.registers, "registers", "", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
 	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
@@ -64,12 +66,12 @@ func (o *convertFlags) check(args []string) string {
 		return fmt.Sprintf("convert needs %s", names)
 	case o.compat != "" && o.compat != "elf2dmp":
 		return fmt.Sprintf("-compat knows elf2dmp, not %q", o.compat)
-	case o.kind != "" && o.kind != "full" && o.kind != "bitmap":
-		return fmt.Sprintf("-type is full or bitmap, not %q", o.kind)
+	case o.kind != "" && !slices.Contains(dmp.Types, o.kind):
+		return fmt.Sprintf("-type is %s, not %q", strings.Join(dmp.Types, ", "), o.kind)
 	case o.registers != "" && o.registers != dmp.RegistersLive:
 		return fmt.Sprintf("-registers is live, not %q", o.registers)
-	case o.compat != "" && o.kind == "bitmap":
-		return "elf2dmp writes full dumps only: -compat and -type bitmap exclude each other"
+	case o.compat != "" && o.kind != "" && o.kind != dmp.TypeFull:
+		return "elf2dmp writes full dumps only: -compat and -type " + o.kind + " exclude each other"
 	}
 	return ""
 }

@@ -51,6 +51,9 @@ func describe(w io.Writer, s *summary.Summary) {
 	}
 	if d := s.Dump; d != nil {
 		l.put("dump", "%s, %s in %s, %s", d.Type, words.Bytes(d.Bytes), words.Count(d.Parts, "part"), words.Count(len(d.Patches), "patch"))
+		if d.LeftOut > 0 {
+			l.put("left out", "%s of memory that no kernel half reaches", words.Bytes(d.LeftOut))
+		}
 		for _, p := range d.Patches {
 			l.put("  patched", "%s (%s at %s)", p.What, words.Count(int(p.Bytes), "byte"), p.PA)
 		}

@@ -544,12 +544,13 @@ export interface Fragment {
   count: number;
 }
 /**
- * Dump is the dump that was described: its kind, its length, of how many parts it is made, what was changed in guest memory, and whether reading it back as a debugger does gave the same as the core.
+ * Dump is the dump that was described: its kind, its length, of how many parts it is made, how many bytes of memory its type leaves out, what was changed in guest memory, and whether reading it back as a debugger does gave the same as the core.
  */
 export interface Dump {
   type: string;
   bytes: number;
   parts: number;
+  left_out_bytes: number;
   patches: Patch[];
   verified: boolean;
 }

@@ -218,7 +218,7 @@ func (shrunken) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
 
 func TestOptions(t *testing.T) {
 	g := newGuest(1, true)
-	for _, o := range []Options{{Type: "kernel"}, {Type: TypeBitmap, Compat: true}} {
+	for _, o := range []Options{{Type: "triangle"}, {Type: TypeBitmap, Compat: true}} {
 		if _, err := New(context.Background(), g.kernel(t, nil), o); !fault.Is(err, fault.BadOption) {
 			t.Errorf("%+v: %v", o, err)
 		}

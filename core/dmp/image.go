@@ -21,17 +21,20 @@ type Patch struct {
 const (
 	TypeFull   = "full"
 	TypeBitmap = "bitmap"
+	TypeKernel = "kernel" // a bitmap dump of what kernel halves reach
 )
 
 // Image is a crash dump that was described, not written.
 type Image struct {
-	Type     string // TypeFull or TypeBitmap
+	Type     string // one of the constants above
 	Runs     []mem.Run
 	Patches  []Patch
 	Contexts map[int]mem.VA // by machine CPU: where its context record was written
 	Shown    []Shown        // whose registers the dump has, by processor
 	Opens    string         // the sentence: whose registers it opens with, and why; "" for elf2dmp's profile
 	Warnings []fault.Warning
+	// LeftOut is how many bytes of memory a kernel-only dump leaves out.
+	LeftOut int64
 
 	context []byte // in the header; nil: zeros
 	pieces  []piece

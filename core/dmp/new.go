@@ -2,6 +2,8 @@ package dmp
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"coredrop/core/dump"
 	"coredrop/core/fault"
@@ -15,8 +17,8 @@ type Options struct {
 	// Compat makes the dump byte for byte what upstream elf2dmp 10.2.2 writes
 	// for the same core; refused with compat-lossy where upstream loses data.
 	Compat bool
-	// Type is TypeFull or TypeBitmap; "" is full. A full dump becomes a bitmap
-	// dump by itself, with a warning, when its runs do not fit the header.
+	// Type is one of Types; "" is full. A full dump becomes a bitmap dump by itself,
+	// with a warning, when its runs do not fit the header.
 	Type string
 	// Registers is RegistersLive for the registers that the CPUs had when the
 	// core was taken, everywhere; "": those that Windows recorded in a bug check
@@ -25,6 +27,12 @@ type Options struct {
 	progress.Sink
 }
 
+// Types are the types of dumps that New makes.
+var Types = []string{TypeFull, TypeBitmap, TypeKernel}
+
+// bitmapOf is the signature of the bitmap by the type of dump.
+var bitmapOf = map[string]string{TypeBitmap: dump.BitmapOfAll, TypeKernel: dump.BitmapOfKernel}
+
 // RegistersLive is a value of Options.Registers.
 const RegistersLive = "live"
 
@@ -32,9 +40,9 @@ const RegistersLive = "live"
 // context's.
 func New(ctx context.Context, k *windows.Kernel, o Options) (*Image, error) {
 	switch {
-	case o.Type != "" && o.Type != TypeFull && o.Type != TypeBitmap:
-		return nil, fault.New(fault.BadOption, "the dump type %q is not known: full or bitmap", o.Type)
-	case o.Compat && o.Type == TypeBitmap:
+	case o.Type != "" && !slices.Contains(Types, o.Type):
+		return nil, fault.New(fault.BadOption, "the dump type %q is not known: %s", o.Type, strings.Join(Types, ", "))
+	case o.Compat && o.Type != "" && o.Type != TypeFull:
 		return nil, fault.New(fault.BadOption, "elf2dmp writes full dumps only: leave the type or the compatibility away")
 	case o.Registers != "" && o.Registers != RegistersLive:
 		return nil, fault.New(fault.BadOption, "the registers %q are not known: live, or none for what Windows recorded", o.Registers)
@@ -110,7 +118,13 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 	}
 	im.Warnings = append(im.Warnings, partialWarnings(partial, "the rest is zero")...)
 	f := planOf(all, o.Type == TypeBitmap)
-	im.Type, im.Runs = f.kind, f.runs
+	if o.Type == TypeKernel {
+		var err error
+		if f, err = kernelPlan(ctx, k, all); err != nil {
+			return err
+		}
+	}
+	im.Type, im.Runs, im.LeftOut = f.kind, f.runs, f.dropped
 	im.Warnings = append(im.Warnings, f.warnings...)
 	w := newPatcher(im, k, k.Machine.Mem, false)
 	flag, err := k.FindEncodedFlag(ctx)
@@ -130,7 +144,7 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 		b.bytes(im.headerOf(k, false, dump.TypeFull, f.runs, f.size()))
 	} else {
 		b.bytes(im.headerOf(k, false, dump.TypeBitmap, nil, f.size()))
-		form.PutBitmap(dump.BitmapOfAll, f.runs, b.bytes)
+		form.PutBitmap(bitmapOf[f.kind], f.runs, b.bytes)
 	}
 	return im.fill(b, f.runs, o)
 }

@@ -10,6 +10,7 @@ import (
 type plan struct {
 	kind     string
 	runs     []mem.Run
+	dropped  int64 // bytes of memory that the kind leaves out
 	warnings []fault.Warning
 }
 
@@ -42,7 +43,7 @@ func planOf(runs []mem.Run, bitmap bool) plan {
 
 // size is the dump's length in bytes.
 func (f *plan) size() int64 {
-	if f.kind == TypeBitmap {
+	if f.kind != TypeFull {
 		s := form.BitmapOf(f.runs)
 		return s.FirstPage + int64(s.Set)*mem.PageSize
 	}

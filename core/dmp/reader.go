@@ -128,6 +128,8 @@ func (d *opened) bitmap(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	d.extents, d.pages = list, b.Set
+	if d.extents, d.pages = list, b.Set; b.Kernel {
+		d.kind = TypeKernel
+	}
 	return d.end(b.FirstPage+int64(b.Set)*mem.PageSize, size)
 }

@@ -43,6 +43,7 @@ const (
 type Bitmap struct {
 	Bits, Set uint64
 	FirstPage int64 // file offset of the page data
+	Kernel    bool  // of a file: what the kernel uses, not all of memory
 }
 
 // BitmapOf gives the bitmap of sorted disjoint runs in a form.
@@ -146,7 +147,7 @@ func ReadBitmap(r io.ReaderAt, at, size int64) (Bitmap, []mem.Extent, error) {
 	if first%mem.PageSize != 0 || first < end || first > uint64(size) || set > (uint64(size)-first)/mem.PageSize {
 		return b, nil, fmt.Errorf("%d pages from %#x on do not fit the dump's %#x bytes", set, first, size)
 	}
-	b = Bitmap{Bits: count, Set: set, FirstPage: int64(first)}
+	b = Bitmap{Bits: count, Set: set, FirstPage: int64(first), Kernel: string(bitmapSignature.In(head[:])) == BitmapOfKernel}
 	x := extents{off: b.FirstPage}
 	buf := make([]byte, 64<<10)
 	for done := uint64(0); done < count/8; done += uint64(len(buf)) {

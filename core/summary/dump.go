@@ -3,12 +3,14 @@ package summary
 import "coredrop/core/dmp"
 
 // Dump is the dump that was described: its kind, its length, of how many parts
-// it is made, what was changed in guest memory, and whether reading it back as a
-// debugger does gave the same as the core.
+// it is made, how many bytes of memory its type leaves out, what was changed in
+// guest memory, and whether reading it back as a debugger does gave the same as
+// the core.
 type Dump struct {
 	Type     string  `json:"type"`
 	Bytes    int64   `json:"bytes"`
 	Parts    int     `json:"parts"`
+	LeftOut  int64   `json:"left_out_bytes"`
 	Patches  []Patch `json:"patches"`
 	Verified bool    `json:"verified"`
 }
@@ -23,7 +25,7 @@ type Patch struct {
 // image notes the dump that was described.
 func (s *Summary) image(im *dmp.Image, verified bool) {
 	s.warn(im.Warnings...)
-	d := &Dump{Type: im.Type, Bytes: im.Size(), Parts: len(im.Parts()), Patches: []Patch{}, Verified: verified}
+	d := &Dump{Type: im.Type, Bytes: im.Size(), Parts: len(im.Parts()), LeftOut: im.LeftOut, Patches: []Patch{}, Verified: verified}
 	for _, p := range im.Patches {
 		d.Patches = append(d.Patches, Patch{p.What, hex64(uint64(p.PA)), p.Bytes})
 	}
