@@ -75,13 +75,18 @@ func hash(t testing.TB, m mem.Physical) (scanned, read string) {
 	return scanned, hex.EncodeToString(h.Sum(nil))
 }
 
-// TestCorpus: every kdump file of the containers, whoever wrote it and in
-// whichever form, holds the runs and the bytes that its truth says; by single
-// reads, by a pass, and with a stream to index it.
+// TestFixtures and TestCorpus: every kdump file, whoever wrote it and in whichever
+// form, holds the runs and the bytes that its truth says; by single reads, by a
+// pass, and with a stream to index it.
+func TestFixtures(t *testing.T) { checkFiles(t, "testdata", 4) }
+
 func TestCorpus(t *testing.T) {
-	dir := filepath.Join(corpustest.Dir(t, "containers"), "containers", "30-tiny")
+	checkFiles(t, filepath.Join(corpustest.Dir(t, "containers"), "containers", "30-tiny"), 35)
+}
+
+func checkFiles(t *testing.T, dir string, least int) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.kdump.zst"))
-	if err != nil || len(files) < 35 {
+	if err != nil || len(files) < least {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, path := range files {
