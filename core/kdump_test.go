@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/demo"
 	"coredrop/core/dmp/dmptest"
-	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"

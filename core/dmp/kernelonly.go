@@ -14,7 +14,7 @@ import (
 // page-table base leads to this kernel, and of every CPU's.
 func kernelPages(ctx context.Context, k *windows.Kernel, runs []mem.Run) ([]mem.Run, error) {
 	set := mem.NewPageSet(runs)
-	reach := paging.Reach{Page: set.Add}
+	reach := paging.NewReach(runs, set.Add)
 	home, _, err := k.Space.Translate(k.KDBG.VA)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.KDBGMissing, "the debugger block at %v is not mapped", k.KDBG.VA)

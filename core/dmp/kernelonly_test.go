@@ -8,15 +8,15 @@ import (
 	"path/filepath"
 	"testing"
 
+	"coredrop/core/container/elfcore"
 	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
-	"coredrop/core/elfcore"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
 	"coredrop/core/synth"
-	"coredrop/core/windows"
+	"coredrop/core/windows/find"
 	"coredrop/server/corpustest"
 )
 
@@ -66,13 +66,13 @@ func mapped(m mem.Physical, root uint64, levels int, kernel bool) map[uint64]uin
 // checkKernelOnly compares a kernel-only dump with its core: what the kernel's
 // half maps reads the same, but for the patches; what only a user half maps is
 // not there.
-func checkKernelOnly(t *testing.T, s source.Source, o windows.Options) {
+func checkKernelOnly(t *testing.T, s source.Source, o find.Options) {
 	t.Helper()
 	m, err := elfcore.Open(context.Background(), s, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, o)
+	k, err := find.Locate(context.Background(), m, o)
 	if err == nil {
 		err = dmp.Check(k, false)
 	}
@@ -172,7 +172,7 @@ func TestKernelOnly(t *testing.T) {
 		"encoded":   {Encoded: true},
 		"many runs": {ExtraRuns: 60},
 	} {
-		t.Run(name, func(t *testing.T) { checkKernelOnly(t, synth.Guest(o).Source(), windows.Options{}) })
+		t.Run(name, func(t *testing.T) { checkKernelOnly(t, synth.Guest(o).Source(), find.Options{}) })
 	}
 }
 
@@ -196,7 +196,7 @@ func TestKernelOnlyCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkKernelOnly(t, source.Source{ReaderAt: f, Size: info.Size(), Name: "core"}, windows.Options{})
+			checkKernelOnly(t, source.Source{ReaderAt: f, Size: info.Size(), Name: "core"}, find.Options{})
 		})
 	}
 }
@@ -207,7 +207,7 @@ func TestKernelOnlyIsNotElf2dmps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := windows.Locate(context.Background(), m, windows.Options{})
+	k, err := find.Locate(context.Background(), m, find.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { byCommandLine, demo, hasCorpus, sha256, symbolStore, unpack, work } from './lib/files.js';
+import { byCommandLine, corpus, demo, hasCorpus, root, sha256, symbolStore, unpack, unpackFile, work } from './lib/files.js';
 import { coredrop } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 import { shuffle } from './lib/shuffle.js';
@@ -76,6 +76,17 @@ for (const kind of kinds) {
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', demo().pdb)}`);
       await view.page.close();
     });
+
+    for (const name of ['kd-mixed.shuffled', 'mdf-snappy1-flat', 'kd-lost.raw']) {
+      test(`the demo's guest in ${name}, which is unpacked here`, async () => {
+        const view = await one(unpackFile(join(root, 'core/container/kdump/testdata', `${name}.kdump.zst`)));
+        assert.match(await view.text('#dump-text'), /verified/);
+        await view.page.close();
+      });
+    }
+    for (const name of ['kd-zlib.raw', 'kd-zstd.qemu']) {
+      test(`the same in ${name}`, { skip }, async () => (await one(unpackFile(join(corpus, 'containers/30-tiny', `${name}.kdump.zst`)))).page.close());
+    }
 
     test('02 by input', { skip }, async () => (await one(unpack('02-cpu4-encoded'))).page.close());
     test('02 by drop', { skip }, async () => (await one(unpack('02-cpu4-encoded'), { drop: true })).page.close());

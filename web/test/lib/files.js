@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 export const root = resolve(import.meta.dirname, '../../..');
@@ -30,6 +30,13 @@ export function demo() {
 export function unpack(name) {
   const to = join(work, `${name.replace('/', '-')}.elf`);
   if (!existsSync(to)) execFileSync('zstd', ['-q', '-d', '--sparse', join(corpus, name.includes('/') ? '' : 'windows', name, 'core.elf.zst'), '-o', to]);
+  return to;
+}
+
+// unpackFile gives a file that is packed by zstd.
+export function unpackFile(path) {
+  const to = join(work, basename(path, '.zst'));
+  if (!existsSync(to)) execFileSync('zstd', ['-q', '-d', path, '-o', to]);
   return to;
 }
 
