@@ -2,7 +2,6 @@ package core
 
 import (
 	"coredrop/core/container/elfcore"
-	"coredrop/core/container/kdump"
 	"coredrop/core/machine"
 	"coredrop/core/progress"
 	"coredrop/core/windows"
@@ -30,4 +29,4 @@ type Options struct {
 }
 
 // openers are the containers that can be read, in the order they are tried.
-var openers = []machine.Opener{elfcore.Open, kdump.Open}
+var openers = []machine.Opener{elfcore.Open, kdumpOpener}

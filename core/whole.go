@@ -5,10 +5,15 @@ package core
 import (
 	"context"
 
+	"coredrop/core/container/kdump"
+	"coredrop/core/machine"
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/summary"
 )
+
+// kdumpOpener reads kdump cores.
+var kdumpOpener machine.Opener = kdump.Open
 
 // Races recovers the data-race reports that a Linux core or the text of a kernel
 // log holds. The summary is never nil, and has the reports too.
