@@ -121,9 +121,9 @@ func (b *BugCheck) OnStack(stack []byte, image func(va mem.VA) bool) bool {
 // whose registers the record has.
 func (b *BugCheck) AtRecord(s *paging.Space, r *Record) bool {
 	var p [callBytes]byte
-	if s.ReadAt(p[:], mem.VA(r.RSP)) != nil || !s.Mode.Kernel(mem.VA(u64(p[:], 0))) {
+	if s.ReadAt(p[:], mem.VA(r.SP)) != nil || !s.Mode.Kernel(mem.VA(u64(p[:], 0))) {
 		return false
 	}
-	return uint32(u64(p[:], callCode)) == uint32(r.RCX) && u64(p[:], callP1) == r.RDX && u64(p[:], callP2) == r.R8 &&
-		u64(p[:], callP3) == r.R9 && (b.replaced(uint32(r.RCX)) || u64(p[:], callP4) == b.Parameters[3])
+	return uint32(u64(p[:], callCode)) == uint32(r.Args[0]) && u64(p[:], callP1) == r.Args[1] && u64(p[:], callP2) == r.Args[2] &&
+		u64(p[:], callP3) == r.Args[3] && (b.replaced(uint32(r.Args[0])) || u64(p[:], callP4) == b.Parameters[3])
 }

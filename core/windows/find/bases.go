@@ -36,15 +36,15 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[mem.VA] {
 			return f.walkDown(s, start, floor, limit, walked, yield)
 		}
 		for i := range f.m.CPUs {
-			if start, ok := f.gate(s, i, 0); ok && !from(start, probeBudget) {
+			if start, ok := f.p.handler(f, s, i); ok && !from(start, probeBudget) {
 				return
 			}
 		}
-		for _, sources := range []func(*paging.Space) []mem.VA{f.otherGates, f.hintStarts, f.ripStarts, f.stackStarts} {
+		for _, sources := range f.p.starts {
 			if len(f.kernels) > 0 {
 				return
 			}
-			for _, start := range sources(s) {
+			for _, start := range sources(f, s) {
 				if !from(start, shortWalk) {
 					return
 				}
@@ -55,37 +55,6 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[mem.VA] {
 			f.sweep(s, yield)
 		}
 	}
-}
-
-// gate gives the handler of an interrupt gate of a CPU whose table has it.
-func (f *finder) gate(s *paging.Space, cpu, number int) (mem.VA, bool) {
-	x := f.m.CPUs[cpu].X64
-	if x == nil || !x.System || uint64(x.IDT.Limit) < uint64(gateBytes*(number+1)-1) {
-		return 0, false
-	}
-	return f.readGate(s, cpu, number)
-}
-
-// readGate reads an interrupt gate of a CPU, wherever its table ends.
-func (f *finder) readGate(s *paging.Space, cpu, number int) (mem.VA, bool) {
-	x := f.m.CPUs[cpu].X64
-	var g [gateBytes]byte
-	at := mem.VA(x.IDT.Base) + mem.VA(gateBytes*number)
-	if err := s.ReadAt(g[:], at); err != nil {
-		if number == 0 {
-			f.logf("cpu %d: interrupt table at %#x: %v", cpu, x.IDT.Base, err)
-		}
-		return 0, false
-	}
-	va := mem.VA(u16(g[:], 0)) | mem.VA(u16(g[:], 6))<<16 | mem.VA(u32(g[:], 8))<<32
-	if number == 0 {
-		f.logf("cpu %d: interrupt table at %#x, gate 0 leads to %v", cpu, x.IDT.Base, va)
-	}
-	if !s.Mode.Kernel(va) {
-		return 0, false
-	}
-	f.gates++
-	return va, true
 }
 
 // otherGates lists the handlers of the other gates of every CPU, a page once.
@@ -107,11 +76,11 @@ func (f *finder) otherGates(s *paging.Space) (out []mem.VA) {
 // hintStarts lists what notes and stubs say of the kernel's place.
 func (f *finder) hintStarts(*paging.Space) []mem.VA { return f.hints }
 
-// ripStarts lists where the CPUs in kernel mode stand.
-func (f *finder) ripStarts(*paging.Space) (out []mem.VA) {
+// pcStarts lists where the CPUs in kernel mode stand.
+func (f *finder) pcStarts(s *paging.Space) (out []mem.VA) {
 	for _, c := range f.m.CPUs {
-		if c.X64 != nil && c.X64.RIP>>63 == 1 && len(out) < maxStarts {
-			out = append(out, mem.VA(c.X64.RIP))
+		if c.X64 != nil && s.Mode.Kernel(mem.VA(c.X64.PC())) && len(out) < maxStarts {
+			out = append(out, mem.VA(c.X64.PC()))
 		}
 	}
 	return out
@@ -122,10 +91,10 @@ func (f *finder) stackStarts(s *paging.Space) (out []mem.VA) {
 	pages := map[mem.VA]bool{}
 	stack := make([]byte, stackBytes)
 	for _, c := range f.m.CPUs {
-		if c.X64 == nil || c.X64.RSP>>63 == 0 {
+		if c.X64 == nil || !s.Mode.Kernel(mem.VA(c.X64.SP())) {
 			continue
 		}
-		s.ReadBest(stack, mem.VA(c.X64.RSP)&^7)
+		s.ReadBest(stack, mem.VA(c.X64.SP())&^7)
 		for i := 0; i < len(stack) && len(out) < maxStarts; i += 8 {
 			va := mem.VA(u64(stack, i))
 			// Return addresses lie in images, 2 MiB neighbours share one.

@@ -94,7 +94,7 @@ func TestBelowTheFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.mapPage(demoDTB, paging.X64, handler-0x3000, pa) // the kernel's header seen from there
-	f := &finder{ctx: t.Context(), m: g.m, budget: probeBudget}
+	f := &finder{ctx: t.Context(), m: g.m, p: x64, budget: probeBudget}
 	var got []mem.VA
 	f.walkDown(g.s, handler, 0, shortWalk, map[mem.VA]bool{}, func(va mem.VA) bool { got = append(got, va); return len(got) < 2 })
 	if len(got) == 0 || got[0] != handler-0x3000 {

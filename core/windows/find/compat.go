@@ -67,28 +67,6 @@ func (f *finder) compat() (*windows.Kernel, error) {
 	return k, f.ctx.Err()
 }
 
-// compatRoot is upstream's choice (fix_dtb): a root is final as soon as its
-// shared page resolves, and the first CPU in the kernel is the only other one
-// that is asked. Upstream knows 4 levels, and no pages in transition.
-func (f *finder) compatRoot() (root, bool) {
-	first := f.cpu(0)
-	if first != nil && paging.New(f.m.Mem, first.CR3, paging.X64).Resolves(windows.SharedVA) {
-		return root{first.CR3, paging.X64, windows.Root{Way: windows.WayCR3, CPU: 0}}, true
-	}
-	hasBase := true
-	for i, x := range f.states() {
-		if x.GSInKernel() {
-			return root{x.CR3, paging.X64, windows.Root{Way: windows.WaySystem, CPU: i}}, true
-		}
-		hasBase = hasBase && x.HasKernelGSBase
-	}
-	if first == nil || !hasBase {
-		return root{}, false
-	}
-	v, err := paging.New(f.m.Mem, first.CR3, paging.X64).Uint64(mem.VA(first.KernelGSBase) + windows.PcrKernelDTB)
-	return root{v, paging.X64, windows.Root{Way: windows.WayKernelGS, CPU: 0}}, err == nil
-}
-
 // compatImage walks down from the handler of CPU 0's gate 0 to the first image
 // that upstream takes for the kernel; nil: there is none.
 func (f *finder) compatImage(s *paging.Space) (found *pe.Image) {
@@ -104,7 +82,7 @@ func (f *finder) compatImage(s *paging.Space) (found *pe.Image) {
 		switch {
 		case err != nil:
 			f.refuse("image at %v: %v", base, err)
-		case img.Machine != pe.MachineAMD64 || !upstreamTakes(s, base):
+		case img.Machine != f.p.machine || !upstreamTakes(s, base):
 			f.refuseImage(img)
 		default:
 			found = img

@@ -23,7 +23,7 @@ type suspect struct {
 // reaches reports whether an address lies on the suspect's stack above where its
 // CPU stands.
 func (s *suspect) reaches(sp uint64) bool {
-	return s.cpu != nil && sp >= s.cpu.RSP && sp-s.cpu.RSP < s.stack
+	return s.cpu != nil && sp >= s.cpu.SP() && sp-s.cpu.SP() < s.stack
 }
 
 // crasher finds the processor that called KeBugCheckEx (an index into
@@ -37,8 +37,8 @@ func (f *finder) crasher(k *windows.Kernel, entry mem.VA) (int, windows.Choice) 
 		s := &suspect{index: i}
 		if p.CPU >= 0 {
 			s.cpu = f.m.CPUs[p.CPU].X64
-			if s.cpu.Kernel() && s.cpu.RIP>>63 == 1 {
-				stack := windows.ReadStack(k.Space, mem.VA(s.cpu.RSP), buffer)
+			if s.cpu.Kernel() && k.Space.Mode.Kernel(mem.VA(s.cpu.PC())) {
+				stack := windows.ReadStack(k.Space, mem.VA(s.cpu.SP()), buffer)
 				s.stack, s.holds = uint64(len(stack)), k.BugCheck.OnStack(stack, k.InModule)
 			}
 		}
@@ -87,20 +87,20 @@ func (f *finder) crasher(k *windows.Kernel, entry mem.VA) (int, windows.Choice) 
 // gives the reason why one that names it is not believed.
 func judgeRecord(k *windows.Kernel, s *suspect, all []*suspect, entry mem.VA) string {
 	r, b := k.Processors[s.index].Record, k.BugCheck
-	if !r.Valid() || !r.Integers() || !b.Named(uint32(r.RCX), r.RDX, r.R8, r.R9) || !k.Space.Mode.Kernel(mem.VA(r.RSP)) {
+	if !r.Valid() || !r.Integers() || !b.Named(uint32(r.Args[0]), r.Args[1], r.Args[2], r.Args[3]) || !k.Space.Mode.Kernel(mem.VA(r.SP)) {
 		return ""
 	}
 	s.confirm = b.AtRecord(k.Space, r)
 	// Where the entry is not known, the record must agree with the stack.
-	agrees := s.confirm || s.holds && s.reaches(r.RSP)
-	if entry != 0 && mem.VA(r.RIP) != entry || entry == 0 && !(agrees && windows.InImage(mem.VA(r.RIP), k.Image.Base, k.Image.SizeOfImage, 1)) {
+	agrees := s.confirm || s.holds && s.reaches(r.SP)
+	if entry != 0 && mem.VA(r.PC) != entry || entry == 0 && !(agrees && windows.InImage(mem.VA(r.PC), k.Image.Base, k.Image.SizeOfImage, 1)) {
 		return ""
 	}
 	if s.cpu != nil && !s.cpu.Kernel() {
 		return "its CPU is in user mode"
 	}
 	for _, other := range all {
-		if other != s && other.reaches(r.RSP) && !s.reaches(r.RSP) {
+		if other != s && other.reaches(r.SP) && !s.reaches(r.SP) {
 			return fmt.Sprintf("it is on the stack of processor %d", number(k, other))
 		}
 		if s.cpu == nil && !s.confirm && other.cpu != nil {
@@ -118,7 +118,7 @@ func severalClaims(k *windows.Kernel, claims []*suspect) int {
 	for _, proof := range []func(*suspect) bool{
 		func(s *suspect) bool { return s.holds && s.confirm },
 		func(s *suspect) bool { return s.holds },
-		func(s *suspect) bool { return s.confirm && s.reaches(k.Processors[s.index].Record.RSP) },
+		func(s *suspect) bool { return s.confirm && s.reaches(k.Processors[s.index].Record.SP) },
 		func(s *suspect) bool { return s.confirm && s.cpu != nil },
 		func(s *suspect) bool { return s.confirm },
 		func(s *suspect) bool { return s.cpu != nil },

@@ -25,6 +25,7 @@ const probeBudget = 4 << 20
 type finder struct {
 	ctx context.Context
 	m   *machine.Machine
+	p   *platform
 	o   Options
 
 	tried    []string // strategies for the page-table base, for the message

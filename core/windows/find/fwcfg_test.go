@@ -175,7 +175,7 @@ func FuzzFwCfg(f *testing.F) {
 			if k, err := windows.ByCopy(s, n.kdbg, n.copy); err == nil && (uint32(len(k.Plain)) != k.Size || !windows.SaneSize(k.Size) || u32(k.Plain, tagAt) != tagValue) {
 				t.Fatalf("a block of %#x bytes", k.Size)
 			}
-			f := &finder{ctx: context.Background(), m: m, notes: []fwcfgNote{n}}
+			f := &finder{ctx: context.Background(), m: m, p: x64, notes: []fwcfgNote{n}}
 			roots := 0
 			for r := range fwcfgRoots(f) {
 				if roots++; r.value != n.dtb || roots > 2 || len(f.hints) > roots {

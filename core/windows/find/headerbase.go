@@ -30,14 +30,14 @@ func (f *finder) ownBase(k *windows.Kernel, i int, r root) mem.PA {
 	var list []uint64
 	if p.CPU >= 0 {
 		if x := f.m.CPUs[p.CPU].X64; x.System {
-			list = append(list, x.CR3)
+			list = append(list, x.Root())
 		}
 		if r.from.CPU == p.CPU {
 			list = append(list, r.value)
 		}
 	}
 	if p.Record != nil && (p.CPU < 0 || k.Recorded(i)) {
-		list = append(list, p.Record.CR3)
+		list = append(list, p.Record.Root)
 	}
 	for _, value := range list {
 		if leadsToKernel(k, value) {

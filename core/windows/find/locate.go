@@ -9,17 +9,6 @@ import (
 	"coredrop/core/windows"
 )
 
-// logRegisters says what the search starts from.
-func (f *finder) logRegisters() {
-	for i, x := range f.states() {
-		mode := "user"
-		if x.Kernel() {
-			mode = "kernel"
-		}
-		f.logf("cpu %d: %s mode, rip %#x, cr3 %#x, cr4 %#x, idt %#x, gs %#x", i, mode, x.RIP, x.CR3, x.CR4, x.IDT.Base, x.GS.Base)
-	}
-}
-
 // partial is the kernel so far, for a search that failed.
 func (f *finder) partial() *windows.Kernel {
 	if len(f.kernels) == 0 {

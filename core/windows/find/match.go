@@ -43,22 +43,6 @@ type matcher struct {
 	tables     map[*windows.Processor]descriptors
 }
 
-// descriptors is where a processor's control region has the descriptor tables; zero:
-// it cannot be read.
-type descriptors struct{ gdt, idt uint64 }
-
-func descriptorsOf(k *windows.Kernel, p *windows.Processor) descriptors {
-	if p.KPCR == 0 {
-		return descriptors{}
-	}
-	gdt, err1 := k.Space.Uint64(p.KPCR + windows.PcrGDT)
-	idt, err2 := k.Space.Uint64(p.KPCR + windows.PcrIDT)
-	if err1 != nil || err2 != nil {
-		return descriptors{}
-	}
-	return descriptors{gdt, idt}
-}
-
 func (m *matcher) match(is func(x *machine.X64State, p *windows.Processor) bool) {
 	for i := range m.k.Processors {
 		p := &m.k.Processors[i]
@@ -70,13 +54,6 @@ func (m *matcher) match(is func(x *machine.X64State, p *windows.Processor) bool)
 	}
 }
 
-// usesTables reports whether a CPU's descriptor tables are those that a
-// processor's control region names.
-func (m *matcher) usesTables(x *machine.X64State, p *windows.Processor) bool {
-	t := m.tables[p]
-	return x.System && t.gdt != 0 && t == descriptors{x.GDT.Base, x.IDT.Base}
-}
-
 // runs reports whether a CPU can be executing Windows on a processor: its own
 // page tables, those for user mode too, map the processor's control region where
 // Windows has it. A hypervisor or the secure kernel may leave Windows' address
@@ -86,14 +63,14 @@ func (m *matcher) runs(x *machine.X64State, p *windows.Processor) bool {
 	if !x.System {
 		return true
 	}
-	if x.CR0&machine.CR0Paging == 0 {
+	if !x.Paging() {
 		return false
 	}
 	want, _, err := m.k.Space.Translate(p.KPCR)
 	if err != nil {
 		return true
 	}
-	got, _, err := paging.New(m.f.m.Mem, x.CR3, m.f.modeOf(x)).Translate(p.KPCR)
+	got, _, err := paging.New(m.f.m.Mem, x.Root(), m.f.modeOf(x)).Translate(p.KPCR)
 	return err == nil && got == want || errors.Is(err, mem.ErrHole)
 }
 

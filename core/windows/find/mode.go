@@ -10,16 +10,6 @@ import (
 	"coredrop/core/windows"
 )
 
-// Where an x86 CPU stands after reset and INIT. Source: Intel SDM volume 3,
-// section "Processor state after reset".
-const (
-	resetIP     = 0xfff0
-	resetCSBase = 0xffff0000
-	realLimit   = 0xffff // of a segment in real mode; SMM enters with 4 GiB
-	cr0Protect  = 1 << 0
-	ringMask    = 3
-)
-
 // secureImages and hypervisorImages are how the images of VTL1 and of the
 // hypervisor begin their names, as their own export directories or PDBs have
 // them.
@@ -28,7 +18,7 @@ var (
 	hypervisorImages = []string{"hvix64", "hvax64", "hvaa64", "hvloader", "kdhv"}
 )
 
-// imageReach is how far below a CPU's RIP the image it runs may begin.
+// imageReach is how far below where a CPU stands the image it runs may begin.
 const imageReach = 4 << 20
 
 // strangerMode classifies a CPU that runs none of Windows' processors.
@@ -36,22 +26,22 @@ func (f *finder) strangerMode(k *windows.Kernel, x *machine.X64State) windows.Mo
 	switch {
 	case x == nil || !x.System:
 		return windows.ModeUnknown
-	case x.CR0&machine.CR0Paging == 0:
+	case !x.Paging():
 		return unpagedMode(x)
 	}
-	own := paging.New(f.m.Mem, x.CR3, f.modeOf(x))
+	own := paging.New(f.m.Mem, x.Root(), f.modeOf(x))
 	if f.sharesWindows(k, own) {
 		return windowsMode(x)
 	}
 	if !x.Kernel() {
 		return windows.ModeUnknown
 	}
-	rip := mem.VA(x.RIP)
+	rip := mem.VA(x.PC())
 	pa, _, err := own.Translate(rip)
 	switch {
 	case err != nil:
 		return windows.ModeUnknown
-	case uint64(pa) == x.RIP:
+	case uint64(pa) == x.PC():
 		return windows.ModeFirmware
 	}
 	if ours, _, err := k.Space.Translate(rip); err == nil && ours == pa {
@@ -73,17 +63,6 @@ func windowsMode(x *machine.X64State) windows.Mode {
 		return windows.ModeKernel
 	}
 	return windows.ModeUser
-}
-
-// unpagedMode tells what a CPU without paging does.
-func unpagedMode(x *machine.X64State) windows.Mode {
-	switch {
-	case x.RIP == resetIP && x.CS.Base == resetCSBase:
-		return windows.ModeReset
-	case x.CR0&cr0Protect == 0 && x.CS.Limit > realLimit:
-		return windows.ModeSMM
-	}
-	return windows.ModeFirmware
 }
 
 // sharesWindows reports whether tables are of Windows: they map the shared page,

@@ -11,11 +11,11 @@ const (
 // oddOneOut finds the one processor in the kernel that does not stand where all
 // the others wait; nil: there is none, or there are too few to tell.
 func oddOneOut(all []*suspect) *suspect {
-	in := only(all, func(s *suspect) bool { return s.cpu != nil && s.cpu.Kernel() && s.cpu.RIP>>63 == 1 })
+	in := only(all, func(s *suspect) bool { return s.cpu != nil && s.cpu.Kernel() && s.cpu.PC()>>63 == 1 })
 	if len(in) < minForOdd {
 		return nil
 	}
-	near := func(a, b *suspect) bool { return max(a.cpu.RIP, b.cpu.RIP)-min(a.cpu.RIP, b.cpu.RIP) < sameLoop }
+	near := func(a, b *suspect) bool { return max(a.cpu.PC(), b.cpu.PC())-min(a.cpu.PC(), b.cpu.PC()) < sameLoop }
 	// Of three, two stand together where one is odd.
 	first := in[0]
 	if !near(in[0], in[1]) && !near(in[0], in[2]) {

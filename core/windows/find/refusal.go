@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
@@ -67,8 +66,8 @@ func (f *finder) explain(e *fault.Error, c *found) *fault.Error {
 // walks reports whether some CPU's tables lead from its registers to memory.
 func (f *finder) walks() bool {
 	for _, x := range f.states() {
-		s := paging.New(f.m.Mem, x.CR3, f.modeOf(x))
-		if x.CR0&machine.CR0Paging != 0 && (s.Resolves(mem.VA(x.RIP)) || s.Resolves(mem.VA(x.RSP)) || s.Resolves(mem.VA(x.IDT.Base))) {
+		s := paging.New(f.m.Mem, x.Root(), f.modeOf(x))
+		if x.Paging() && (s.Resolves(mem.VA(x.PC())) || s.Resolves(mem.VA(x.SP())) || s.Resolves(mem.VA(x.IDT.Base))) {
 			return true
 		}
 	}

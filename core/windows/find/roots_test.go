@@ -190,7 +190,7 @@ func TestSelfMapScan(t *testing.T) {
 	if k.HeaderDTB != demoDTB {
 		t.Errorf("header %#x", uint64(k.HeaderDTB))
 	}
-	f := &finder{ctx: context.Background(), m: g.m}
+	f := &finder{ctx: context.Background(), m: g.m, p: x64}
 	page := func(pa mem.PA) []byte {
 		p, _, err := mem.ReadPage(g.mem, pa)
 		if err != nil {

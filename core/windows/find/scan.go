@@ -96,26 +96,19 @@ func (w *pass) finish() (*found, error) {
 	return f.best(), nil
 }
 
-// The bits of a self reference that count: the address, present, writable, and
-// not for user mode. Windows sets accessed and dirty as well (0x63); a root that
-// leads to the kernel need not prove that. Source: MemProcFS,
-// volatility3.
-const (
-	selfMask = 0x000ffffffffff000 | 0x07
-	selfBits = 0x03
-)
-
 // mapsItself reports whether a page is a root with one self reference that
-// maps the shared page.
+// maps the shared page. Of the reference, its address counts, and that it is
+// present, writable, and not for user mode. Windows sets accessed and dirty as
+// well (0x63 on x86-64); a root that leads to the kernel need not prove that.
+// Source: MemProcFS, volatility3.
 func (f *finder) mapsItself(p []byte, pa mem.PA, mode *paging.Mode) bool {
-	top := mode.Levels[0]
-	index := int(uint64(windows.SharedVA) >> top.Shift & (1<<top.Bits - 1))
-	if e := u64(p, 8*index); e&1 == 0 || !f.leads(e, mode) {
+	top := &mode.Levels[0]
+	if !f.leads(mode.EntryAt(p, top.Index(windows.SharedVA)), mode) {
 		return false
 	}
-	count := 0
-	for i := 256; i < 512; i++ {
-		if u64(p, 8*i)&selfMask == uint64(pa)|selfBits {
+	count, entries := 0, 1<<top.Bits
+	for i := entries / 2; i < entries; i++ {
+		if e := mode.EntryAt(p, i); e&mode.Address == uint64(pa) && f.p.self.Holds(e) {
 			count++
 		}
 	}
@@ -127,19 +120,16 @@ func (f *finder) mapsItself(p []byte, pa mem.PA, mode *paging.Mode) bool {
 // is present is one that a root cannot have (a large page, or an address beyond
 // any memory). Most pages fail at the first word looked at.
 func (f *finder) mapsImages(p *[mem.PageSize]byte, mode *paging.Mode) bool {
-	top := mode.Levels[0]
-	first := int(uint64(windows.ImageRegion) >> top.Shift & (1<<top.Bits - 1))
-	last := int(uint64(windows.ImageTop-1) >> top.Shift & (1<<top.Bits - 1))
+	top := &mode.Levels[0]
 	maps := false
-	for i := first; i <= last; i++ {
-		maps = maps || f.leads(u64(p[:], 8*i), mode)
+	for i := top.Index(windows.ImageRegion); i <= top.Index(windows.ImageTop-1); i++ {
+		maps = maps || f.leads(mode.EntryAt(p[:], i), mode)
 	}
 	if !maps {
 		return false
 	}
-	const large, widest = 1 << 7, 1 << 46 // Windows' own bound of physical addresses is 64 TiB
-	for i := 0; i < mem.PageSize; i += 8 {
-		if e := u64(p[:], i); e&1 == 1 && (e&large != 0 || e&mode.Address >= widest) {
+	for i := range mem.PageSize / mode.Entry {
+		if e := mode.EntryAt(p[:], i); mode.Present.Holds(e) && !f.p.inRoot(mode, e) {
 			return false
 		}
 	}

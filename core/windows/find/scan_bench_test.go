@@ -51,7 +51,7 @@ func BenchmarkBlockInImage(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := &finder{}
+	f := &finder{p: x64}
 	for b.Loop() {
 		f.scan = scanBudget
 		if len(f.findBlocks(paging.New(g.mem, demoDTB, paging.X64), k.Image, false)) != 1 {

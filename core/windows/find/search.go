@@ -34,7 +34,7 @@ type Search struct {
 
 // NewSearch begins a search; nothing is read yet.
 func NewSearch(m *machine.Machine, o Options) *Search {
-	f := &finder{m: m, o: o, budget: probeBudget, scan: scanBudget, known: map[rootKey]bool{},
+	f := &finder{m: m, p: platformOf(m), o: o, budget: probeBudget, scan: scanBudget, known: map[rootKey]bool{},
 		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
 	f.notes = fwcfgNotes(m)
 	return &Search{f: f}
@@ -50,7 +50,7 @@ func (s *Search) Quick(ctx context.Context) (found bool) {
 		return true
 	}
 	s.f.logRegisters()
-	c, err := s.f.quick(quickStrategies)
+	c, err := s.f.quick(s.f.p.roots)
 	if c == nil && err == nil {
 		if len(s.f.kernels) == 0 {
 			return false

@@ -9,45 +9,6 @@ import (
 	"coredrop/core/windows"
 )
 
-// quickStrategies are in order of cost. Upstream's come first, so that the
-// page-table base is the same where upstream has one. What they do not find, a
-// pass over all of memory may.
-var quickStrategies = []strategy{
-	{"cpu0 cr3", cpu0Root},
-	{"system task cr3", systemTaskRoot},
-	{"KERNEL_GS_BASE+7000", kernelGSRoot},
-	{"every cpu's cr3", cpuRoots},
-	{"KVA-shadow siblings", siblingRoots},
-	{"kpcr scan", kpcrRoots},
-	{"fwcfg note", fwcfgRoots},
-	{"low stub", lowStubRoots},
-}
-
-// modeOf gives the paging mode of a CPU by its control registers.
-func (f *finder) modeOf(x *machine.X64State) *paging.Mode {
-	if x.CR4&machine.CR4LA57 != 0 {
-		return windows.X64L5
-	}
-	return windows.X64
-}
-
-// modes lists the paging modes to try where no CPU belongs to a root, the
-// likeliest first: those of the CPUs that have paging on, then the others, for
-// the notes may be damaged.
-func (f *finder) modes() []*paging.Mode {
-	var four, five bool
-	for _, x := range f.states() {
-		if x.CR0&machine.CR0Paging != 0 {
-			five = five || x.CR4&machine.CR4LA57 != 0
-			four = four || x.CR4&machine.CR4LA57 == 0
-		}
-	}
-	if five && !four {
-		return []*paging.Mode{windows.X64L5, windows.X64}
-	}
-	return []*paging.Mode{windows.X64, windows.X64L5}
-}
-
 // states gives the CPUs whose control registers are known, by index.
 func (f *finder) states() iter.Seq2[int, *machine.X64State] {
 	return func(yield func(int, *machine.X64State) bool) {
@@ -75,101 +36,12 @@ func (f *finder) cpu(i int) *machine.X64State {
 	return nil
 }
 
-func cpu0Root(f *finder) iter.Seq[root] {
-	x := f.cpu(0)
-	if x == nil {
-		return one(root{}, false)
-	}
-	return one(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: 0}}, true)
-}
-
-func systemTaskRoot(f *finder) iter.Seq[root] {
-	for i, x := range f.states() {
-		if x.GSInKernel() {
-			return one(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WaySystem, CPU: i}}, true)
-		}
-	}
-	return one(root{}, false)
-}
-
-func kernelGSRoot(f *finder) iter.Seq[root] {
-	x := f.cpu(0)
-	if x == nil {
-		return one(root{}, false)
-	}
-	for _, y := range f.states() {
-		if !y.HasKernelGSBase {
-			return one(root{}, false)
-		}
-	}
-	mode := f.modeOf(x)
-	v, err := paging.New(f.m.Mem, x.CR3, mode).Uint64(mem.VA(x.KernelGSBase) + windows.PcrKernelDTB)
-	return one(root{v, mode, windows.Root{Way: windows.WayKernelGS, CPU: 0}}, err == nil)
-}
-
-// cpuRoots is the CR3 of every CPU that has paging on.
-func cpuRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: i}}) {
-				return
-			}
-		}
-	}
-}
-
-// siblingRoots is the page beside every CPU's root: with KVA shadow a process
-// has its kernel and user tables' roots side by side on many builds.
-func siblingRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), windows.Root{Way: windows.WaySibling, CPU: i}}) {
-				return
-			}
-		}
-	}
-}
-
-// kpcrRoots looks through each CPU's control region, seen through that CPU's
-// own tables, for a word that is a page-table base: with KVA shadow the user
-// tables map the region too, and where the kernel's root is kept in it differs
-// by build (+0x7000, +0x9000, +0xa000 are known).
-func kpcrRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		region := make([]byte, windows.PcrScanBytes)
-		for i, x := range f.states() {
-			kpcr := x.KPCR()
-			if kpcr == 0 {
-				continue
-			}
-			mode := f.modeOf(x)
-			if paging.New(f.m.Mem, x.CR3, mode).ReadBest(region, kpcr) == 0 {
-				continue
-			}
-			tried := map[uint64]bool{}
-			for off := 0; off < len(region); off += 8 {
-				v := u64(region, off) &^ (1 << 63) // no-flush bit of a CR3 value
-				base := v & mode.Root
-				// The low bits hold a small PCID, or the caching bits 3 and 4.
-				if v>>52 != 0 || base == 0 || v&0xfff > 0x1f || tried[base] {
-					continue
-				}
-				tried[base] = true
-				if f.plausible(mem.PA(base), mode) && !yield(root{v, mode, windows.Root{Way: windows.WayKPCR, CPU: i}}) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // plausible reports cheaply whether a page can be a root: its entry for the
 // shared page is present and leads to memory that the core holds.
 func (f *finder) plausible(pa mem.PA, mode *paging.Mode) bool {
-	top := mode.Levels[0]
 	var e [8]byte
-	index := uint64(windows.SharedVA) >> top.Shift & (1<<top.Bits - 1)
-	return f.m.Mem.ReadAt(e[:], pa+mem.PA(8*index)) == nil && f.leads(u64(e[:], 0), mode)
+	index := mode.Levels[0].Index(windows.SharedVA)
+	return f.m.Mem.ReadAt(e[:mode.Entry], pa+mem.PA(mode.Entry*index)) == nil && f.leads(mode.EntryAt(e[:], 0), mode)
 }
 
 // leads reports whether a table entry is present and leads to a page that the
@@ -181,37 +53,4 @@ func (f *finder) leads(entry uint64, mode *paging.Mode) bool {
 	}
 	_, ok := mem.Find(f.m.Mem.Extents(), to)
 	return ok
-}
-
-// The processor start-up stub that the HAL leaves in low memory. Source:
-// MemProcFS.
-const (
-	stubMask      = 0xffffffffffff00ff
-	stubSignature = 0x00000001000600e9
-	stubEntry     = 0x70 // address in the kernel
-	stubRoot      = 0xa0
-	stubLimit     = 1 << 20
-)
-
-// lowStubRoots reads the root that the start-up stub loads, and keeps the
-// kernel address beside it as a hint.
-func lowStubRoots(f *finder) iter.Seq[root] {
-	return func(yield func(root) bool) {
-		var p [stubRoot + 8]byte
-		for pa := mem.PA(0); pa < stubLimit; pa += mem.PageSize {
-			if f.m.Mem.ReadAt(p[:], pa) != nil || u64(p[:], 0)&stubMask != stubSignature {
-				continue
-			}
-			entry, value := u64(p[:], stubEntry), u64(p[:], stubRoot)
-			if entry>>63 != 1 || value == 0 || value&^uint64(0x000ffffffffff000) != 0 {
-				continue
-			}
-			f.hints = append(f.hints, mem.VA(entry))
-			for _, mode := range f.modes() {
-				if !yield(root{value, mode, windows.Root{Way: windows.WayLowStub, CPU: -1}}) {
-					return
-				}
-			}
-		}
-	}
 }

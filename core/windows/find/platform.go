@@ -1,0 +1,42 @@
+package find
+
+import (
+	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
+// starts is a source of addresses in the kernel, below which its image begins.
+type starts func(f *finder, s *paging.Space) []mem.VA
+
+// platform is what differs between processor architectures in the search. It is
+// chosen once, by the machine's.
+type platform struct {
+	machine uint16 // of PE images
+	roots   []strategy
+	// handler is the likeliest pointer into the kernel that a CPU has; starts are
+	// others, which are tried only while no kernel has been seen.
+	handler func(f *finder, s *paging.Space, cpu int) (mem.VA, bool)
+	starts  []starts
+	modeOf  func(x *machine.X64State) *paging.Mode // of a CPU
+	modes   func(f *finder) []*paging.Mode         // where no CPU belongs to a root, the likeliest first
+	// self is what the entry by which a root maps itself has besides the address.
+	// inRoot holds for an entry, present, that a root can have.
+	self   paging.Rule
+	inRoot func(m *paging.Mode, entry uint64) bool
+}
+
+// platforms are those that are known. A machine of which the architecture is not
+// known is searched as x86-64.
+var platforms = map[machine.Arch]*platform{machine.X64: x64}
+
+func platformOf(m *machine.Machine) *platform {
+	if p := platforms[m.Arch]; p != nil {
+		return p
+	}
+	return x64
+}
+
+func (f *finder) modeOf(x *machine.X64State) *paging.Mode { return f.p.modeOf(x) }
+
+func (f *finder) modes() []*paging.Mode { return f.p.modes(f) }
