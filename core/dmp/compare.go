@@ -40,7 +40,7 @@ func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
 	}
 	if im.Opens != "" && r.Header != want {
 		add("the header's context says rip %#x, rsp %#x, flags %#x, not %#x, %#x, %#x",
-			r.Header.RIP, r.Header.RSP, r.Header.Flags, want.RIP, want.RSP, want.Flags)
+			r.Header.PC, r.Header.SP, r.Header.Flags, want.PC, want.SP, want.Flags)
 	}
 	return list
 }
@@ -55,7 +55,7 @@ func (r *Report) compareContext(s *Shown, add func(string, ...any)) {
 		add("processor %d: its context cannot be read: %v", s.Processor, c.Err)
 	case c.VA != s.Context:
 		add("processor %d: its context is looked for at %v, not at %v", s.Processor, c.VA, s.Context)
-	case c.RIP != want.RIP || c.RSP != want.RSP || c.Flags != want.Flags:
-		add("processor %d: its context says rip %#x, rsp %#x, not %#x, %#x", s.Processor, c.RIP, c.RSP, want.RIP, want.RSP)
+	case c.PC != want.PC || c.SP != want.SP || c.Flags != want.Flags:
+		add("processor %d: its context says rip %#x, rsp %#x, not %#x, %#x", s.Processor, c.PC, c.SP, want.PC, want.SP)
 	}
 }

@@ -52,7 +52,7 @@ type HeaderContext struct {
 	Flags      uint32 // 0: it holds no registers
 	MxCsr      uint32
 	FloatMxCsr uint32 // the other place where it is
-	RIP, RSP   uint64
+	PC, SP     uint64
 }
 
 func headerContext(record []byte) HeaderContext {
@@ -65,7 +65,7 @@ type Context struct {
 	Processor int
 	VA        mem.VA
 	Flags     uint32
-	RIP, RSP  uint64
+	PC, SP    uint64
 	Err       error // why there is none
 }
 
@@ -136,7 +136,7 @@ func (r *Report) openOn(record []byte) {
 // page tables have: a debugger tries.
 func (r *Report) block(phys mem.Physical, va mem.VA) (*paging.Space, error) {
 	var first error
-	for _, mode := range []*paging.Mode{windows.X64, windows.X64L5} {
+	for _, mode := range windows.Modes {
 		s := paging.New(phys, uint64(r.DTB), mode)
 		k, err := readKDBG(s, va)
 		if err == nil {
@@ -203,6 +203,6 @@ func (c *Context) read(s *paging.Space, k windows.KDBG) error {
 		return err
 	}
 	c.Flags = le.Uint32(record[readContextFlags:])
-	c.RSP, c.RIP = le.Uint64(record[readRsp:]), le.Uint64(record[readRip:])
+	c.SP, c.PC = le.Uint64(record[readRsp:]), le.Uint64(record[readRip:])
 	return nil
 }

@@ -42,6 +42,9 @@ func (s *X64State) SP() uint64 { return s.RSP }
 // Root is the register that selects the page tables, with its flags.
 func (s *X64State) Root() uint64 { return s.CR3 }
 
+// Vectors is the address of the table of interrupt handlers.
+func (s *X64State) Vectors() uint64 { return s.IDT.Base }
+
 // Paging reports whether the CPU translates addresses.
 func (s *X64State) Paging() bool { return s.CR0&CR0Paging != 0 }
 

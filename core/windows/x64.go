@@ -21,6 +21,9 @@ var (
 	X64L5 = paging.X64L5.WithTransition(transition, transitionAddress)
 )
 
+// Modes are the modes to try where nothing says which it is.
+var Modes = []*paging.Mode{X64, X64L5}
+
 // interruptFlag is IF in RFLAGS.
 const interruptFlag = 1 << 9
 

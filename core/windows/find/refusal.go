@@ -67,7 +67,7 @@ func (f *finder) explain(e *fault.Error, c *found) *fault.Error {
 func (f *finder) walks() bool {
 	for _, x := range f.states() {
 		s := paging.New(f.m.Mem, x.Root(), f.modeOf(x))
-		if x.Paging() && (s.Resolves(mem.VA(x.PC())) || s.Resolves(mem.VA(x.SP())) || s.Resolves(mem.VA(x.IDT.Base))) {
+		if x.Paging() && (s.Resolves(mem.VA(x.PC())) || s.Resolves(mem.VA(x.SP())) || s.Resolves(mem.VA(x.Vectors()))) {
 			return true
 		}
 	}

@@ -69,7 +69,7 @@ func (r *Reader) exceptionStack(b *BugCheck) {
 			b.From = ""
 			continue
 		}
-		process := r.crashProcess(from.RSP())
+		process := r.crashProcess(from.SP())
 		w := r.walk(r.viewOf(process), process, from, KindRecord)
 		r.name([]*walked{w})
 		b.Stack = w.stack

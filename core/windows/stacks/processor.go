@@ -3,7 +3,6 @@ package stacks
 import (
 	"fmt"
 
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/windows"
 	"coredrop/core/windows/unwind"
@@ -214,7 +213,7 @@ func (r *Reader) processor(q *Processor, at **Stack, from unwind.From, kind stri
 	var process mem.VA
 	if t := q.Thread; t != nil {
 		process = t.Process
-		if sp := from.RSP(); sp >= t.limit && sp < t.base {
+		if sp := from.SP(); sp >= t.limit && sp < t.base {
 			from.Top = t.base
 		}
 	}
@@ -232,11 +231,6 @@ func (r *Reader) live(p *windows.Processor) (unwind.From, bool) {
 	return unwind.From{Registers: liveRegisters(x), User: !x.Kernel()}, true
 }
 
-func liveRegisters(x *machine.X64State) unwind.Registers {
-	return unwind.Full(x.RIP, [16]uint64{x.RAX, x.RCX, x.RDX, x.RBX, x.RSP, x.RBP, x.RSI, x.RDI,
-		x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15})
-}
-
 // record gives the registers that Windows saved of a processor, where they are
 // what a debugger is shown of it.
 func (r *Reader) record(i int) (unwind.From, bool) {
@@ -245,21 +239,4 @@ func (r *Reader) record(i int) (unwind.From, bool) {
 		return unwind.From{}, false
 	}
 	return fromContext(p.Record.Raw)
-}
-
-// fromContext takes the registers of a CONTEXT.
-func fromContext(p []byte) (unwind.From, bool) {
-	const whole = contextAMD64 | contextControl | contextInteger
-	if len(p) < contextBytes || u32(p, contextFlags)&whole != whole {
-		return unwind.From{}, false
-	}
-	var regs [16]uint64
-	for i := range regs {
-		regs[i] = u64(p, contextRax+8*i)
-	}
-	rip := u64(p, contextRip)
-	if rip == 0 || regs[unwind.RSP] == 0 {
-		return unwind.From{}, false
-	}
-	return unwind.From{Registers: unwind.Full(rip, regs), User: rip>>63 == 0}, true
 }

@@ -112,7 +112,7 @@ func (r *Reader) walk(v *view, process mem.VA, from unwind.From, first string) *
 	var here ownStack
 	for i := range s.Frames {
 		f := &s.Frames[i]
-		out := Frame{Address: f.RIP, StackPointer: f.RSP(), Kind: KindReturn, TrapFrame: f.TrapFrame, User: f.User,
+		out := Frame{Address: f.PC(), StackPointer: f.SP(), Kind: KindReturn, TrapFrame: f.TrapFrame, User: f.User,
 			Guessed: f.Trust != unwind.Certain, Weak: f.Trust == unwind.Weak}
 		switch f.Kind {
 		case unwind.Start:
@@ -123,8 +123,8 @@ func (r *Reader) walk(v *view, process mem.VA, from unwind.From, first string) *
 		if on := here.name; f.User {
 			here = ownStack{0, ^uint64(0), "user stack"}
 			out.On = changed(on, here.name)
-		} else if !here.holds(f.RSP()) {
-			here = r.stackAt(f.RSP())
+		} else if !here.holds(f.SP()) {
+			here = r.stackAt(f.SP())
 			if out.On = changed(on, here.name); i == 0 && (out.On == threadStack || out.On == otherStack) {
 				out.On = "" // nothing has changed yet
 			}

@@ -27,7 +27,7 @@ func (s *step) epilog(f pe.Function, info *Info) (bool, error) {
 	}
 	s.r.R[RSP] += e.add
 	for _, n := range e.pops {
-		s.restore(n, s.r.RSP())
+		s.restore(n, s.r.SP())
 		s.r.R[RSP] += 8
 	}
 	return true, s.leaf()
@@ -189,7 +189,7 @@ func (s *step) epilogCodes(f pe.Function, info *Info) (bool, error) {
 		switch {
 		case c.Op == PushNonvol:
 			if at >= s.rip {
-				s.restore(Register(c.Info), s.r.RSP())
+				s.restore(Register(c.Info), s.r.SP())
 				s.r.R[RSP] += 8
 			}
 			at++
@@ -202,7 +202,7 @@ func (s *step) epilogCodes(f pe.Function, info *Info) (bool, error) {
 			}
 			at++
 		case c.Op == MachineFrame:
-			return true, s.machineFrame(s.r.RSP() + 8*uint64(c.Info))
+			return true, s.machineFrame(s.r.SP() + 8*uint64(c.Info))
 		}
 	}
 	return true, s.leaf()

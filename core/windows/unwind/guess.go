@@ -13,7 +13,7 @@ const guessBytes = 16 << 10
 // guess looks up the stack for the first address that lies in code behind a
 // call, as a debugger does where it has no exception data.
 func (w *walk) guess(f *Frame) (Frame, bool) {
-	at := (f.RSP() + 7) &^ 7
+	at := (f.SP() + 7) &^ 7
 	end := at + guessBytes
 	if w.top > at && w.top < end {
 		end = w.top
@@ -32,7 +32,7 @@ func (w *walk) guess(f *Frame) (Frame, bool) {
 				continue
 			}
 			rsp := at + uint64(off) + 8
-			if w.move(f.RSP(), rsp, false).Code != "" {
+			if w.move(f.SP(), rsp, false).Code != "" {
 				return Frame{}, false
 			}
 			w.trust = max(w.trust, trust)

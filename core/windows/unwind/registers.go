@@ -48,8 +48,11 @@ func Partial(rip, rsp, rbp uint64) Registers {
 	return r
 }
 
-// RSP is the stack pointer.
-func (r *Registers) RSP() uint64 { return r.R[RSP] }
+// PC is the address of the next instruction.
+func (r *Registers) PC() uint64 { return r.RIP }
+
+// SP is the stack pointer.
+func (r *Registers) SP() uint64 { return r.R[RSP] }
 
 // knows reports whether a register's value is known.
 func (r *Registers) knows(n Register) bool { return r.Known>>n&1 != 0 }

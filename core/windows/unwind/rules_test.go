@@ -73,7 +73,7 @@ func (m made) walk(rip uint32, guess bool) *unwind.Stack {
 func told(s *unwind.Stack) string {
 	var b strings.Builder
 	for _, f := range s.Frames {
-		fmt.Fprintf(&b, "%x@%x", f.RIP-madeBase, f.RSP()-madeStack)
+		fmt.Fprintf(&b, "%x@%x", f.RIP-madeBase, f.SP()-madeStack)
 		b.WriteString([]string{"", "?", "??"}[f.Trust])
 		b.WriteString(" ")
 	}

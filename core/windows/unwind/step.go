@@ -36,7 +36,7 @@ func (s *step) load(va uint64) (uint64, error) {
 
 // leaf returns from a function that has no frame.
 func (s *step) leaf() error {
-	ip, err := s.load(s.r.RSP())
+	ip, err := s.load(s.r.SP())
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *step) function(f pe.Function) error {
 func (s *step) undo(f pe.Function, info *Info, whole bool) error {
 	executed := func(c Code) bool { return whole || uint32(c.Offset) <= s.rip-f.Begin }
 	// The base of the saves, before the stack pointer moves.
-	base := s.r.RSP()
+	base := s.r.SP()
 	if info.Frame != 0 {
 		set := info.Chain != nil
 		for _, c := range info.Codes {
@@ -120,7 +120,7 @@ func (s *step) undo(f pe.Function, info *Info, whole bool) error {
 		}
 		switch c.Op {
 		case PushNonvol:
-			s.restore(Register(c.Info), s.r.RSP())
+			s.restore(Register(c.Info), s.r.SP())
 			s.r.R[RSP] += 8
 		case AllocLarge, AllocSmall:
 			s.r.R[RSP] += uint64(c.Value)
@@ -132,7 +132,7 @@ func (s *step) undo(f pe.Function, info *Info, whole bool) error {
 		case SaveNonvol, SaveFar:
 			s.restore(Register(c.Info), base+uint64(c.Value))
 		case MachineFrame:
-			return s.machineFrame(s.r.RSP() + 8*uint64(c.Info))
+			return s.machineFrame(s.r.SP() + 8*uint64(c.Info))
 		}
 	}
 	return nil

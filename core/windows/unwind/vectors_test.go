@@ -173,7 +173,7 @@ func same(f *unwind.Frame, want frameTruth) bool {
 }
 
 func sameRegisters(f *unwind.Frame, want frameTruth) bool {
-	if f.RIP != uint64(want.RIP) || f.RSP() != uint64(want.RSP) || f.Trust != unwind.Certain {
+	if f.RIP != uint64(want.RIP) || f.SP() != uint64(want.RSP) || f.Trust != unwind.Certain {
 		return false
 	}
 	for i, n := range nvOrder {
@@ -201,7 +201,7 @@ func covers(f *unwind.Frame, want frameTruth) bool {
 func describe(s *unwind.Stack) string {
 	var b strings.Builder
 	for _, f := range s.Frames {
-		b.WriteString(strconv.FormatUint(f.RIP, 16) + "@" + strconv.FormatUint(f.RSP(), 16) + " ")
+		b.WriteString(strconv.FormatUint(f.RIP, 16) + "@" + strconv.FormatUint(f.SP(), 16) + " ")
 	}
 	return b.String() + string(s.End.Code) + ": " + s.End.Text
 }

@@ -147,7 +147,7 @@ type From struct {
 
 // Walk goes up the stack. It always ends, and says why.
 func (w *Walker) Walk(from From) *Stack {
-	s := &walk{Walker: w, memory: budget{w.Memory, maxBytes}, top: from.Top, low: from.RSP(), trust: from.Trust}
+	s := &walk{Walker: w, memory: budget{w.Memory, maxBytes}, top: from.Top, low: from.SP(), trust: from.Trust}
 	stack := &Stack{}
 	next := Frame{Registers: from.Registers, Kind: from.Kind, User: from.User}
 	for {
@@ -230,14 +230,14 @@ func (w *walk) certain(f *Frame) (Frame, End) {
 	if s.r.RIP == 0 && !s.machine {
 		return Frame{}, End{ThreadStart, "the start of the thread"}
 	}
-	if end := w.move(f.RSP(), s.r.RSP(), s.machine); end.Code != "" {
+	if end := w.move(f.SP(), s.r.SP(), s.machine); end.Code != "" {
 		return Frame{}, end
 	}
 	caller := Frame{Registers: s.r, Kind: Return, User: f.User}
 	if s.machine {
 		caller.Kind = Interrupted
 		caller.User = s.cs&3 == 3
-		if at := s.slot - trapFrameRIP; at == f.RSP() && !f.User {
+		if at := s.slot - trapFrameRIP; at == f.SP() && !f.User {
 			f.TrapFrame = mem.VA(at)
 		}
 	}
