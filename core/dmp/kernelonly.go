@@ -47,7 +47,7 @@ func roots(k *windows.Kernel) []uint64 {
 	}
 	for _, c := range k.Machine.CPUs {
 		if c.X64 != nil && c.X64.System {
-			list = append(list, c.X64.CR3)
+			list = append(list, c.X64.Root())
 		}
 	}
 	return list
