@@ -22,6 +22,7 @@
  * @property {(text: string, element?: Element | null) => void} copy
  * @property {(id: string) => void} sheet
  * @property {() => boolean} closeSheets
+ * @property {(id: string) => void} reveal
  * @property {() => void} reload
  * @property {() => string} details
  */
@@ -46,7 +47,8 @@ export const commands = [
   { id: 'hash', name: 'Compute SHA-256', tip: 'of the dump', when: offered, run: ({ controller }) => controller.hash() },
   { id: 'pdb', name: 'Give the PDB', when: open, run: ({ page }) => page.pick('pdb') },
   { id: 'symbols', name: 'Get the PDB from this server', when: (s) => open(s) && !s.offline && s.build.symbols !== false && Boolean(s.session?.summary.symbols?.key), run: ({ controller }) => controller.symbols() },
-  { id: 'kernel-log', name: 'Show the kernel log', when: (s) => open(s) && Boolean(s.session?.summary.linux?.detail) && !s.session?.log, run: ({ controller }) => controller.readLog() },
+  { id: 'stacks', name: 'Read where every thread stood', when: (s) => open(s) && Boolean(s.session?.summary.windows) && !s.session?.stacks, run: ({ controller }) => controller.stacks() },
+  { id: 'kernel-log', name: 'Show the kernel log', when: (s) => open(s) && (Boolean(s.session?.summary.linux?.detail) || s.session?.summary.file.format === 'log' && !s.session.pasted) && !s.session?.log, run: ({ controller }) => controller.readLog() },
   { id: 'copy-json', name: 'Copy the summary as JSON', when: open, run: ({ store, page }, element) => page.copy(store.state.session?.json || '', element) },
   { id: 'copy-log', name: 'Copy the log', when: always, run: ({ store, page }, element) => page.copy(store.state.log, element) },
   { id: 'copy-log-redacted', name: 'Copy the log without addresses', when: always, run: ({ store, page }) => page.copy(redacted(store.state.log)) },
@@ -65,6 +67,8 @@ export const commands = [
   { id: 'drop-next', name: 'Leave it', hidden: true, when: always, run: ({ store }) => store.dispatch({ type: 'taken' }) },
   { id: 'take-back', name: 'Take back', hidden: true, when: idle, run: ({ controller }, id) => controller.takeBack(id) },
   { id: 'forget', name: 'Delete', hidden: true, when: idle, run: ({ controller }, key) => controller.forget(key) },
+  { id: 'log-line', name: 'Show in the log', hidden: true, when: open, run: ({ controller, page }, report) => controller.logLine(report).then(() => page.reveal('dmesg-line')) },
+  { id: 'show', name: 'Show it', hidden: true, when: always, run: show },
   { id: 'ui', name: 'Show', hidden: true, when: always, run: ({ store }, { panel, change }) => store.dispatch({ type: 'ui', panel, change }) },
 ];
 
@@ -76,6 +80,16 @@ function cancel({ controller, store, page }) {
     return;
   }
   for (const { at } of store.state.notices) store.dispatch({ type: 'dismiss', at });
+}
+
+/**
+ * show leads to a place in a panel: the panel is told, then the place is looked for.
+ * @param {Context} context
+ * @param {{panel: string, change?: Record<string, any>, target: string}} to
+ */
+function show({ store, page }, { panel, change, target }) {
+  if (change) store.dispatch({ type: 'ui', panel, change });
+  page.reveal(target);
 }
 
 // What a log has of the guest: addresses, by which its kernel can be attacked

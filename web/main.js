@@ -52,10 +52,26 @@ const context = {
     copy: (text, element) => copyText(text, say, element),
     sheet: (id) => /** @type {HTMLDialogElement} */ ($(id)).showModal(),
     closeSheets: () => [.../** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))].map((d) => d.close()).length > 0,
+    reveal,
     reload: () => location.assign(location.pathname),
     details: () => [`Coredrop ${boot.build.version}, commit ${boot.build.commit}, build ${boot.build.hash}`, navigator.userAgent, store.state.log].join('\n'),
   },
 };
+/**
+ * reveal brings an element into view and gives it the focus, once it is drawn.
+ * @param {string} id
+ */
+function reveal(id) {
+  setTimeout(() => {
+    const element = document.getElementById(id);
+    if (!element) return;
+    element.closest('details')?.setAttribute('open', '');
+    element.scrollIntoView({ block: 'nearest' });
+    if (!element.matches('a, button, input, [tabindex]')) element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+  });
+}
+
 /** @type {import('./panels.js').Act} */
 const act = (id, arg) => run(context, id, arg);
 
@@ -71,7 +87,7 @@ boot.take((event) => {
 });
 
 engine.ready.then(() => {
-  store.dispatch({ type: 'ready' });
+  store.dispatch({ type: 'ready', catalogue: engine.catalogue });
   controller.listCached();
   keepOffline(store, (text) => controller.log(text));
   if (location.hash === '#demo') {

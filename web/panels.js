@@ -10,6 +10,7 @@
  * @property {Record<string, any>} build
  * @property {boolean} offline
  * @property {number} hashRate bytes a second
+ * @property {Record<string, import('./store.js').Fault>} catalogue of errors: what helps against each
  */
 
 /** @typedef {(command: string, arg?: unknown) => boolean} Act runs a command: see commands.js */
@@ -21,15 +22,20 @@
  * @property {string} id unique; its element is #panel-ID
  * @property {string} title
  * @property {boolean} [side] in the narrow column where there is room for two
+ * @property {boolean} [half] beside another of its kind where there is room
  * @property {(summary: import('./summary.js').Summary, session: import('./store.js').Session) => boolean} when
  * @property {(model: Model, act: Act, set: (change: Record<string, any>) => void) => unknown} view
  */
 
 const order = [
   'warnings',
-  'races',
-  'facts',
+  'processors',
   'stacks',
+  'races',
+  'memory',
+  'modules',
+  'processes',
+  'threads',
   'linux',
   'kernellog',
   'dump',
@@ -37,6 +43,7 @@ const order = [
   'windbg',
   'debuggers',
   'commandline',
+  'facts',
   'json',
 ];
 

@@ -6,6 +6,7 @@ import { dumpName, size } from './format.js';
 import { Job } from './job.js';
 import { isPasted, sort, leftAside } from './input.js';
 import { blockedBy, leading } from './verdict.js';
+import { lineOf } from './loglines.js';
 
 /**
  * @typedef {import('./store.js').Session} Session
@@ -27,6 +28,15 @@ import { blockedBy, leading } from './verdict.js';
  * @property {(url: string, signal: AbortSignal) => Promise<Response>} fetch
  * @property {string} symbols the address of this server's symbols
  */
+
+const LOG_BYTES = 16 << 20; // of a log that is shown as it is
+
+// textOf gives the text of a file, as far as it is shown.
+/** @param {Blob} file */
+async function textOf(file) {
+  const bytes = new Uint8Array(await file.slice(0, LOG_BYTES).arrayBuffer());
+  return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8').decode(bytes);
+}
 
 const SEVERAL_MS = [5, 10, 20, 0]; // seconds between two asks of a busy server
 
@@ -138,7 +148,7 @@ export class Controller extends Job {
     this.held = { id: ++this.sessions, generation: this.engine.generation };
     this.store.dispatch({ type: 'opened', session: {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
-      options: { compat: false, type: '' }, dump: null, log: '', changed: false,
+      options: { compat: false, type: '' }, dump: null, log: '', stacks: false, changed: false,
     } });
     await this.giveWaiting(pdbs);
     const fault = this.session?.summary.error;
@@ -407,12 +417,40 @@ export class Controller extends Job {
     }
   }
 
-  async readLog() {
-    await this.run('Reading the kernel log', 'linux', async () => {
+  // stacks reads where every thread stood. The worker makes the dump's description
+  // anew for it; it is the same dump.
+  async stacks() {
+    await this.run('Reading the stacks of all threads', 'threads', async () => {
       await this.hold();
-      this.change({ log: await this.ask('linuxLog') });
+      const { json } = await this.ask('inspect', true), { session } = this;
+      let summary = JSON.parse(json);
+      if (session?.dump) summary = JSON.parse((await this.ask('convert', session.options)).json);
+      this.change({ json, summary, stacks: true });
+      this.store.dispatch({ type: 'said', text: `${summary.threads.length} threads are shown.` });
+    });
+  }
+
+  // readLog reads the kernel's log: out of the core, or the file itself where that is
+  // one.
+  async readLog() {
+    return this.run('Reading the kernel log', 'kernel-log', async () => {
+      await this.hold();
+      const { session, source } = this;
+      const log = session?.summary.file.format === 'log' && source ? await textOf(source.file) : await this.ask('linuxLog');
+      this.change({ log });
       this.store.dispatch({ type: 'said', text: 'The kernel log is shown.' });
     });
+  }
+
+  // logLine shows the line of the log that a report begins with.
+  /** @param {{title: string, seconds: number | null}} report */
+  async logLine({ title, seconds }) {
+    if (!this.session?.log) await this.readLog();
+    const log = this.session?.log;
+    if (!log) return;
+    const line = lineOf(log, title, seconds);
+    this.store.dispatch({ type: 'ui', panel: 'kernel-log', change: { line: line < 0 ? undefined : line, find: '' } });
+    if (line < 0) this.tell('kernel-log', 'The log does not have this report any more.');
   }
 
   // demo opens the core that the server has for those who have none.

@@ -21,6 +21,7 @@ import { advance, begin } from './progress.js';
  * @property {{compat: boolean, type: string}} options
  * @property {Dump | null} dump
  * @property {string} log the text of a Linux kernel's log, once asked for
+ * @property {boolean} stacks those of all threads were read
  * @property {boolean} changed the file is no longer what it was
  */
 
@@ -52,6 +53,7 @@ import { advance, begin } from './progress.js';
  * @property {boolean} stopped and never will
  * @property {{done: number, total: number}} loading bytes of the program
  * @property {Record<string, any>} build
+ * @property {Record<string, Fault>} catalogue of errors
  * @property {boolean} offline
  * @property {boolean} secure
  * @property {Session | null} session
@@ -71,7 +73,7 @@ import { advance, begin } from './progress.js';
 /** @type {State} */
 export const initial = {
   phase: 'loading', ready: false, stopped: false, loading: { done: 0, total: 0 },
-  build: {}, offline: false, secure: true,
+  build: {}, catalogue: {}, offline: false, secure: true,
   session: null, job: null, progress: null, said: '', notices: [], next: [],
   pdbs: [], cached: [], hashRate: 0, ui: {}, log: '', update: false,
 };
@@ -79,7 +81,7 @@ export const initial = {
 /** @type {Record<string, (state: State, event: any) => Partial<State>>} */
 const steps = {
   loading: (_, { done, total }) => ({ loading: { done, total } }),
-  ready: () => ({ ready: true }),
+  ready: (state, { catalogue }) => ({ ready: true, catalogue: catalogue || state.catalogue }),
   stopped: () => ({ stopped: true, job: null, progress: null }),
   begin: (state, { title, at, now }) => ({
     job: { title, at }, progress: begin(title, now), said: title,

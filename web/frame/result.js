@@ -6,6 +6,8 @@ import { repeat } from '../../lit-html/directives/repeat.js';
 import { panels } from '../panels.js';
 import { headline, verdict } from '../view.js';
 import { notice } from './notice.js';
+import { blame } from './blame.js';
+import { finding, guestLine } from '../finding.js';
 
 /**
  * @param {import('../store.js').State} state
@@ -23,9 +25,22 @@ export function result(state, act) {
       <p class="row"><button type="button" @click=${() => act('reload')}>Load it</button></p></div>` : nothing}
     ${meanwhile}${repeat(above, (n) => n.at, (n) => notice(n, act, busy))}</div>
     ${session ? html`<div id="opened">
-      <div id="verdict-box"><h2 id="result-title" tabindex="-1">${headline(session.summary)}</h2><p id="verdict">${verdict(session)}</p></div>
-      <div id="panels">${[false, true].map((side) => html`<div class="column">${repeat(shown.filter((p) => Boolean(p.side) === side), (p) => `${session.id} ${p.id}`, (p) => frame(p, state, act))}</div>`)}</div>
+      ${found(session, act)}
+      <div id="panels">${[false, true].map((side) => html`<div class=${`column${side ? '' : ' wide-column'}`}>${repeat(shown.filter((p) => Boolean(p.side) === side), (p) => `${session.id} ${p.id}`, (p) => frame(p, state, act))}</div>`)}</div>
     </div>` : nothing}`;
+}
+
+/**
+ * found is the verdict: the finding in the largest type, what led to it, the guest.
+ * @param {import('../store.js').Session} session
+ * @param {import('../panels.js').Act} act
+ */
+function found(session, act) {
+  const { summary } = session, { word, kind, text } = finding(summary), guest = guestLine(summary);
+  return html`<div id="verdict-box" data-kind=${kind}><h2 id="result-title" tabindex="-1">${text.toLowerCase().startsWith(word.toLowerCase()) ? nothing : html`<span class="heard">${word}: </span>`}${text}</h2>
+    ${blame(summary, act)}
+    <p id="opened-guest" class="soft"><span id="opened-name"><bdi>${headline(summary)}</bdi></span>${guest ? ` · ${guest}` : nothing}</p>
+    <p id="verdict">${verdict(session)}</p></div>`;
 }
 
 /**
@@ -35,13 +50,13 @@ export function result(state, act) {
  * @param {import('../panels.js').Act} act
  */
 function frame(panel, state, act) {
-  const { build, offline, hashRate, notices } = state, busy = Boolean(state.job), ui = state.ui[panel.id] || {}, note = notices.find((n) => n.at === panel.id);
+  const { build, offline, hashRate, notices, catalogue } = state, busy = Boolean(state.job), ui = state.ui[panel.id] || {}, note = notices.find((n) => n.at === panel.id);
   const session = /** @type {import('../store.js').Session} */ (state.session);
-  return guard([session, ui, note, busy, hashRate], () => {
+  return guard([session, ui, note, busy, hashRate, catalogue], () => {
     const set = (/** @type {Record<string, any>} */ change) => act('ui', { panel: panel.id, change });
-    return html`<section class="panel" id="panel-${panel.id}" aria-labelledby="title-${panel.id}">
+    return html`<section class=${`panel${panel.half ? ' half' : ''}`} id="panel-${panel.id}" aria-labelledby="title-${panel.id}">
       <h3 id="title-${panel.id}">${panel.title}</h3>
       ${notice(note, act, busy)}
-      ${panel.view({ session, ui, busy, build, offline, hashRate }, act, set)}</section>`;
+      ${panel.view({ session, ui, busy, build, offline, hashRate, catalogue }, act, set)}</section>`;
   });
 }

@@ -5,6 +5,7 @@ import { button } from '../frame/parts.js';
 import { duration, size } from '../format.js';
 import { blockedBy } from '../verdict.js';
 import { dumpText } from '../view.js';
+import { anatomy } from '../frame/anatomy.js';
 
 /** @type {import('../panels.js').Panel} */
 export const panel = {
@@ -12,18 +13,28 @@ export const panel = {
   title: 'Dump',
   side: true,
   when: (summary) => summary.guest.os === 'windows',
-  view(model, act) {
+  view(model, act, set) {
     const { session: { summary, options, dump: made, changed }, busy, hashRate } = model, why = blockedBy(summary, options);
-    return html`${made?.url ? ready(model, act, made, hashRate)
+    return html`${anatomy(summary, model.ui, act, set)}${made?.url ? ready(model, act, made, hashRate)
       : made ? html`<p>It has ${summary.dump?.parts.toLocaleString('en')} parts, too many to hand to the browser as they are: it is written out first, and takes ${size(made.bytes, false)} of the browser’s room on the disk until it is saved.</p>`
         : html`<p id="no-dump">${changed ? 'The core is no longer what it was: the dump is withdrawn.' : why ? `No dump can be made yet: ${why}.` : 'It is not made yet.'}</p>`}
       <form id="options" @submit=${(/** @type {Event} */ e) => e.preventDefault()}>
         <p><label for="type">Type</label> <select id="type" ?disabled=${busy} .value=${live(options.type)} @change=${(/** @type {any} */ e) => act('options', { type: e.currentTarget.value })}>
-          <option value="">automatic</option><option value="full">full</option><option value="bitmap">bitmap</option></select></p>
+          <option value="">automatic</option>${['full', 'bitmap'].map((type) => html`<option value=${type}>${type}${sizeOf(summary, type)}</option>`)}</select></p>
         <p><label><input type="checkbox" id="compat" ?disabled=${busy} .checked=${live(options.compat)} @change=${(/** @type {any} */ e) => act('options', { compat: e.currentTarget.checked })}>
           as elf2dmp writes it, byte for byte</label></p></form>`;
   },
 };
+
+/**
+ * sizeOf is how large a type of dump becomes.
+ * @param {import('../summary.js').Summary} s
+ * @param {string} type
+ */
+function sizeOf(s, type) {
+  const known = (s.convert.types || []).find((t) => t.type === type);
+  return known ? ` · ${size(known.bytes, false)}` : '';
+}
 
 /**
  * @param {import('../panels.js').Model} model

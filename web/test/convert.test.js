@@ -47,7 +47,7 @@ for (const kind of kinds) {
 
     test('the demo core, picked; the SHA-256 shown is the file’s', async () => {
       const view = await one(demo().core);
-      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
       await view.click('#hash');
       await view.visible('#hash-value');
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(demo().core, '-symbols', 'none')}`);

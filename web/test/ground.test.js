@@ -81,7 +81,7 @@ for (const kind of kinds) {
         const text = await view.failed(code);
         assert.ok(text.startsWith(`${file.split('/').at(-1)}: `), text);
         await view.settled();
-        assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf', code);
+        assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf', code);
         assert.equal(await view.text('#verdict'), verdict, code);
         assert.equal(await view.page.$eval('#save', (e) => e.href), dump, code);
         await view.page.keyboard.press('Escape');
@@ -105,7 +105,7 @@ for (const kind of kinds) {
       const aside = await view.text('[data-notice=aside]');
       for (const name of ['holiday.png', 'memory.dmp', 'console.log', 'ntkrnlmp.pd_']) assert.ok(aside.includes(`${name} (`), `${name} in ${aside}`);
       await view.press('[data-offer=open-file]');
-      assert.equal(await view.text('#result-title'), 'Kernel log: console.log');
+      assert.equal(await view.text('#opened-name'), 'Kernel log: console.log');
     });
 
     test('a cut core: what was found stays, the cut first; over what is open it is shown on request', async () => {
@@ -122,9 +122,9 @@ for (const kind of kinds) {
       await view.drop(cut);
       await view.failed('truncated');
       await view.settled();
-      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
       await view.press('[data-offer=open-anyway]');
-      assert.equal(await view.text('#result-title'), 'Core: cut.elf');
+      assert.equal(await view.text('#opened-name'), 'Core: cut.elf');
     });
 
     test('PDBs before a core are shown, checked, taken back; the picker of PDBs takes any name', async () => {
@@ -187,10 +187,10 @@ for (const kind of kinds) {
         }
       });
       await view.settled();
-      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
       assert.match(await view.text('#next'), /^second\.elf came while something ran/);
       await view.press('#open-next');
-      assert.equal(await view.text('#result-title'), 'Windows guest: second.elf');
+      assert.equal(await view.text('#opened-name'), 'Windows guest: second.elf');
     });
 
     test('the log: what it holds is said, and there is a form without addresses', async () => {
@@ -286,7 +286,8 @@ for (const kind of kinds) {
       assert.equal(await view.page.evaluate(() => document.querySelectorAll('main img').length + (globalThis.broken || 0)), 0);
       assert.match(await view.text('#facts'), /CPUs\s*4096; in the kernel: 0, 2, 4/);
       assert.match(await view.text('#facts'), /65,535 holes/);
-      assert.equal(await view.page.$$eval('#warning-list li', (l) => l.length), 2000);
+      assert.equal(await view.page.$$eval('#warning-list > li', (l) => l.length), 100);
+      assert.equal(await view.text('#warnings-all'), 'Show all 2,000');
       for (const width of [1280, 320]) {
         await view.page.setViewport({ width, height: 800 });
         const wide = await view.page.evaluate(() => document.documentElement.scrollWidth);

@@ -264,7 +264,7 @@ for (const kind of kinds) {
       assert.match(await view.text('#next'), /^demo\.elf came while something ran/);
       await tell(view, { delay: 0 });
       await view.press('#open-next');
-      assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+      assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
       assert.equal(await view.page.$('#next'), null);
       await view.page.close();
     });
@@ -279,7 +279,7 @@ for (const kind of kinds) {
       await view.visible('#work');
       await view.page.keyboard.press('Escape');
       await view.settled();
-      assert.equal(await view.text('#result-title'), `Windows guest: ${basename(core)}`);
+      assert.equal(await view.text('#opened-name'), `Windows guest: ${basename(core)}`);
       assert.equal(await sha256(await view.save()), await byCommandLine(demo().core, '-symbols', 'none'));
       await view.press('#hash'); // the new worker opens it again
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(demo().core, '-symbols', 'none')}`);
@@ -297,7 +297,7 @@ for (const kind of kinds) {
       await view.converted();
       await view.pick(other); // refused: it is cut off
       await view.settled();
-      assert.equal(await view.text('#result-title'), `Windows guest: ${basename(core)}`);
+      assert.equal(await view.text('#opened-name'), `Windows guest: ${basename(core)}`);
       appendFileSync(core, 'x');
       await view.press('#recheck');
       await view.failed('file-changed');

@@ -55,17 +55,37 @@ function table(view, title) {
   }, title);
 }
 
-// sameReports asserts that the page shows the reports, grouped and filtered.
+const options = (view) => view.page.$$eval('#races-list > [role=option]', (l) => l.length);
+
+// texts walks the list by key and gives the text of each report.
+async function texts(view) {
+  if (await view.page.$('#race-show-text[aria-expanded=false]')) await view.click('#race-show-text');
+  await view.page.focus('#races-list');
+  await view.page.keyboard.press('Home');
+  const all = [], n = await options(view);
+  for (let i = 0; i < n; i++) {
+    await view.page.waitForFunction((i) => document.querySelectorAll('#races-list > [role=option]')[i].getAttribute('aria-selected') === 'true', {}, i);
+    all.push(await view.page.$eval('#race-text', (e) => e.textContent));
+    await view.page.keyboard.press('ArrowDown');
+  }
+  await view.page.keyboard.press('Home');
+  return all;
+}
+
+// sameReports asserts that the page shows the reports, and that a filter keeps the
+// one that is chosen and says how many it lets through.
 async function sameReports(view, reports) {
-  const titles = [...new Set(reports.map((r) => r.title))];
-  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), titles.length, 'grouped by title');
-  assert.deepEqual(await view.page.$$eval('#races-list pre', (l) => l.map((e) => e.textContent).sort()), reports.map((r) => r.text).sort());
-  await view.page.type('#races-filter', titles[0]);
-  const wanted = titles.filter((t) => t.toLowerCase().includes(titles[0].toLowerCase())).length;
-  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), wanted, 'filtered');
+  assert.equal(await options(view), reports.length);
+  assert.deepEqual((await texts(view)).sort(), reports.map((r) => r.text).sort());
+  const chosen = await view.text('#race-title'), { title } = reports.at(-1);
+  await view.page.type('#races-filter', title);
+  const wanted = reports.filter((r) => r.title.toLowerCase().includes(title.toLowerCase())).length;
+  assert.equal(await options(view), wanted, 'filtered');
+  assert.equal(await view.text('#races-count'), wanted === reports.length ? '' : `${wanted} of ${reports.length}`);
+  assert.equal(await view.text('#race-title'), chosen, 'the choice stays');
   await view.page.click('#races-filter', { count: 3 });
   await view.page.keyboard.press('Backspace');
-  assert.equal(await view.page.$$eval('#races-list > details', (l) => l.length), titles.length, 'not filtered any more');
+  assert.equal(await options(view), reports.length, 'not filtered any more');
 }
 
 for (const kind of kinds) {
@@ -99,7 +119,7 @@ for (const kind of kinds) {
         assert.equal(await view.isVisible('#another'), true);
         assert.match(await view.text('#command'), /^coredrop kcsan /);
         assert.match(await view.text('#verdict'), new RegExp(`^${cli.reports.length} (different race reports|race report): `));
-        assert.equal(await view.text('#result-title'), `Linux guest: ${cli.file.name}`);
+        assert.equal(await view.text('#opened-name'), `Linux guest: ${cli.file.name}`);
         await sameReports(view, cli.reports);
 
         const text = kcsan(core);
@@ -180,18 +200,17 @@ for (const kind of kinds) {
       const shown = (await view.summary()).reports;
       const plain = (list) => list.map((r) => JSON.stringify([r.title, r.text, r.state, r.count, r.times])).sort();
       assert.deepEqual(plain(shown), plain(reports));
-      assert.equal(await view.text('#result-title'), 'Kernel log: console.log');
+      assert.equal(await view.text('#opened-name'), 'Kernel log: console.log');
       assert.equal(await view.text('#verdict'), '2 different race reports: 3 printed.');
       assert.ok(await view.hidden('#panel-linux'));
       assert.ok(await view.hidden('#panel-dump'));
       await sameReports(view, reports);
 
-      await view.page.$$eval('#races-list > details', (all) => all.forEach((d) => { d.open = true; }));
-      const first = '#races-list > details:first-child > div button[data-form=';
+      const first = '#race button[data-form=';
       assert.match(await copied(view, first + 'text]'), /^# printed [^\n]*\n={5,}\nBUG: KCSAN: /);
       const markdown = await copied(view, first + 'markdown]');
       assert.ok(markdown.startsWith('### ') && markdown.includes('```text\n==') && markdown.endsWith('\n```\n'), markdown);
-      assert.deepEqual(JSON.parse(await copied(view, first + 'json]')).map((r) => r.text), [await view.page.$eval('#races-list pre', (e) => e.textContent)]);
+      assert.deepEqual(JSON.parse(await copied(view, first + 'json]')).map((r) => r.text), [await view.page.$eval('#race-text', (e) => e.textContent)]);
       assert.deepEqual(await violations(view), []);
       await done(view);
     });
@@ -209,14 +228,14 @@ for (const kind of kinds) {
       await view.now();
       assert.equal(await paste('body', text), true);
       await view.settled();
-      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
+      assert.equal(await options(view), 2);
       assert.ok(await view.hidden('#panel-command'), 'there is no file of that name for the command line');
       assert.equal(await paste('#races-filter', 'alpha'), false);
-      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2);
+      assert.equal(await options(view), 2);
       assert.equal(await paste('body', 'nothing of a kernel'), true);
       await view.settled();
       assert.match(await view.text('[data-notice=bar]'), /no kernel log/);
-      assert.equal(await view.page.$$eval('#races-list pre', (l) => l.length), 2, 'an accident costs nothing');
+      assert.equal(await options(view), 2, 'an accident costs nothing');
       await view.click('#close');
       await view.now();
       assert.equal(await paste('body', 'nothing of a kernel'), true);
@@ -268,10 +287,11 @@ for (const kind of kinds) {
       writeFileSync(log, `> ${whole.replace(/^=+\n/, '').replace(/\n/g, '\n> ')}\n\nBUG: KCSAN: data-race in only_a / name\n`);
       await view.pick(log);
       await view.settled();
-      assert.equal(await view.text('#races-text'), '1 race report: 1 printed; 1 report is not whole.');
-      assert.match(await view.page.$eval('#races-list > details:not(.fragment) p', (e) => e.textContent), /retyped: the opening separator is missing/);
-      assert.equal(await view.page.$eval('#races-list > .fragment summary', (e) => e.textContent), 'Not whole: data-race in only_a / name (1)');
-      assert.match(await view.page.$eval('#races-list > .fragment p', (e) => e.textContent), /^Not a whole report: ./);
+      assert.equal(await view.text('#verdict'), '1 race report: 1 printed; 1 report is not whole.');
+      assert.match(await view.text('#race-label'), /retyped: the opening separator is missing/);
+      await view.click('#race-1');
+      assert.equal(await view.text('#race-title'), 'data-race in only_a / name not whole');
+      assert.match(await view.text('#race-label'), /^Not a whole report: ./);
       writeFileSync(log, 'we saw BUG: KCSAN: data-race in only_a / name here\n');
       await view.pick(log);
       await view.settled();
@@ -288,7 +308,7 @@ for (const kind of kinds) {
       assert.equal(await view.text('#races-text'), 'No race reports in this log.');
       await view.pick(text);
       assert.match(await view.failed('unknown-format'), /^letter\.txt: /);
-      assert.equal(await view.text('#result-title'), 'Kernel log: boot.txt', 'what is open stays');
+      assert.equal(await view.text('#opened-name'), 'Kernel log: boot.txt', 'what is open stays');
       await done(view);
     });
   });

@@ -79,7 +79,7 @@ for (const kind of kinds) {
         slow.go();
         await view.settled();
         await view.converted();
-        assert.equal(await view.text('#result-title'), 'Windows guest: demo.elf');
+        assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
         assert.ok(await view.hidden('#starting'));
         assert.deepEqual(view.errors, []);
       });
