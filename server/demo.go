@@ -50,31 +50,35 @@ func runDemo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	return listen(ctx, *addr, site{base: path, symbols: h, demo: core}, stdout, stderr)
 }
 
-// demoStore is a symbol store that holds the demo kernel's PDB and nothing else.
-type demoStore struct {
-	key  symstore.Key
-	data []byte
-}
+// demoStore is a symbol store that holds the PDBs of the examples' kernels and
+// nothing else.
+type demoStore map[symstore.Key][]byte
 
-func newDemoStore() (*demoStore, error) {
-	key, err := symstore.ParseKey(demo.PDBKey)
-	if err != nil {
-		return nil, err
+func newDemoStore() (demoStore, error) {
+	s := demoStore{}
+	for _, e := range demo.All {
+		key, err := symstore.ParseKey(e.PDBKey)
+		if err != nil {
+			return nil, err
+		}
+		if s[key], err = e.PDB(); err != nil {
+			return nil, err
+		}
 	}
-	data, err := demo.PDB()
-	return &demoStore{key, data}, err
+	return s, nil
 }
 
-// Get gives the PDB under its key.
-func (s *demoStore) Get(_ context.Context, key symstore.Key) (symstore.File, error) {
-	if key != s.key {
+// Get gives a PDB under its key.
+func (s demoStore) Get(_ context.Context, key symstore.Key) (symstore.File, error) {
+	data, ok := s[key]
+	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return memoryFile{bytes.NewReader(s.data)}, nil
+	return memoryFile{bytes.NewReader(data)}, nil
 }
 
 // Put refuses: the demo keeps nothing.
-func (s *demoStore) Put(context.Context, symstore.Key, io.Reader) error { return fs.ErrPermission }
+func (s demoStore) Put(context.Context, symstore.Key, io.Reader) error { return fs.ErrPermission }
 
 // memoryFile is a file in memory.
 type memoryFile struct{ *bytes.Reader }

@@ -1,6 +1,8 @@
 // All that can be done: the one table behind the buttons, the keys, the sheet of
 // keys and the palette.
 
+import { SUMMARIES } from './report.js';
+
 /**
  * @typedef {object} Command
  * @property {string} id
@@ -23,6 +25,9 @@
  * @property {(id: string) => void} sheet
  * @property {() => boolean} closeSheets
  * @property {(id: string) => void} reveal
+ * @property {() => void} print
+ * @property {() => string} link
+ * @property {(text: string, name: string, type: string) => void} saveText
  * @property {() => void} reload
  * @property {() => string} details
  */
@@ -41,6 +46,8 @@ export const commands = [
   { id: 'palette', name: 'All commands', keys: ['Ctrl+Shift+P'], when: always, run: ({ page }) => page.sheet('palette') },
   { id: 'close', name: 'Close the core', when: open, run: ({ controller }) => controller.close() },
   { id: 'demo', name: 'Try it with the demo guest', when: (s) => idle(s) && Boolean(s.build.demo) && !s.offline, run: ({ controller }) => controller.demo() },
+  { id: 'sample-crash', name: 'Open the sample of a Windows bug check', when: idle, run: ({ controller }) => controller.sample('crash.elf') },
+  { id: 'sample-races', name: 'Open the sample of KCSAN races', when: idle, run: ({ controller }) => controller.sample('races.log') },
   { id: 'prepare', name: 'Prepare the dump', tip: 'its memory is packed, or in very many parts: the browser writes it out first', when: (s) => open(s) && !s.session?.dump?.url && s.session?.summary.guest?.os === 'windows', run: ({ controller }) => controller.prepare() },
   { id: 'save-as', name: 'Save to a place of choice', when: (s) => offered(s) && 'showSaveFilePicker' in globalThis, run: ({ controller }) => controller.saveAs() },
   { id: 'recheck', name: 'Check the core again', tip: 'whether it is still what it was when it was opened', when: offered, run: ({ controller }) => controller.recheck() },
@@ -49,7 +56,9 @@ export const commands = [
   { id: 'symbols', name: 'Get the PDB from this server', when: (s) => open(s) && !s.offline && s.build.symbols !== false && Boolean(s.session?.summary.symbols?.key), run: ({ controller }) => controller.symbols() },
   { id: 'stacks', name: 'Read where every thread stood', when: (s) => open(s) && Boolean(s.session?.summary.windows) && !s.session?.stacks, run: ({ controller }) => controller.stacks() },
   { id: 'kernel-log', name: 'Show the kernel log', when: (s) => open(s) && (Boolean(s.session?.summary.linux?.detail) || s.session?.summary.file.format === 'log' && !s.session.pasted) && !s.session?.log, run: ({ controller }) => controller.readLog() },
-  { id: 'copy-json', name: 'Copy the summary as JSON', when: open, run: ({ store, page }, element) => page.copy(store.state.session?.json || '', element) },
+  ...Object.entries(SUMMARIES).map(([id, { name, make }]) => /** @type {Command} */ ({ id: `copy-${id}`, name: `Copy the summary as ${name}`, when: open, run: ({ store, page }) => page.copy(make(/** @type {any} */ (store.state.session))) })),
+  { id: 'copy-link', name: 'Copy a link to this page', tip: 'it leads to the page and its panel, never to what is open', when: always, run: ({ page }) => page.copy(page.link()) },
+  { id: 'print', name: 'Print the summary', when: open, run: ({ page }) => page.print() },
   { id: 'copy-log', name: 'Copy the log', when: always, run: ({ store, page }, element) => page.copy(store.state.log, element) },
   { id: 'copy-log-redacted', name: 'Copy the log without addresses', when: always, run: ({ store, page }) => page.copy(redacted(store.state.log)) },
   { id: 'reload', name: 'Load the newer version', when: (s) => s.update && !s.job, run: ({ page }) => page.reload() },
@@ -65,9 +74,11 @@ export const commands = [
   { id: 'open-anyway', name: 'Show what was found', hidden: true, when: idle, run: ({ controller }, source) => controller.openAnyway(source) },
   { id: 'open-next', name: 'Open what came meanwhile', hidden: true, when: (s) => idle(s) && s.next.length > 0, run: ({ controller }) => controller.openNext() },
   { id: 'drop-next', name: 'Leave it', hidden: true, when: always, run: ({ store }) => store.dispatch({ type: 'taken' }) },
+  { id: 'forget-refused', name: 'Clear the list', hidden: true, when: always, run: ({ store }) => store.dispatch({ type: 'forgetRefused' }) },
   { id: 'take-back', name: 'Take back', hidden: true, when: idle, run: ({ controller }, id) => controller.takeBack(id) },
   { id: 'forget', name: 'Delete', hidden: true, when: idle, run: ({ controller }, key) => controller.forget(key) },
   { id: 'log-line', name: 'Show in the log', hidden: true, when: open, run: ({ controller, page }, report) => controller.logLine(report).then(() => page.reveal('dmesg-line')) },
+  { id: 'save-summary', name: 'Save the summary', hidden: true, when: open, run: ({ store, page }, id) => page.saveText(SUMMARIES[id].make(/** @type {any} */ (store.state.session)), `${store.state.session?.name || 'core'}.summary.${SUMMARIES[id].ending}`, SUMMARIES[id].type) },
   { id: 'show', name: 'Show it', hidden: true, when: always, run: show },
   { id: 'ui', name: 'Show', hidden: true, when: always, run: ({ store }, { panel, change }) => store.dispatch({ type: 'ui', panel, change }) },
 ];

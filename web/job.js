@@ -80,7 +80,7 @@ export class Job {
     const { code, text, remedy } = known ? error : this.engine.fault('internal', `something broke in the page: ${error}`);
     this.log(`error: ${error.subject ? `${error.subject}: ` : ''}${text} [${code}]`);
     const offers = [...error.offers || [], ...this.failed({ code, text, remedy, candidate: error.candidate })];
-    this.store.dispatch({ type: 'notice', notice: { at, fault: { code, text, remedy }, subject: error.subject, text: error.also, offers } });
+    this.store.dispatch({ type: 'notice', notice: { at, fault: { code, text, remedy }, subject: error.subject, text: error.also, offers, refused: Boolean(error.candidate && error.subject) } });
   }
 
   /**

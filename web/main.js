@@ -16,6 +16,7 @@ const store = new Store({
   offline: new URLSearchParams(location.search).has('offline'),
 });
 const now = () => performance.now();
+const shown = { session: 0 }; // the session whose panel was looked for
 const say = (/** @type {string} */ text) => store.dispatch({ type: 'said', text });
 
 const engine = new Engine({
@@ -53,6 +54,9 @@ const context = {
     sheet: (id) => /** @type {HTMLDialogElement} */ ($(id)).showModal(),
     closeSheets: () => [.../** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))].map((d) => d.close()).length > 0,
     reveal,
+    print: () => print(),
+    link: () => new URL(location.hash, document.baseURI).href,
+    saveText,
     reload: () => location.assign(location.pathname),
     details: () => [`Coredrop ${boot.build.version}, commit ${boot.build.commit}, build ${boot.build.hash}`, navigator.userAgent, store.state.log].join('\n'),
   },
@@ -72,6 +76,18 @@ function reveal(id) {
   });
 }
 
+/**
+ * saveText saves a small text as a file.
+ * @param {string} text
+ * @param {string} name
+ * @param {string} type
+ */
+function saveText(text, name, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  Object.assign(document.createElement('a'), { href: url, download: name }).click();
+  URL.revokeObjectURL(url); // a download that has begun goes on
+}
+
 /** @type {import('./panels.js').Act} */
 const act = (id, arg) => run(context, id, arg);
 
@@ -83,6 +99,19 @@ boot.take((event) => {
   else {
     const found = byKey(event.key);
     if (found) act(found.id);
+  }
+});
+
+// The address names a panel, never what is open: it leads there once there is one.
+function toPanel() {
+  const id = /^#(panel-[a-z-]+)$/.exec(location.hash)?.[1];
+  if (id && store.state.session) reveal(id);
+}
+addEventListener('hashchange', toPanel);
+store.subscribe((state) => {
+  if (state.session && state.session.id !== shown.session) {
+    shown.session = state.session.id;
+    toPanel();
   }
 });
 

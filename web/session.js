@@ -29,6 +29,12 @@ import { lineOf } from './loglines.js';
  * @property {string} symbols the address of this server's symbols
  */
 
+// What comes with the page, for those who have no file at hand: see package pack.
+export const SAMPLES = [
+  { name: 'crash.elf', title: 'Windows bug check', file: 'samples/crash.elf.packed', packed: true },
+  { name: 'races.log', title: 'KCSAN races', file: 'samples/races.log', packed: false },
+];
+
 const LOG_BYTES = 16 << 20; // of a log that is shown as it is
 
 // textOf gives the text of a file, as far as it is shown.
@@ -456,15 +462,35 @@ export class Controller extends Job {
   // demo opens the core that the server has for those who have none.
   async demo() {
     const { demo } = this.store.state.build;
+    await this.fetched('the demo guest', demo, demo.split('/').pop(), false);
+  }
+
+  // sample opens what came with the page.
+  /** @param {string} name */
+  async sample(name) {
+    const found = SAMPLES.find((s) => s.name === name), { build } = this.store.state;
+    if (found) await this.fetched('the sample', `app/${build.hash}/${found.file}`, found.name, found.packed);
+  }
+
+  /**
+   * fetched gets a file from where the page is, and opens it as if it was dropped.
+   * @param {string} what
+   * @param {string} url
+   * @param {string} name
+   * @param {boolean} packed
+   */
+  async fetched(what, url, name, packed) {
     /** @type {File | null} */
     let file = null;
-    await this.run('Fetching the demo guest', 'start', async (signal) => {
-      const answer = await this.host.fetch(demo, signal).catch((error) => {
+    await this.run(`Fetching ${what}`, 'start', async (signal) => {
+      const answer = await this.host.fetch(url, signal).catch((error) => {
         if (signal.aborted) throw error;
-        throw this.engine.fault('input-unreadable', 'this server could not be reached for the demo guest', ['is it still running? start it again, or open a core of your own']);
+        throw this.engine.fault('input-unreadable', `this server could not be reached for ${what}`, ['is it still running? start it again, or open a core of your own']);
       });
-      if (!answer.ok) throw this.engine.fault('input-unreadable', `this server answered ${answer.status} for the demo guest`);
-      file = new File([await answer.blob()], demo.split('/').pop());
+      if (!answer.ok) throw this.engine.fault('input-unreadable', `this server answered ${answer.status} for ${what}`);
+      if (packed && typeof DecompressionStream === 'undefined') throw this.engine.fault('input-unreadable', 'this browser is too old to unpack the sample', ['use one of 2023 or later, or open a core of your own']);
+      const blob = packed && answer.body ? await new Response(answer.body.pipeThrough(new DecompressionStream('gzip'))).blob() : await answer.blob();
+      file = new File([blob], name);
     });
     if (file) await this.take({ files: [file], handles: [], folders: [], via: 'demo' });
   }

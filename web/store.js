@@ -38,6 +38,7 @@ import { advance, begin } from './progress.js';
  * @property {string} [text]
  * @property {Fault} [fault]
  * @property {string} [subject] the file it is about
+ * @property {boolean} [refused] it was not opened: it stays in the list of this visit
  * @property {{command: string, name: string, arg?: unknown}[]} [offers]
  */
 
@@ -62,6 +63,7 @@ import { advance, begin } from './progress.js';
  * @property {string} said for who listens: the latest of what happens
  * @property {Notice[]} notices at most one for each place
  * @property {{files: File[], handles: any[], folders: string[], via: string}[]} next what came while something ran
+ * @property {{name: string, text: string}[]} refused in this visit
  * @property {WaitingPDB[]} pdbs
  * @property {{key: string, bytes: number}[]} cached PDBs that the browser keeps
  * @property {number} hashRate bytes a second
@@ -75,7 +77,7 @@ export const initial = {
   phase: 'loading', ready: false, stopped: false, loading: { done: 0, total: 0 },
   build: {}, catalogue: {}, offline: false, secure: true,
   session: null, job: null, progress: null, said: '', notices: [], next: [],
-  pdbs: [], cached: [], hashRate: 0, ui: {}, log: '', update: false,
+  refused: [], pdbs: [], cached: [], hashRate: 0, ui: {}, log: '', update: false,
 };
 
 /** @type {Record<string, (state: State, event: any) => Partial<State>>} */
@@ -100,7 +102,9 @@ const steps = {
   notice: (state, { notice }) => ({
     notices: [...state.notices.filter((n) => n.at !== notice.at), notice],
     said: notice.fault ? '' : notice.text, // a fault is an alert of its own
+    ...(notice.fault && notice.refused ? { refused: [...state.refused.filter((r) => r.name !== notice.subject), { name: notice.subject, text: `${notice.fault.text} [${notice.fault.code}]` }].slice(-20) } : {}),
   }),
+  forgetRefused: () => ({ refused: [] }),
   dismiss: (state, { at }) => ({ notices: state.notices.filter((n) => n.at !== at) }),
   said: (_, { text }) => ({ said: text }),
   next: (state, { input }) => ({ next: [...state.next, input] }),

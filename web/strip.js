@@ -1,5 +1,7 @@
 // The strip of physical memory: which pieces are drawn, and how wide.
 
+import { once } from './memo.js';
+
 /**
  * A piece of the strip: a run, a hole, or several runs drawn as one.
  * @typedef {object} Segment
@@ -23,10 +25,9 @@ const hex = (/** @type {bigint} */ n) => `0x${n.toString(16)}`;
  * strip lays runs and holes out. Each has at least its share; the rest of the width
  * goes by the logarithm of the size, so that no hole of 4 GB hides a run of 64 MB.
  * @param {import('./summary.js').Run[]} runs ascending
- * @param {{pa: string}[]} _marks
  * @returns {{segments: Segment[], place: (pa: string) => {segment: number, x: number, width: (bytes: number) => number} | null}}
  */
-export function strip(runs, _marks = []) {
+export function strip(runs) {
   const spans = grouped(runs), segments = /** @type {Segment[]} */ ([]), ends = /** @type {{from: bigint, to: bigint}[]} */ ([]);
   for (const [i, { from, to, runs: count, held }] of spans.entries()) {
     const before = i ? spans[i - 1].to : 0n;
@@ -66,12 +67,9 @@ export function strip(runs, _marks = []) {
 
 const round = (/** @type {number} */ n) => Math.round(n * 100) / 100;
 
-/**
- * grouped joins runs until few enough are left: those with the smallest holes between
- * them first.
- * @param {import('./summary.js').Run[]} runs
- */
-function grouped(runs) {
+// grouped joins runs until few enough are left: those with the smallest holes between
+// them first.
+const grouped = once((/** @type {import('./summary.js').Run[]} */ runs) => {
   const spans = runs.map((r) => ({ from: BigInt(r.start), to: BigInt(r.start) + BigInt(r.bytes), runs: 1, held: r.bytes }));
   const most = SEGMENTS / 2;
   const gaps = spans.slice(1).map((s, i) => ({ i, gap: s.from - spans[i].to })).filter((g) => g.gap > 0n).sort((a, b) => (a.gap > b.gap ? -1 : a.gap < b.gap ? 1 : a.i - b.i));
@@ -86,4 +84,4 @@ function grouped(runs) {
     }
   }
   return out;
-}
+});

@@ -38,6 +38,12 @@ var crashCore []byte
 //go:embed crash.pdb.gz
 var crashPDB []byte
 
+// RaceLog is the log of a kernel with KCSAN: 46 race reports, two of a kind
+// at most.
+//
+//go:embed races.log
+var RaceLog []byte
+
 // Alive is a guest of two processors that was running when its core was taken.
 var Alive = &Example{
 	CoreName:   CoreName,
@@ -67,6 +73,9 @@ func (e *Example) Core() ([]byte, error) { return e.core.unpack() }
 
 // PDB unpacks the kernel's PDB. The caller owns the slice.
 func (e *Example) PDB() ([]byte, error) { return e.pdb.unpack() }
+
+// Packed gives the core compressed with gzip. The caller does not change it.
+func (e *Example) Packed() []byte { return e.core.gz }
 
 // The first example, for those who need just one.
 const (

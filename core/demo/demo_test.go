@@ -1,8 +1,11 @@
 package demo
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"testing"
 
 	"coredrop/core/fault"
@@ -24,6 +27,31 @@ func TestFilesAreTheOnesOfTheRecipe(t *testing.T) {
 				t.Errorf("%s, %s: %s", e.CoreName, c.name, got)
 			}
 		}
+	}
+}
+
+func TestRaceLogHoldsReportsOnly(t *testing.T) {
+	if n := bytes.Count(RaceLog, []byte("BUG: KCSAN: ")); n != 46 {
+		t.Errorf("%d reports", n)
+	}
+	for i, line := range bytes.Split(bytes.TrimSuffix(RaceLog, []byte("\n")), []byte("\n")) {
+		if !bytes.HasPrefix(line, []byte("[")) && !bytes.HasPrefix(line, []byte("     ")) { // a record's second line
+			t.Errorf("line %d is none of a record: %q", i+1, line)
+		}
+	}
+}
+
+func TestPackedCoreIsTheCore(t *testing.T) {
+	z, err := gzip.NewReader(bytes.NewReader(Crash.Packed()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, z); err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != Crash.CoreSHA256 {
+		t.Error(got)
 	}
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"coredrop/core/demo"
 	"coredrop/server/errordoc"
 )
 
@@ -43,6 +45,7 @@ func (p *packer) collect() (map[string][]byte, error) {
 		files[name] = data
 	}
 	files[errorsName] = errordoc.HTML()
+	maps.Copy(files, samples())
 	web := filepath.Join(p.root, "web")
 	err := filepath.WalkDir(web, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -68,6 +71,16 @@ func (p *packer) collect() (map[string][]byte, error) {
 		return nil, err
 	}
 	return files, p.packages(files)
+}
+
+// samples are what the page opens for those who have no file at hand: part of the
+// build, so that they open offline too. The core is packed, and by a name of its own:
+// a host may take .gz for a form of another file.
+func samples() map[string][]byte {
+	return map[string][]byte{
+		"samples/crash.elf.packed": demo.Crash.Packed(),
+		"samples/races.log":        demo.RaceLog,
+	}
 }
 
 // imported finds the relative imports of a module.

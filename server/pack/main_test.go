@@ -68,7 +68,8 @@ func TestPackLaysOutThePage(t *testing.T) {
 		t.Errorf("the build is %+v", about)
 	}
 	app := "app/" + about.Hash + "/"
-	want := []string{"coredrop.wasm", "lit-html/directive.js", "lit-html/directives/repeat.js", "lit-html/lit-html.js", "wasm_exec.js",
+	want := []string{"coredrop.wasm", "lit-html/directive.js", "lit-html/directives/repeat.js", "lit-html/lit-html.js",
+		"samples/crash.elf.packed", "samples/races.log", "wasm_exec.js",
 		"web/boot.js", "web/main.js", "web/panels/one.js", "web/style.css"}
 	if !slices.Equal(about.Files, want) {
 		t.Errorf("the build has %q", about.Files)

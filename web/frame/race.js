@@ -27,7 +27,7 @@ export function race({ session: { summary }, ui }, { report, fragment, title, st
     ${(report.unknown || []).length ? html`<p class="soft">Not known: ${report.unknown.join(', ')}.</p>` : nothing}
     <p class="row">${left ? html`<button type="button" id="race-show-text" aria-expanded=${String(open)} @click=${() => set({ text: !ui.text })}>${open ? 'Hide the text' : 'Show as text'}</button>` : nothing}
       ${seconds !== null || state === 'printed' ? html`<button type="button" id="race-log" @click=${() => act('log-line', { title: report.title, seconds })}>Show in the log</button>` : nothing}
-      ${forms.map(([id, name, form]) => html`<button type="button" data-form=${id} aria-label="Copy this report as ${name}" @click=${() => act('copy', { text: form([report]) })}>Copy as ${name}</button>`)}</p>
+      ${forms.map(([id, name, form]) => html`<button type="button" data-form=${id} aria-label="Copy as ${name}: this report" @click=${() => act('copy', { text: form([report]) })}>Copy as ${name}</button>`)}</p>
     ${open ? html`<pre id="race-text" tabindex="0" aria-label=${report.title}>${report.text}</pre>` : nothing}</div>`;
 }
 

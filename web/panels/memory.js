@@ -12,7 +12,7 @@ export const panel = {
   when: (summary) => (summary.memory?.runs || []).length > 0,
   view({ session: { summary }, ui }, act, set) {
     const patches = (summary.dump?.patches || []).map((p) => ({ what: `changed in the dump: ${p.what}`, pa: p.pa, bytes: p.bytes, changed: true }));
-    const marks = [...summary.memory.marks || [], ...patches], { segments, place } = strip(summary.memory.runs, marks);
+    const marks = [...summary.memory.marks || [], ...patches], { segments, place } = strip(summary.memory.runs);
     const wanted = ui.pa ? place(ui.pa) : null, at = Math.min(wanted ? wanted.segment : ui.at ?? -1, segments.length - 1), chosen = segments[at];
     const move = (/** @type {KeyboardEvent} */ e) => {
       const to = /** @type {Record<string, number>} */ ({ ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: segments.length - 1 })[e.key];

@@ -5,8 +5,10 @@ import { place, standing, watching } from '../places.js';
 import { stackList } from '../frame/places.js';
 import { of } from '../words.js';
 
-// So many tiles are read at a glance.
+// So many tiles are read at a glance; of more processors than SQUARES the first are
+// shown, for each costs the page time.
 const TILES = 32;
+const SQUARES = 512;
 
 /** @typedef {import('../summary.js').CPU} CPU */
 
@@ -20,7 +22,8 @@ export const panel = {
     const chosen = cpus.find((c) => c.index === ui.cpu) || (ui.cpu === undefined && !linux && cpus.find((c) => c.opens)) || null;
     const choose = (/** @type {CPU} */ c) => () => set({ cpu: chosen === c ? null : c.index });
     return html`${dense ? html`<p class="soft">${counted(cpus, linux)}</p>` : nothing}
-      <div class=${dense ? 'squares' : 'tiles'}>${cpus.map((c) => (dense ? square : tile)(c, describe(c, linux), chosen === c, choose(c)))}</div>
+      <div class=${dense ? 'squares' : 'tiles'}>${(ui.all ? cpus : cpus.slice(0, SQUARES)).map((c) => (dense ? square : tile)(c, describe(c, linux), chosen === c, choose(c)))}</div>
+      ${cpus.length > SQUARES && !ui.all ? html`<p><button type="button" id="cpus-all" @click=${() => set({ all: true })}>Show all ${cpus.length.toLocaleString('en')}</button></p>` : nothing}
       ${chosen ? detail(summary, chosen, act) : nothing}`;
   },
 };

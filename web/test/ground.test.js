@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { byCommandLine, demo, root, sha256, work } from './lib/files.js';
 import { coredrop, staticHost } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
+import { draw } from './lib/gallery.js';
 
 const expected = () => byCommandLine(demo().core, '-symbols', 'none');
 
@@ -263,26 +264,16 @@ for (const kind of kinds) {
 
     test('65,536 runs, 4,096 CPUs, names of 64 KB, HTML and right-to-left: shown as text, and no wider than the page', async () => {
       const view = await driver.visit(server.url), long = 'n'.repeat(65536), html = '<img src=x onerror="globalThis.broken=1">', turned = '\u202egnp.exe';
-      const times = await view.page.evaluate(async ({ long, html, turned }) => {
-        const from = (name) => import(new URL(`app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI));
-        const [{ render }, { result }, { bar }, { Store }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/result.js', 'web/frame/bar.js', 'web/store.js'].map(from));
-        const runs = Array.from({ length: 65536 }, (_, i) => ({ start: `0x${(i * 8192).toString(16)}`, bytes: 4096, file_offset: i * 4096 }));
-        const cpus = Array.from({ length: 4096 }, (_, index) => ({ index, mode: index % 2 ? 'user' : 'kernel', stack: [], process: null }));
-        const summary = {
-          file: { name: `${turned} ${html} ${long}`, format: 'elf', size: 2 ** 52 }, guest: { os: 'windows', arch: html, build: 1, version: turned, product: long, system_time: '', uptime_seconds: 1 },
-          symbols: { status: 'none-needed', key: `${html}/1/${html}`, url: `https://x/${html}`, from: null }, convert: { possible: true, needs: [], types: [] }, cpus, threads: [], reports: [], fragments: [],
-          memory: { bytes: 65536 * 4096, missing_bytes: 0, runs, marks: [] }, warnings: Array.from({ length: 2000 }, () => ({ code: 'partial-page', text: html })),
-          windows: { kernel_base: '0x1', dtb: '0x1', dtb_from: { way: html, cpu: null }, pdb: { name: html, guid: turned, age: 1 }, kdbg: null, bugcheck: null, modules: [{ name: long, base: '0x1', size: 1 }], processes: [{ pid: 1, name: html, dtb: '0x1' }] },
-        };
-        const store = new Store({ ready: true }), act = () => true;
-        store.subscribe((state) => {
-          render(result(state, act), document.getElementById('result'));
-          render(bar(state, act), document.getElementById('bar-now'));
-        });
-        store.dispatch({ type: 'opened', session: { id: 1, name: summary.file.name, size: summary.file.size, summary, json: '', options: { compat: false, type: '' }, dump: { name: `${summary.file.name}.dmp`, bytes: 1, url: 'blob:x' }, log: '' } });
-        store.dispatch({ type: 'notice', notice: { at: 'bar', fault: { code: html, text: html, remedy: [{ text: html, command: long, for: [] }] }, subject: summary.file.name, offers: [] } });
-      }, { long, html, turned });
-      assert.equal(times, undefined);
+      const runs = Array.from({ length: 65536 }, (_, i) => ({ start: `0x${(i * 8192).toString(16)}`, bytes: 4096, file_offset: i * 4096 }));
+      const cpus = Array.from({ length: 4096 }, (_, index) => ({ index, mode: index % 2 ? 'user' : 'kernel', stack: [], process: null }));
+      const summary = {
+        file: { name: `${turned} ${html} ${long}`, format: 'elf', size: 2 ** 52 }, guest: { os: 'windows', arch: html, build: 1, version: turned, product: long, system_time: '', uptime_seconds: 1 },
+        symbols: { status: 'none-needed', key: `${html}/1/${html}`, url: `https://x/${html}`, from: null }, convert: { possible: true, needs: [], types: [] }, cpus, threads: [], reports: [], fragments: [],
+        memory: { bytes: 65536 * 4096, missing_bytes: 0, runs, marks: [] }, warnings: Array.from({ length: 2000 }, () => ({ code: 'partial-page', text: html })),
+        windows: { kernel_base: '0x1', dtb: '0x1', dtb_from: { way: html, cpu: null }, pdb: { name: html, guid: turned, age: 1 }, kdbg: null, bugcheck: null, modules: [{ name: long, base: '0x1', size: 1 }], processes: [{ pid: 1, name: html, dtb: '0x1' }] },
+      };
+      await draw(view, summary, { dump: { name: `${summary.file.name}.dmp`, bytes: 1, url: 'blob:x' } });
+      await view.page.evaluate((event) => globalThis.galleryStore.dispatch(event), { type: 'notice', notice: { at: 'bar', fault: { code: html, text: html, remedy: [{ text: html, command: long, for: [] }] }, subject: summary.file.name, offers: [] } });
       assert.equal(await view.page.evaluate(() => document.querySelectorAll('main img').length + (globalThis.broken || 0)), 0);
       assert.match(await view.text('#facts'), /CPUs\s*4096; in the kernel: 0, 2, 4/);
       assert.match(await view.text('#facts'), /65,535 holes/);

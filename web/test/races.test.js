@@ -9,6 +9,7 @@ import { binary, hasCorpus, root, unpack, work } from './lib/files.js';
 import { coredrop } from './lib/servers.js';
 import { counts, instrumented } from './lib/instrument.js';
 import { kinds, launch } from './lib/browsers.js';
+import { draw } from './lib/gallery.js';
 
 const axe = readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8');
 const golden = (name) => readFileSync(join(root, 'core/kcsan/testdata/golden', name), 'utf8');
@@ -57,19 +58,31 @@ function table(view, title) {
 
 const options = (view) => view.page.$$eval('#races-list > [role=option]', (l) => l.length);
 
-// texts walks the list by key and gives the text of each report.
+// texts chooses each report of the list, the first ones by key, and gives its text.
 async function texts(view) {
   if (await view.page.$('#race-show-text[aria-expanded=false]')) await view.click('#race-show-text');
   await view.page.focus('#races-list');
+  const chosen = (i) => view.page.waitForFunction((i) => document.querySelectorAll('#races-list > [role=option]')[i]?.getAttribute('aria-selected') === 'true', {}, i);
+  await view.page.keyboard.press('End');
+  await chosen(await options(view) - 1);
   await view.page.keyboard.press('Home');
-  const all = [], n = await options(view);
-  for (let i = 0; i < n; i++) {
-    await view.page.waitForFunction((i) => document.querySelectorAll('#races-list > [role=option]')[i].getAttribute('aria-selected') === 'true', {}, i);
-    all.push(await view.page.$eval('#race-text', (e) => e.textContent));
+  await chosen(0);
+  if (await options(view) > 1) {
     await view.page.keyboard.press('ArrowDown');
+    await chosen(1);
+    await view.page.keyboard.press('ArrowUp');
+    await chosen(0);
   }
-  await view.page.keyboard.press('Home');
-  return all;
+  return view.page.evaluate(async () => {
+    const all = [];
+    for (const { id } of [...document.querySelectorAll('#races-list > [role=option]')]) {
+      document.getElementById(id).click();
+      await new Promise((next) => { setTimeout(next); });
+      all.push(document.getElementById('race-text').textContent);
+    }
+    document.querySelector('#races-list > [role=option]').click();
+    return all;
+  });
 }
 
 // sameReports asserts that the page shows the reports, and that a filter keeps the
@@ -257,17 +270,7 @@ for (const kind of kinds) {
           commands: ["crash --kaslr=auto vmlinux-6.1.0 'a core'"],
         } },
       };
-      await view.page.evaluate(async (summary) => {
-        const from = (name) => import(new URL(`app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI));
-        const [{ render }, { result }, { Store }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/result.js', 'web/store.js'].map(from));
-        const store = new Store({ ready: true }), session = { id: 1, name: 'a core', size: 1, summary, json: '', options: {}, dump: null, log: '' };
-        const act = (id, arg) => {
-          if (id === 'ui') store.dispatch({ type: 'ui', ...arg });
-          if (id === 'kernel-log') store.dispatch({ type: 'session', change: { log: '[    0.000000] Linux version 6.1.0\n' } });
-        };
-        store.subscribe((state) => render(result(state, act), document.getElementById('result')));
-        store.dispatch({ type: 'opened', session });
-      }, summary);
+      await draw(view, summary);
       assert.equal(await view.text('#races-text'), 'No race reports: this kernel was built without KCSAN.');
       assert.ok(await view.hidden('#races-tools'));
       assert.deepEqual(await view.page.$$eval('#linux-tables summary', (l) => l.map((e) => e.textContent)), ['Tasks (2)', 'CPUs (1)', 'Modules (2)']);
@@ -295,7 +298,7 @@ for (const kind of kinds) {
       writeFileSync(log, 'we saw BUG: KCSAN: data-race in only_a / name here\n');
       await view.pick(log);
       await view.settled();
-      assert.equal(await view.text('#races-text'), 'No whole race report: 1 report is not whole.');
+      assert.equal(await view.text('#verdict'), 'No whole race report: 1 report is not whole.');
       await done(view);
     });
 

@@ -65,7 +65,7 @@ for (const kind of kinds) {
       await view.settled();
       assert.equal(await view.failure(), 'truncated');
       assert.match(await view.text('.fault h2'), /^cut\.elf: the file ends /);
-      assert.match(await view.text('#warning-list li'), /^The file ends .*truncated$/);
+      assert.match(await view.text('#warning-list li summary'), /^The file ends .*truncated$/);
       const facts = await view.text('#facts');
       for (const known of ['ELF core', 'x86-64', 'CPUs', 'Memory']) assert.ok(facts.includes(known), `${known} in ${facts}`);
       await view.json();
