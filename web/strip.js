@@ -68,20 +68,30 @@ export function strip(runs) {
 const round = (/** @type {number} */ n) => Math.round(n * 100) / 100;
 
 // grouped joins runs until few enough are left: those with the smallest holes between
-// them first.
+// them first. Gaps are compared as plain numbers, for there may be 65,536 of them; what
+// is shown is exact.
 const grouped = once((/** @type {import('./summary.js').Run[]} */ runs) => {
-  const spans = runs.map((r) => ({ from: BigInt(r.start), to: BigInt(r.start) + BigInt(r.bytes), runs: 1, held: r.bytes }));
-  const most = SEGMENTS / 2;
-  const gaps = spans.slice(1).map((s, i) => ({ i, gap: s.from - spans[i].to })).filter((g) => g.gap > 0n).sort((a, b) => (a.gap > b.gap ? -1 : a.gap < b.gap ? 1 : a.i - b.i));
-  const keep = new Set(gaps.slice(0, most - 1).map((g) => g.i)), out = /** @type {typeof spans} */ ([]);
-  for (const [i, span] of spans.entries()) {
-    const last = out.at(-1);
-    if (!last || keep.has(i - 1)) out.push({ ...span });
-    else {
-      if (span.from > last.to) last.runs += 1; // else they only differ in where the file has them
-      last.to = span.to;
-      last.held += span.held;
-    }
+  const start = Float64Array.from(runs, (r) => Number(r.start)), most = SEGMENTS / 2;
+  /** @type {{i: number, gap: number}[]} */
+  const widest = []; // holes behind run i, the widest first
+  for (let i = 0; i + 1 < runs.length; i++) {
+    const gap = start[i + 1] - start[i] - runs[i].bytes;
+    if (gap <= 0 || widest.length === most - 1 && gap <= widest[most - 2].gap) continue;
+    const at = widest.findIndex((w) => w.gap < gap);
+    widest.splice(at < 0 ? widest.length : at, 0, { i, gap });
+    widest.length = Math.min(widest.length, most - 1);
   }
-  return out;
+  const ends = [...widest.map((w) => w.i).sort((a, b) => a - b), runs.length - 1], spans = [];
+  let first = 0;
+  for (const last of ends) {
+    let held = 0, count = 1;
+    for (let i = first; i <= last; i++) {
+      held += runs[i].bytes;
+      // Runs without a hole between them only differ in where the file has them.
+      if (i > first && start[i] > start[i - 1] + runs[i - 1].bytes) count++;
+    }
+    spans.push({ from: BigInt(runs[first].start), to: BigInt(runs[last].start) + BigInt(runs[last].bytes), runs: count, held });
+    first = last + 1;
+  }
+  return spans;
 });

@@ -3,6 +3,7 @@
 import { size, duration, quote, fileWord, dumpName } from './format.js';
 import { of } from './words.js';
 import { blockedBy } from './verdict.js';
+import { once } from './memo.js';
 
 /** @typedef {import('./summary.js').Summary} Summary */
 
@@ -49,8 +50,7 @@ export function facts(s) {
 
 // memoryText sums up the runs and the holes between them. The summary lists so
 // many runs only, but counts the bytes of all.
-/** @param {Summary['memory']} memory */
-function memoryText({ bytes, runs = [] }) {
+const memoryText = once((/** @type {Summary['memory']} */ { bytes, runs = [] }) => {
   const number = (/** @type {number} */ n, /** @type {string} */ word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
   const more = runs.reduce((sum, run) => sum + run.bytes, 0) < bytes ? 'more than ' : '';
   let holes = 0, missing = 0n, end = null;
@@ -64,7 +64,7 @@ function memoryText({ bytes, runs = [] }) {
   }
   const between = holes ? `; ${more}${number(holes, 'hole')} of ${more}${size(Number(missing))} between them` : '';
   return `${size(bytes)} in ${more}${number(runs.length, 'run')}${between}`;
-}
+});
 
 // ranges writes ascending numbers: "0–3, 5".
 /** @param {number[]} list */

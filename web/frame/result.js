@@ -10,12 +10,15 @@ import { blame } from './blame.js';
 import { finding, guestLine } from '../finding.js';
 
 /**
+ * result draws no more than so many panels: with much to show each takes a task of
+ * its own.
  * @param {import('../store.js').State} state
  * @param {import('../panels.js').Act} act
+ * @param {number} [most]
  */
-export function result(state, act) {
+export function result(state, act, most = Infinity) {
   const { session, job, notices, next } = state, busy = Boolean(job);
-  const shown = session ? panels.filter((p) => p.when(session.summary, session)) : [], places = new Set(shown.map((p) => p.id));
+  const shown = session ? panels.filter((p) => p.when(session.summary, session)).slice(0, most) : [], places = new Set(shown.map((p) => p.id));
   // What belongs to a panel that is not there is said above.
   const above = notices.filter((n) => !places.has(n.at) && (n.at !== 'start' || session));
   const meanwhile = next.length && !busy ? html`<div class="notice word" id="next"><p>${next.flatMap((n) => [...n.files.map((f) => f.name), ...n.folders]).join(', ')} came while something ran.</p>
@@ -37,7 +40,7 @@ export function result(state, act) {
  */
 function found(session, act) {
   const { summary } = session, { word, kind, text } = finding(summary), guest = guestLine(summary);
-  return html`<div id="verdict-box" data-kind=${kind}><h2 id="result-title" tabindex="-1">${text.toLowerCase().startsWith(word.toLowerCase()) ? nothing : html`<span class="heard">${word}: </span>`}${text}</h2>
+  return html`<div id="verdict-box" data-kind=${kind}><h2 id="result-title" tabindex="-1">${text.toLowerCase().includes(word.toLowerCase()) ? nothing : html`<span class="word">${word}: </span>`}${text}</h2>
     ${blame(summary, act)}
     <p id="opened-guest" class="soft"><span id="opened-name"><bdi>${headline(summary)}</bdi></span>${guest ? ` · ${guest}` : nothing}</p>
     <p id="verdict">${verdict(session)}</p></div>`;

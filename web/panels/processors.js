@@ -52,7 +52,7 @@ function describe(c, linux) {
  */
 function tile(c, d, chosen, choose) {
   return html`<button type="button" class="tile" id="cpu-${c.index}" data-kind=${d.kind} aria-pressed=${String(chosen)} @click=${choose}>
-    <span class="head"><strong>CPU ${c.index}</strong> ${d.mode}</span>${d.process ? html`<span class="what"><bdi>${d.process}</bdi></span>` : nothing}
+    <span class="head"><strong>CPU ${c.index}</strong>${` ${d.mode}`}</span>${d.process ? html`<span class="what"><bdi>${d.process}</bdi></span>` : nothing}
     <code>${d.at}</code>${d.mark ? html`<span class="badge bad">${d.mark}</span>` : nothing}</button>`;
 }
 
@@ -89,7 +89,7 @@ function counted(cpus, linux) {
 function detail(s, c, act) {
   const registers = c.registers || [], live = c.live_stack || [], stack = c.stack || [];
   const text = [`CPU ${c.index}`, ...stack.map((f) => `  ${place(f, s.guest?.os)}`), ...registers.map((r) => `${r.name} ${r.value}`)].join('\n');
-  return html`<div class="detail" id="cpu-detail"><h4>CPU ${c.index}${c.process ? html`, <bdi>${c.process.name}</bdi> (${c.process.pid})` : nothing}${c.why ? html` <span class="soft">${c.why}</span>` : nothing}</h4>
+  return html`<div class="detail" id="cpu-detail"><h4>CPU ${c.index}${c.process ? html`, <bdi>${c.process.name}</bdi> (${c.process.pid})` : nothing}${c.why ? html`<span class="soft">${`, ${c.why}`}</span>` : nothing}</h4>
     ${stack.length || c.stack_end ? stackList(s, stack, act, { end: c.stack_end, label: `Stack of CPU ${c.index}, innermost first` }) : nothing}
     ${live.length ? html`<details><summary>Where it stood when the core was taken (${live.length})</summary>${stackList(s, live, act, { end: c.live_stack_end, label: `Live stack of CPU ${c.index}` })}</details>` : nothing}
     ${registers.length ? html`<details><summary>Registers</summary><dl class="registers">${registers.map((r) => html`<div><dt>${r.name}</dt><dd><code>${r.value}</code></dd></div>`)}</dl></details>` : nothing}

@@ -3,6 +3,7 @@ import { html, nothing } from '../../lit-html/lit-html.js';
 import { button } from '../frame/parts.js';
 import { stackList, toCPU } from '../frame/places.js';
 import { place } from '../places.js';
+import { once } from '../memo.js';
 
 // More groups at once would hold the page's thread up.
 const MOST = 100;
@@ -19,8 +20,8 @@ export const panel = {
     if (!stacks && !threads.length) return html`<p class="row">${button('stacks', model, act, { at: 'threads-read', label: 'Read where every thread stood' })} <span class="soft">with the names of every PDB that is here</span></p>`;
     if (!threads.length) return html`<p>No thread can be reached in this core.</p>`;
     const find = (ui.find || '').trim().toLowerCase(), waiting = ui.state || '';
-    const has = threads.filter((t) => (!waiting || t.state === waiting) && (!find || `${t.process?.name || ''} ${t.process?.pid ?? ''} ${t.tid} ${t.stack.map((f) => place(f, 'windows')).join(' ')}`.toLowerCase().includes(find)));
-    const groups = grouped(has), states = [...new Set(threads.map((t) => t.state))].filter(Boolean), shown = groups.slice(0, ui.most || MOST);
+    const has = threads.filter((t) => (!waiting || t.state === waiting) && (!find || words(t).includes(find)));
+    const groups = has.length === threads.length ? all(threads) : grouped(has), states = [...new Set(threads.map((t) => t.state))].filter(Boolean), shown = groups.slice(0, ui.most || MOST);
     return html`<p class="row"><label for="threads-find">Find</label> <input type="text" id="threads-find" size="20" autocomplete="off" spellcheck="false" .value=${ui.find || ''} @input=${(/** @type {any} */ e) => set({ find: e.currentTarget.value })}>
         ${states.map((s) => html`<button type="button" class="filter" aria-pressed=${String(waiting === s)} @click=${() => set({ state: waiting === s ? '' : s })}>${s} ${threads.filter((t) => t.state === s).length.toLocaleString('en')}</button>`)}
         <span id="threads-count" class="soft">${has.length === threads.length ? `${threads.length.toLocaleString('en')} threads` : `${has.length.toLocaleString('en')} of ${threads.length.toLocaleString('en')} threads`} in ${groups.length.toLocaleString('en')} ${groups.length === 1 ? 'stack' : 'different stacks'}</span></p>
@@ -30,6 +31,11 @@ export const panel = {
       ${groups.length > shown.length ? html`<p><button type="button" id="threads-more" @click=${() => set({ most: (ui.most || MOST) + MOST })}>Show ${Math.min(MOST, groups.length - shown.length)} more of ${groups.length.toLocaleString('en')}</button></p>` : nothing}`;
   },
 };
+
+// What a thread is found by.
+const words = once((/** @type {Thread} */ t) => `${t.process?.name || ''} ${t.process?.pid ?? ''} ${t.tid} ${t.stack.map((f) => place(f, 'windows')).join(' ')}`.toLowerCase());
+
+const all = once((/** @type {Thread[]} */ threads) => grouped(threads));
 
 // The frames by which a thread waits: what stands behind them tells threads apart.
 const WAITING = /^(KiSwapContext|KiSwapThread|KiCommitThreadWait|KeWaitFor|KeDelayExecutionThread|KeRemoveQueue|KiSchedulerApc)/;

@@ -5,10 +5,10 @@
  * draw shows a summary; change is what else the session has. Commands do what they
  * do to the store; what they would do elsewhere is written down in globalThis.acted.
  */
-export function draw(view, summary, change = {}) {
-  return view.page.evaluate(async (summary, change) => {
+export async function draw(view, summary, change = {}) {
+  await view.page.evaluate(async (summary, change) => {
     const from = (name) => import(new URL(`app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI));
-    const [{ render }, { result }, { bar }, { Store }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/result.js', 'web/frame/bar.js', 'web/store.js'].map(from));
+    const [{ render }, { result }, { bar }, { Store }, { panels }] = await Promise.all(['lit-html/lit-html.js', 'web/frame/result.js', 'web/frame/bar.js', 'web/store.js', 'web/panels.js'].map(from));
     for (const id of ['result', 'start', 'bar-now']) {
       document.getElementById(id).hidden = true;
       document.getElementById(id).id = `page-${id}`;
@@ -33,10 +33,27 @@ export function draw(view, summary, change = {}) {
       if (id === 'kernel-log') store.dispatch({ type: 'session', change: { log: '[    0.000000] Linux version 6.1.0\n' } });
       return true;
     };
+    // Panel by panel, as the page does.
+    let drawn = 1, coming = 0;
+    const next = () => {
+      drawn++;
+      render(result(store.state, act, drawn), box);
+      coming = drawn < panels.length ? setTimeout(next) : 0;
+      box.dataset.drawn = String(!coming);
+    };
+    let id = 0;
     store.subscribe((state) => {
-      render(result(state, act), box);
+      if (state.session && state.session.id !== id) {
+        ({ id } = state.session);
+        drawn = 1;
+        box.dataset.drawn = 'false';
+        clearTimeout(coming);
+        coming = setTimeout(next);
+      }
+      render(result(state, act, drawn), box);
       render(bar(state, act), top);
     });
     store.dispatch({ type: 'opened', session: { id: 1, name: summary.file.name, size: summary.file.size, pasted: false, summary, json: '', options: { compat: false, type: '' }, dump: null, log: '', stacks: false, changed: false, ...change } });
   }, summary, change);
+  await view.page.waitForSelector('#gallery[data-drawn=true]');
 }
