@@ -260,6 +260,7 @@ for (const kind of kinds) {
 
     test('a kernel without KCSAN has tasks, CPUs, modules, debuggers and no sanitizer’s tables', async () => {
       const view = await driver.visit(server.url);
+      await view.page.waitForFunction(() => document.documentElement.dataset.phase === "empty"); // the page itself draws no more
       const summary = {
         file: { name: 'a core', format: 'elf', size: 1 }, guest: { os: 'linux', arch: 'x86-64', version: '6.1.0' }, warnings: [],
         cpus: [{ index: 0, process: null, stack: [{ symbol: 'default_idle', offset: 9, size: 32, module: '', address: '0x1' }] }], reports: [],
