@@ -9,12 +9,9 @@ import (
 // form is the header's: x64 guests' dumps have the 64-bit one.
 var form = dump.Form64
 
-// headerOf makes the header. runs may be nil (bitmap dump).
-func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint64, runs []mem.Run, space int64) []byte {
-	fill := dump.Fill
-	if compat {
-		fill = ""
-	}
+// headerOf makes the part of the header that every profile fills alike; what is
+// left unset has the fill. runs may be nil (bitmap dump).
+func headerOf(k *windows.Kernel, fill string, dumpType uint64, runs []mem.Run, space int64) []byte {
 	h := form.Blank(fill)
 	form.MajorVersion.Put(h, uint64(k.Version.Major))
 	form.MinorVersion.Put(h, uint64(k.Version.Minor))
@@ -30,40 +27,13 @@ func (im *Image) headerOf(k *windows.Kernel, compat bool, dumpType uint64, runs 
 	if runs != nil {
 		form.PutRuns(h, runs)
 	}
-	if compat {
-		headerUpstream(h, k)
-	} else {
-		headerWindows(h, k, im.context)
-	}
 	return h
-}
-
-// headerUpstream fills what upstream elf2dmp 10.2.2 fills its own way: always
-// the code of a live dump, one processor a note, and the version block's
-// secondary version in a field that means something else.
-func headerUpstream(h []byte, k *windows.Kernel) {
-	form.DirectoryTableBase.Put(h, uint64(k.DTB))
-	form.NumberProcessors.Put(h, uint64(notes(k)))
-	form.BugCheckCode.Put(h, bugCheckLiveDump)
-	copy(form.Comment.In(h), compatComment)
-	form.SecondaryDataState.Put(h, uint64(k.Version.KdSecondaryVersion))
-}
-
-// notes counts the CPUs that have a QEMU note: the only ones upstream sees.
-func notes(k *windows.Kernel) int {
-	n := 0
-	for _, c := range k.Machine.CPUs {
-		if c.X64 != nil && c.X64.System {
-			n++
-		}
-	}
-	return n
 }
 
 // headerWindows fills what Windows itself fills on a bug check, as read
 // out of crash dumps of build 19041. context is the record of the processor that
 // the dump opens on; nil: no registers are known.
-func headerWindows(h []byte, k *windows.Kernel, context []byte) {
+func headerWindows(h []byte, k *windows.Kernel, context []byte) []byte {
 	form.DirectoryTableBase.Put(h, uint64(k.HeaderDTB))
 	if k.HeaderDTB == 0 {
 		form.DirectoryTableBase.Put(h, uint64(k.DTB))
@@ -97,6 +67,7 @@ func headerWindows(h []byte, k *windows.Kernel, context []byte) {
 	if context != nil {
 		form.ExceptionAddress.Put(h, le.Uint64(context[offRip:]))
 	}
+	return h
 }
 
 // processors is the number that Windows would write: what the shared page says

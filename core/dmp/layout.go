@@ -1,10 +1,5 @@
 package dmp
 
-// What the header of a full dump holds of runs: Windows' buffer takes 42. A 43rd
-// ends exactly where the context begins, behind the padding word that QEMU counts
-// in, so that upstream's 43 do no harm and 44 do.
-const maxCompatRuns = 43
-
 // exceptionSet is how much of the exception record Windows sets where there are
 // no parameters: up to the padding behind their number.
 const exceptionSet = 0x1c
@@ -18,7 +13,6 @@ const (
 	bugCheckLiveDump  = 0x161
 	exceptionBreak    = 0x80000003
 	exceptionNoReturn = 1
-	compatComment     = "Hello from elf2dmp!"
 	machineAMD64      = 0x8664
 )
 

@@ -73,40 +73,7 @@ func Check(k *windows.Kernel, compat bool) error {
 	if len(k.Machine.Mem.Extents()) == 0 {
 		return fault.New(fault.NoMemory, "")
 	}
-	return newPatcher(&Image{}, k, k.Machine.Mem, false).kdbg(k, 0)
-}
-
-// upstreamOf gives elf2dmp's layout of a core, or says what it would lose.
-func upstreamOf(k *windows.Kernel) (*compatLayout, error) {
-	if k.KDBG.PrcbContext() == 0 {
-		return nil, fault.New(fault.CompatLossy, "elf2dmp looks for the context records by an offset that this kernel's debugger block of %#x bytes does not have, and could overwrite anything", k.KDBG.Size)
-	}
-	return upstreamLayout(k.Machine)
-}
-
-// upstream lays the image out as elf2dmp 10.2.2 writes it.
-func (im *Image) upstream(_ context.Context, k *windows.Kernel, o Options) error {
-	l, err := upstreamOf(k)
-	if err != nil {
-		return err
-	}
-	all, partial := mem.Runs(k.Machine.Mem.Extents())
-	im.Warnings = append(im.Warnings, partialWarnings(partial, "elf2dmp drops it")...)
-	if lost := countPages(all) - countPages(l.blocks); lost > uint64(len(partial)) {
-		im.Warnings = append(im.Warnings, fault.Warn(fault.PartialPage,
-			"%d pages lie in two loads each; elf2dmp drops them", lost-uint64(len(partial))))
-	}
-	im.Runs = l.runs
-	w := newPatcher(im, k, &held{k.Machine.Mem, l.extents}, true)
-	if err := w.kdbg(k, 0); err != nil {
-		return err
-	}
-	for i := range k.Processors {
-		w.processor(k, i, true)
-	}
-	b := newBuilder(im, l.extents, w.overlay, nil)
-	b.bytes(im.headerOf(k, true, dump.TypeFull, l.runs, int64(form.Bytes)+int64(countPages(l.blocks))*mem.PageSize))
-	return im.fill(b, l.blocks, o)
+	return newPatcher(&Image{}, k, k.Machine.Mem).kdbg(k, 0)
 }
 
 // windows lays the image out as Windows itself would.
@@ -126,7 +93,7 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 	}
 	im.Type, im.Runs, im.LeftOut = f.kind, f.runs, f.dropped
 	im.Warnings = append(im.Warnings, f.warnings...)
-	w := newPatcher(im, k, k.Machine.Mem, false)
+	w := newPatcher(im, k, k.Machine.Mem)
 	flag, err := k.FindEncodedFlag(ctx)
 	if err == nil {
 		err = w.kdbg(k, flag)
@@ -141,9 +108,9 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 	im.open(k, live)
 	b := newBuilder(im, extents, w.overlay, partial)
 	if f.kind == TypeFull {
-		b.bytes(im.headerOf(k, false, dump.TypeFull, f.runs, f.size()))
+		b.bytes(headerWindows(headerOf(k, dump.Fill, dump.TypeFull, f.runs, f.size()), k, im.context))
 	} else {
-		b.bytes(im.headerOf(k, false, dump.TypeBitmap, nil, f.size()))
+		b.bytes(headerWindows(headerOf(k, dump.Fill, dump.TypeBitmap, nil, f.size()), k, im.context))
 		form.PutBitmap(bitmapOf[f.kind], f.runs, b.bytes)
 	}
 	return im.fill(b, f.runs, o)

@@ -16,14 +16,14 @@ type patcher struct {
 	im      *Image
 	overlay *mem.Overlay
 	space   *paging.Space
-	compat  bool
+	torn    bool // what lies before a missing page is written all the same
 }
 
-func newPatcher(im *Image, k *windows.Kernel, below mem.Physical, compat bool) *patcher {
+func newPatcher(im *Image, k *windows.Kernel, below mem.Physical) *patcher {
 	overlay := mem.NewOverlay(below)
 	space := *k.Space
 	space.Phys = overlay
-	return &patcher{im: im, overlay: overlay, space: &space, compat: compat}
+	return &patcher{im: im, overlay: overlay, space: &space}
 }
 
 // stretch is a piece of a write that lies within one page.
@@ -33,8 +33,7 @@ type stretch struct {
 	n    int
 }
 
-// write replaces p at va. It is all or nothing, except as upstream does it,
-// where the pages before the one that is missing are written.
+// write replaces p at va. It is all or nothing, unless the patcher tears.
 func (w *patcher) write(what string, va mem.VA, p []byte) error {
 	var list []stretch
 	var failed error
@@ -52,7 +51,7 @@ func (w *patcher) write(what string, va mem.VA, p []byte) error {
 		list = append(list, stretch{pa, from, n})
 		from += n
 	}
-	if failed != nil && !w.compat {
+	if failed != nil && !w.torn {
 		return failed
 	}
 	for _, s := range list {
@@ -108,19 +107,24 @@ func (w *patcher) kdbg(k *windows.Kernel, encoded mem.VA) error {
 // more than where its thread was last. What cannot be written is a warning.
 func (w *patcher) processor(k *windows.Kernel, index int, live bool) {
 	p := &k.Processors[index]
-	s := Shown{Processor: p.Number, CPU: p.CPU, From: k.RegistersOf(index, live), Context: p.Context, Why: k.WhyRegisters(index, live)}
-	switch {
-	case s.From == windows.RegistersRecord:
+	s := shown(k, index, live)
+	switch s.From {
+	case windows.RegistersRecord:
 		s.record = p.Record.Raw
-	case s.From == windows.RegistersLive:
+	case windows.RegistersLive:
 		w.live(k, p, &s)
-	case w.compat:
-		w.missing(k, p)
+		w.special(k, p)
 	default:
 		w.missing(k, p)
 		w.minimal(k, p, &s)
 	}
 	w.im.Shown = append(w.im.Shown, s)
+}
+
+// shown says whose registers belong to the processor at an index.
+func shown(k *windows.Kernel, index int, live bool) Shown {
+	p := &k.Processors[index]
+	return Shown{Processor: p.Number, CPU: p.CPU, From: k.RegistersOf(index, live), Context: p.Context, Why: k.WhyRegisters(index, live)}
 }
 
 // missing warns about a CPU that is there without registers.
@@ -130,18 +134,22 @@ func (w *patcher) missing(k *windows.Kernel, p *windows.Processor) {
 	}
 }
 
-// live writes the registers of a processor's CPU.
+// live writes the registers of a processor's CPU to its context record.
 func (w *patcher) live(k *windows.Kernel, p *windows.Processor, s *Shown) {
-	x := k.Machine.CPUs[p.CPU].X64
-	record := contextRecord(x)
+	record := contextRecord(k.Machine.CPUs[p.CPU].X64)
 	switch err := w.context(fmt.Sprintf("context of CPU %d", p.CPU), p, record); {
 	case err == nil:
 		w.im.Contexts[p.CPU], s.record = p.Context, record
 	case p.Err == nil: // else it was told already
 		w.warn("CPU %d: no place to store its registers: %s", p.CPU, reason(err))
 	}
-	special := k.KDBG.SpecialRegisters()
-	if w.compat || special == 0 || p.PRCB == 0 || p.Doubtful || !x.System {
+}
+
+// special writes the control registers of a processor's CPU to where Windows
+// keeps a processor's.
+func (w *patcher) special(k *windows.Kernel, p *windows.Processor) {
+	x, special := k.Machine.CPUs[p.CPU].X64, k.KDBG.SpecialRegisters()
+	if special == 0 || p.PRCB == 0 || p.Doubtful || !x.System {
 		return
 	}
 	at := p.PRCB + mem.VA(special)
