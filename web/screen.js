@@ -86,6 +86,8 @@ export class Screen {
     // Until all is drawn it is not open yet.
     document.documentElement.dataset.phase = phase === 'open' && this.drawn < panels.length ? 'busy' : phase;
     document.title = job && progress?.percent !== null ? `${progress?.percent} % ${session?.name || job.title}` : session?.name || 'Coredrop';
+    $('overlay').textContent = job ? 'Busy: it is offered when this is done'
+      : session ? `Drop it: a core or a log takes the place of ${session.name}, a PDB is used for it; all stays on this machine` : 'Drop it: it is opened here, and stays on this machine';
     $('start').hidden = Boolean(session);
     $('starting').hidden = phase !== 'loading' && phase !== 'stopped';
     if (phase === 'loading' && loading.done) {

@@ -66,6 +66,18 @@ for (const kind of kinds) {
         await view.click('#close');
         await view.visible('#cached');
         assert.deepEqual(await violations(view), [], 'PDBs that are kept');
+        for (const sample of ['#sample-crash', '#sample-races']) {
+          await view.press(sample);
+          if (sample === '#sample-crash') await view.press('#threads-read');
+          await view.page.$$eval('#result details', (all) => all.forEach((d) => { d.open = true; }));
+          assert.deepEqual(await violations(view), [], sample);
+          const needs = await view.page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(needs <= 320, `${sample}: 320 pixels are enough: ${needs}`);
+          await view.page.setViewport({ width: 1280, height: 800 });
+          assert.deepEqual(await violations(view), [], `${sample}, wide`);
+          await view.page.setViewport({ width: 320, height: 640 });
+          await view.click('#close');
+        }
         await view.page.close();
       });
     });

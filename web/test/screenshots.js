@@ -1,5 +1,6 @@
 // Pictures of each state of the page, light and dark, wide and 320 pixels, to
-// build/screenshots: make screenshots. They are there to be looked at.
+// build/screenshots: make screenshots. They are there to be looked at. With PICTURES=1
+// the four of the README are taken too.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { demo, hasCorpus, root, unpack, work } from './lib/files.js';
@@ -12,22 +13,48 @@ const server = await coredrop(['demo', '-addr', '127.0.0.1:0']);
 const text = join(work, 'notes.txt');
 writeFileSync(text, 'not a core');
 
+// picture takes one of the README's, as much as one screen holds.
+async function picture(view, name, dark) {
+  if (process.env.PICTURES && !dark) await view.page.screenshot({ path: join(root, 'web/test/pictures', `${name}.png`) });
+}
+
 for (const dark of [false, true]) {
   const driver = await launch('chromium', { dark });
-  for (const width of [1100, 320]) {
+  for (const width of [1280, 320]) {
     const view = await driver.visit(server.url);
-    await view.page.setViewport({ width, height: 800 });
+    await view.page.setViewport({ width, height: 900 });
     const shot = (state) => view.page.screenshot({ path: join(out, `${state}-${dark ? 'dark' : 'light'}-${width}.png`), fullPage: true });
     await shot('start');
+    if (width === 1280) await picture(view, 'start', dark);
     await view.page.evaluate(() => { document.getElementById('overlay').hidden = false; });
     await shot('drop');
     await view.page.evaluate(() => { document.getElementById('overlay').hidden = true; });
     await view.pick(text);
     await view.failed();
     await shot('failure');
+    await view.click('.fault .close');
+    await shot('start-refused');
+    await view.press('#sample-races');
+    await shot('sample-races');
+    if (width === 1280) await picture(view, 'races', dark);
+    await view.press('#race-log');
+    await shot('log-line');
+    await view.click('#close');
+    await view.press('#sample-crash');
+    await shot('sample-crash');
+    if (width === 1280) await picture(view, 'crash', dark);
+    await view.press('#threads-read');
+    await view.page.$$eval('#result details', (l) => l.forEach((d) => { d.open = true; }));
+    await shot('sample-crash-all');
+    for (const id of ['help', 'palette']) {
+      await view.page.evaluate((id) => document.getElementById(id).showModal(), id);
+      await view.page.screenshot({ path: join(out, `${id}-${dark ? 'dark' : 'light'}-${width}.png`) });
+      await view.page.keyboard.press('Escape');
+    }
     await view.pick(demo().core);
     await view.settled();
     await shot('open');
+    if (width === 1280) await picture(view, 'alive', dark);
     await view.press('#hash');
     await view.click('#save');
     await view.visible('#save-note');
