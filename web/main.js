@@ -64,16 +64,20 @@ const context = {
 /**
  * reveal brings an element into view and gives it the focus, once it is drawn.
  * @param {string} id
+ * @param {number} [wait] milliseconds
  */
-function reveal(id) {
+function reveal(id, wait = 0) {
   setTimeout(() => {
     const element = document.getElementById(id);
-    if (!element) return;
+    if (!element) {
+      if (document.documentElement.dataset.phase === 'busy') reveal(id, 20); // it is still to be drawn
+      return;
+    }
     element.closest('details')?.setAttribute('open', '');
     element.scrollIntoView({ block: 'nearest' });
     if (!element.matches('a, button, input, [tabindex]')) element.tabIndex = -1;
     element.focus({ preventScroll: true });
-  });
+  }, wait);
 }
 
 /**

@@ -23,6 +23,7 @@ export async function draw(view, summary, change = {}) {
     document.querySelector('main').append(box);
     const top = document.createElement('div');
     top.id = 'gallery-bar';
+    top.style.cssText = 'flex: 1 1 20rem; display: flex; flex-wrap: wrap; gap: .35rem .6rem; min-width: 0'; // as #bar-now
     document.getElementById('bar').append(top);
     const store = globalThis.galleryStore = new Store({ ready: true });
     globalThis.acted = [];
