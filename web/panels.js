@@ -30,12 +30,12 @@
 const order = [
   'warnings',
   'processors',
-  'stacks',
   'races',
   'memory',
   'modules',
   'processes',
   'threads',
+  'stacks',
   'linux',
   'kernellog',
   'dump',
