@@ -145,7 +145,7 @@ func peak(b *testing.B, name string, args ...string) (time.Duration, int64) {
 	}
 	took := time.Since(begin)
 	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return took, usage.Maxrss << 10 // in KiB on Linux
+	return took, int64(usage.Maxrss) << 10 // in KiB on Linux
 }
 
 // BenchmarkKdump converts kdump cores of 4 GiB, plain and flattened: against a
