@@ -101,6 +101,9 @@ for (const kind of kinds) {
       await view.page.reload();
       await view.ready();
       assert.equal(await view.text('h1'), 'Coredrop, newer');
+      // What only Linux needs is kept once it was used.
+      await view.press('#sample-races');
+      await view.page.waitForFunction(async () => caches.match(new URL(`app/${globalThis.coredropBoot.build.hash}/coredrop-whole.wasm`, document.baseURI)));
       host.stop();
       await view.page.reload();
       await view.ready();
@@ -109,6 +112,12 @@ for (const kind of kinds) {
       await view.settled();
       await view.converted();
       assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
+      await view.click('#close');
+      await view.press('#sample-crash');
+      await view.converted();
+      await view.click('#close');
+      await view.press('#sample-races');
+      assert.equal(await view.page.$$eval('#races-list > li', (l) => l.length), 46, 'the samples are kept too');
       assert.deepEqual(view.errors, []);
       await view.page.close();
     });
