@@ -22,7 +22,7 @@ WHOLE    := build/coredrop-whole.wasm
 # Inlining makes a program for the browser an eighth larger on its way there, and
 # pays in a few packages only.
 WASMSIZE := -gcflags=all=-l $(foreach p,runtime encoding/binary compress/flate github.com/klauspost/compress/... github.com/anchore/go-lzo \
-             coredrop/core/windows coredrop/core/windows/find coredrop/core/mem coredrop/core/paging,-gcflags=$(p)=)
+             coredrop/core/windows/find coredrop/core/mem coredrop/core/paging,-gcflags=$(p)=)
 WASMEXEC  = $(shell $(GO) env GOROOT)/lib/wasm
 # Node gets a small environment: Go's js runtime has 8 KB for it. And no real
 # cores: the tests that need them run natively, and in the browsers.

@@ -5,6 +5,7 @@ package identify
 import (
 	"archive/tar"
 	"bytes"
+	"compress/bzip2"
 	"compress/flate"
 	"compress/gzip"
 	"encoding/binary"
@@ -18,6 +19,7 @@ import (
 
 func init() {
 	decoders["zstd"], decoders["xz"], decoders["lzma"] = openZstd, openXz, openLzma
+	decoders["bzip2"] = func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }
 	decoders["gzip"] = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 	firsts["tar"], firsts["zip"] = firstOfTar, firstOfZip
 }

@@ -2,7 +2,6 @@ package identify
 
 import (
 	"bytes"
-	"compress/bzip2"
 	"io"
 	"strings"
 
@@ -13,14 +12,14 @@ import (
 type packing struct {
 	id, noun string
 	match    func(head []byte) bool
-	endings  []string                           // of names that the program unpacks in place
-	inPlace  string                             // unpacks beside the file, which stays
-	pipe     string                             // unpacks to standard output
-	open     func(io.Reader) (io.Reader, error) // nil: named only, or in decoders
+	endings  []string // of names that the program unpacks in place
+	inPlace  string   // unpacks beside the file, which stays
+	pipe     string   // unpacks to standard output
 }
 
-// decoders are the large ones, by the id of their packing. A program that is built
-// with the tag lean has none: it names such a file without what is inside.
+// decoders unpack what is packed in a form of that id; another form is named only.
+// A program that is built with the tag lean has none: it names such a file without
+// what is inside.
 var decoders = map[string]func(io.Reader) (io.Reader, error){}
 
 func starts(magic string) func([]byte) bool {
@@ -30,19 +29,18 @@ func starts(magic string) func([]byte) bool {
 // Sources: RFC 1952, RFC 8878, the xz and lzma file formats, lz4_Frame_format.md,
 // lzop 1.04, ncompress.
 var packings = []packing{
-	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}", nil},
-	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}", nil},
-	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}", nil},
-	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}",
-		func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-	{"lz4", "a file compressed with lz4", isLz4, []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}", nil},
-	{"lz4-legacy", "a file compressed with lz4 (legacy frame)", starts("\x02\x21\x4c\x18"), []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}", nil},
-	{"lzop", "a file compressed with lzop", starts("\x89LZO\x00\r\n\x1a\n"), []string{".lzo"}, "lzop -d {file}", "lzop -dc {file}", nil},
-	{"compress", "a file compressed with compress (.Z)", starts("\x1f\x9d"), []string{".Z"}, "gunzip -k {file}", "gzip -dc {file}", nil},
-	{"lzip", "a file compressed with lzip", starts("LZIP"), []string{".lz"}, "lzip -dk {file}", "lzip -dc {file}", nil},
-	{"lrzip", "a file compressed with lrzip", starts("LRZI"), []string{".lrz"}, "lrzip -d {file}", "lrzip -dqo - {file}", nil},
-	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}", nil},
-	{"snappy", "a file compressed with snappy (framed)", starts("\xff\x06\x00\x00sNaPpY"), nil, "", "snzip -dc {file}", nil},
+	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}"},
+	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}"},
+	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}"},
+	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}"},
+	{"lz4", "a file compressed with lz4", isLz4, []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}"},
+	{"lz4-legacy", "a file compressed with lz4 (legacy frame)", starts("\x02\x21\x4c\x18"), []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}"},
+	{"lzop", "a file compressed with lzop", starts("\x89LZO\x00\r\n\x1a\n"), []string{".lzo"}, "lzop -d {file}", "lzop -dc {file}"},
+	{"compress", "a file compressed with compress (.Z)", starts("\x1f\x9d"), []string{".Z"}, "gunzip -k {file}", "gzip -dc {file}"},
+	{"lzip", "a file compressed with lzip", starts("LZIP"), []string{".lz"}, "lzip -dk {file}", "lzip -dc {file}"},
+	{"lrzip", "a file compressed with lrzip", starts("LRZI"), []string{".lrz"}, "lrzip -d {file}", "lrzip -dqo - {file}"},
+	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}"},
+	{"snappy", "a file compressed with snappy (framed)", starts("\xff\x06\x00\x00sNaPpY"), nil, "", "snzip -dc {file}"},
 }
 
 // skippable tells a frame that zstd and lz4 both step over, and its length.
@@ -153,11 +151,7 @@ func (p *packing) file(v *view) *File {
 			}
 		}
 	}
-	open := p.open
-	if open == nil {
-		open = decoders[p.id]
-	}
-	if open != nil {
+	if open := decoders[p.id]; open != nil {
 		if r, err := open(v.stream()); err == nil {
 			f.Inside = v.inside(r, inner, -1)
 			if c, ok := r.(io.Closer); ok {
