@@ -321,7 +321,7 @@ func TestDamage(t *testing.T) {
 // TestBombs: a block that unpacks to more than a block is an error, and costs no
 // more than one.
 func TestBombs(t *testing.T) {
-	big := make([]byte, 64<<20)
+	big := make([]byte, 8<<20)
 	for _, codec := range []synth.Codec{synth.Zlib, synth.Snappy, synth.Zstd} {
 		k := made(func(k *synth.KDump) {
 			k.Codec = func(uint64) synth.Codec { return codec }
