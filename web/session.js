@@ -172,10 +172,15 @@ export class Controller extends Job {
    */
   async inspected({ file, id, error }, mark) {
     let answer = await this.ask('inspect'), code = answer.error?.code;
-    if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '') && await this.engine.whole()) {
-      await this.ask('open', file, mark);
-      answer = await this.ask('inspect');
-      code = answer.error?.code;
+    if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '')) {
+      const proof = await this.ask('proof'); // the file is still what the first worker opened
+      if (await this.engine.whole()) {
+        await this.ask('open', file, mark);
+        await this.ask('recall', proof);
+        await this.ask('unchanged');
+        answer = await this.ask('inspect');
+        code = answer.error?.code;
+      }
     }
     if (code === 'is-linux') return this.ask('races');
     if (code !== 'is-log' && code !== 'unknown-format') return answer;

@@ -77,7 +77,7 @@ for (const kind of kinds) {
       'grows': (file) => appendFileSync(file, Buffer.alloc(8192, 1)),
       'grows by a byte': (file) => appendFileSync(file, 'x'),
       'is truncated': (file) => truncateSync(file, 8 * MiB),
-      'is rewritten at its start': (file) => overwrite(file, 0x1000, 'something else'),
+      'is rewritten at its start': (file) => overwrite(file, 0xffa, 'something else'),
       'is rewritten at its end': (file) => overwrite(file, 12584859 - 16, 'something else'),
       'is deleted': (file) => rmSync(file),
     };

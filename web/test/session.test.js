@@ -15,6 +15,22 @@ describe('looking before leaping', () => {
     assert.deepEqual(engine.calls, ['identify vm.elf', 'open vm.elf', 'inspect', 'convert', 'parts', 'unchanged', 'proof', 'hashRate']);
   });
 
+  test('a program that is fetched on the way takes over how the file was', async () => {
+    for (const grew of [false, true]) {
+      const { store, engine, drop, file } = desk();
+      engine.whole = async () => {
+        engine.calls.push('whole');
+        engine.changed = grew; // while the program was on its way
+        return true;
+      };
+      await drop(file('vm.elf', 'linux'));
+      const from = engine.calls.indexOf('proof');
+      assert.deepEqual(engine.calls.slice(from, from + 5), ['proof', 'whole', 'open vm.elf', 'recall', 'unchanged']);
+      assert.equal(store.state.phase, grew ? 'empty' : 'open');
+      if (grew) assert.ok(store.state.notices.some((n) => n.fault?.code === 'file-changed'));
+    }
+  });
+
   for (const [what, text, code] of [['a picture', 'png', 'other-format'], ['a core that cannot be read', 'broken', 'kernel-paged-state'],
     ['a text that is no log', 'text', 'unknown-format'], ['a file that is gone', 'gone', 'file-changed'], ['a packed PDB', 'packed-pdb', 'symbols-compressed']]) {
     test(`${what} over a finished dump costs nothing`, async () => {
