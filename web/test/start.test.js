@@ -160,7 +160,7 @@ for (const kind of kinds) {
             for (const other of Object.keys(answers)) delete answers[other];
             answers[name] = spoil;
             await view.page.goto(`${h.url}?${encodeURIComponent(name)}`, { waitUntil: 'domcontentloaded' });
-            await view.page.waitForFunction(() => ['empty', 'stopped'].includes(document.documentElement.dataset.phase));
+            await view.page.waitForFunction((query) => location.search === query && ['empty', 'stopped'].includes(document.documentElement.dataset.phase), {}, `?${encodeURIComponent(name)}`);
             const is = await phase(view);
             if (is === 'stopped') {
               const text = await why(view);
