@@ -175,9 +175,7 @@ export class Controller extends Job {
     if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '')) {
       const proof = await this.ask('proof'); // the file is still what the first worker opened
       if (await this.engine.whole()) {
-        await this.ask('open', file, mark);
-        await this.ask('recall', proof);
-        await this.ask('unchanged');
+        await this.openAgain(file, mark, proof);
         answer = await this.ask('inspect');
         code = answer.error?.code;
       }
@@ -346,17 +344,27 @@ export class Controller extends Job {
   async hold() {
     const { session, source, engine } = this;
     if (!session || !source || this.held.id === session.id && this.held.generation === engine.generation) return;
-    await this.ask('open', source.file, source.mark);
-    if (source.proof) {
-      await this.ask('recall', source.proof);
-      await this.ask('unchanged');
-    }
+    await this.openAgain(source.file, source.mark, source.proof);
     await this.inspected(source, source.mark);
     for (const file of source.given) await this.ask('give', file);
     if (source.given.length) await this.inspected(source, source.mark);
     for (const file of source.lines) await this.ask('debug', file);
     if (session.dump) await this.ask('convert', session.options);
     this.held = { id: session.id, generation: engine.generation };
+  }
+
+  // openAgain opens a file that the worker has not open any more; with the proof of what it
+  // was, it must still be that.
+  /**
+   * @param {File} file
+   * @param {Uint8Array} mark
+   * @param {string} proof '' where there is none yet
+   */
+  async openAgain(file, mark, proof) {
+    await this.ask('open', file, mark);
+    if (!proof) return;
+    await this.ask('recall', proof);
+    await this.ask('unchanged');
   }
 
   async recheck() {
