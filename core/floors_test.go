@@ -10,7 +10,7 @@ import (
 // lower floors only, so that no arrow runs back up. What only tests and the demo
 // use stands outside: see ARCHITECTURE.md.
 var floors = []string{
-	"fault progress words kcsan kcsan/watch windows/bugcheck",
+	"fault progress words cpu kcsan kcsan/watch windows/bugcheck",
 	"source kcsan/logtext pdb",
 	"mem identify srcline",
 	"paging dump pe symstore machine",
