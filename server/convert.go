@@ -30,6 +30,9 @@ the debugger block is searched in memory: -symbols none works for most cores.
 
 `
 
+// compatElf2dmp is the one tool whose bytes -compat writes.
+const compatElf2dmp = "elf2dmp"
+
 // convertFlags are the flags of convert.
 type convertFlags struct {
 	symbols, compat, kind string
@@ -42,9 +45,9 @@ type convertFlags struct {
 func (o *convertFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("convert", flag.ContinueOnError)
 	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
-	set.StringVar(&o.compat, "compat", "", "write what another `tool` writes, byte for byte: elf2dmp")
-	set.StringVar(&o.kind, "type", "", "full, bitmap, or kernel (no memory of user programs; default: full, bitmap when the memory has too many runs): the `kind` of dump")
-	set.StringVar(&o.registers, "registers", "", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
+	set.Var(oneOf{&o.compat, []string{compatElf2dmp}}, "compat", "write what another `tool` writes, byte for byte: elf2dmp")
+	set.Var(oneOf{&o.kind, dmp.Types}, "type", "full, bitmap, or kernel (no memory of user programs; default: full, bitmap when the memory has too many runs): the `kind` of dump")
+	set.Var(oneOf{&o.registers, []string{dmp.RegistersLive}}, "registers", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
 	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
@@ -64,7 +67,7 @@ func (o *convertFlags) check(args []string) string {
 		return fmt.Sprintf("convert needs a name for the dump too: coredrop convert %s %s", args[0], fault.DumpName(args[0]))
 	case len(args) != want:
 		return fmt.Sprintf("convert needs %s", names)
-	case o.compat != "" && o.compat != "elf2dmp":
+	case o.compat != "" && o.compat != compatElf2dmp:
 		return fmt.Sprintf("-compat knows elf2dmp, not %q", o.compat)
 	case o.kind != "" && !slices.Contains(dmp.Types, o.kind):
 		return fmt.Sprintf("-type is %s, not %q", strings.Join(dmp.Types, ", "), o.kind)

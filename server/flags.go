@@ -16,6 +16,10 @@ func parse(set *flag.FlagSet, args []string, usage string, stdout, stderr io.Wri
 	for {
 		err := set.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {
+			if reader, ok := stdout.(interface{ help(string, *flag.FlagSet) }); ok {
+				reader.help(usage, set)
+				return nil, exitDone, true
+			}
 			fmt.Fprint(stdout, usage)
 			set.SetOutput(stdout)
 			set.PrintDefaults()
@@ -30,4 +34,25 @@ func parse(set *flag.FlagSet, args []string, usage string, stdout, stderr io.Wri
 		}
 		files, args = append(files, rest[0]), rest[1:]
 	}
+}
+
+// oneOf is a flag whose values are known. The command itself judges what it is
+// given: it has the sentence for it.
+type oneOf struct {
+	value *string
+	list  []string
+}
+
+func (o oneOf) Choices() []string { return o.list }
+
+func (o oneOf) Set(s string) error {
+	*o.value = s
+	return nil
+}
+
+func (o oneOf) String() string {
+	if o.value == nil { // flag asks a zero value for its text
+		return ""
+	}
+	return *o.value
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // The exit codes of every subcommand.
@@ -35,6 +36,8 @@ func commands() []command {
 		{"get", "[flags] -o STORE CORE|KEY...", "fetch a kernel's PDB into a symbol store", runGet},
 		{"serve", "[flags]", "the page that does this in a browser, and a symbol proxy", runServe},
 		{"demo", "[flags]", "the same with a demo guest built in; needs no network", runDemo},
+		{"completion", "bash|zsh|fish", "print the completions of a shell", runCompletion},
+		{"manual", "", "print the manual page", runManual},
 	}
 }
 
@@ -94,11 +97,19 @@ func isFile(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
+// What help and the manual page say of the whole program.
+const (
+	about = "coredrop turns guest-memory cores into crash dumps for WinDbg and recovers\nthe data-race reports of Linux cores. Nothing leaves this machine but the\nname and identity of a PDB, when one is fetched."
+
+	aboutFlags = "coredrop COMMAND -h explains the flags of a command; flags may stand\nbefore or behind files, and what follows -- is a file."
+	aboutCodes = "exit codes: 0 done, 1 the job cannot be done, 2 wrong usage"
+)
+
 // help prints the one screen of help.
 func help(w io.Writer) {
-	fmt.Fprint(w, "coredrop turns guest-memory cores into crash dumps for WinDbg and recovers\nthe data-race reports of Linux cores. Nothing leaves this machine but the\nname and identity of a PDB, when one is fetched.\n\nusage:\n")
+	fmt.Fprint(w, about, "\n\nusage:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  coredrop %-8s%s\n      %s\n", c.name, c.arguments, c.summary)
+		fmt.Fprintf(w, "  %s\n      %s\n", strings.TrimSpace(fmt.Sprintf("coredrop %-11s%s", c.name, c.arguments)), c.summary)
 	}
-	fmt.Fprint(w, "  coredrop -version\n\ncoredrop COMMAND -h explains the flags of a command; flags may stand\nbefore or behind files, and what follows -- is a file.\nexit codes: 0 done, 1 the job cannot be done, 2 wrong usage\n")
+	fmt.Fprint(w, "  coredrop -version\n\n", aboutFlags, "\n", aboutCodes, "\n")
 }

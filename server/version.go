@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"coredrop/core/summary"
 )
 
-// version and commit are set by the linker (see the Makefile); a binary built
-// by plain go build takes them from the build information.
+// version, commit and date (of the commit, YYYY-MM-DD) are set by the linker (see
+// the Makefile); a binary built by plain go build takes the first two from the
+// build information.
 var (
 	version = ""
 	commit  = ""
+	date    = ""
 )
 
 // buildVersion gives the version and the commit this binary was built from,
@@ -39,5 +43,5 @@ func buildVersion() (v, c string) {
 // versionLine is what -version prints.
 func versionLine() string {
 	v, c := buildVersion()
-	return fmt.Sprintf("coredrop %s (commit %s, %s, %s/%s)", v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("coredrop %s (commit %s, schema %d, %s, %s/%s)", v, c, summary.Schema, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
