@@ -12,10 +12,12 @@ BROTLI   ?= 11
 ADDR     ?= 127.0.0.1:8080
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# When the commit was made, in seconds: the one time that gets into a release.
+COMMITTED ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
 
 export CGO_ENABLED := 0
 
-LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(shell date -u -d @$(COMMITTED) +%F 2>/dev/null || date -u -r $(COMMITTED) +%F)
 BINARY   := build/coredrop
 WASM     := build/coredrop.wasm
 WHOLE    := build/coredrop-whole.wasm
@@ -36,7 +38,7 @@ define stage
 endef
 
 .PHONY: build run demo demo-convert test test-deps test-go test-wasm test-browser vet lint licences \
-        fuzz bench wasm dist docs screenshots module clean help
+        fuzz bench wasm dist docs site release release-test screenshots module clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +58,15 @@ wasm: ## the core for the browser: what every visit fetches, and the whole of it
 
 dist: wasm node_modules/lit-html/package.json ## server/page/dist: the page as any static server can serve it
 	$(GO) run ./server/pack -wasm $(WASM) -whole $(WHOLE) -exec "$(WASMEXEC)/wasm_exec.js" -out server/page/dist -brotli $(BROTLI) -version "$(VERSION)" -commit "$(COMMIT)"
+
+site: dist ## build/site: the page and the documents for a static host
+	$(GO) -C .ci/release run ./site -root ../.. -out ../../build/site
+
+release: site ## build/release: what people install, for every system
+	$(GO) -C .ci/release run . -root ../.. -out ../../build/release -version "$(VERSION)" -commit "$(COMMIT)" -time "$(COMMITTED)" -ldflags '$(LDFLAGS)'
+
+release-test: ## two builds alike; installed on a bare Debian; Windows' command under wine
+	.ci/release-test
 
 # The one package the page itself uses; npm checks it against the lock file. What
 # the tests need stays where it is there.
