@@ -75,7 +75,7 @@ node_modules/lit-html/package.json: package-lock.json
 	touch $@
 
 # Other systems and 32 bits: what they would refuse shows here, though the tests
-# run on this machine only.
+# run on this machine only, and Windows' command under wine (release-test).
 PLATFORMS := linux/arm64 windows/amd64 darwin/arm64
 
 vet: ## go vet, for the browser and 32 bits too, and builds for other systems
@@ -83,7 +83,8 @@ vet: ## go vet, for the browser and 32 bits too, and builds for other systems
 	GOOS=js GOARCH=wasm $(GO) vet ./core/... ./wasm
 	GOOS=js GOARCH=wasm $(GO) vet -tags lean ./wasm
 	GOARCH=386 $(GO) vet ./...
-	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$(p))) GOARCH=$(word 2,$(subst /, ,$(p))) $(GO) build -o /dev/null ./server &&) true
+	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$(p))) GOARCH=$(word 2,$(subst /, ,$(p))) $(GO) vet ./server/... &&) true
+	$(GO) -C .ci/release vet ./...
 
 lint: vet ## gofmt, go vet, staticcheck, what nothing uses, eslint, tsc
 	.ci/lint

@@ -133,9 +133,10 @@ func TestTerminalShowsCountsRateAndTimeLeft(t *testing.T) {
 	now = now.Add(1950 * time.Millisecond)
 	sink.Report("writing", 1_200_000_000, 4_800_000_000)
 	sink.Logf("a line")
-	want := "\r\x1b[Kwriting   0%  0 bytes of 4.8 GB" +
-		"\r\x1b[Kwriting  25%  1.2 GB of 4.8 GB  600 MB/s  6s left" +
-		"\r\x1b[Ka line\n"
+	const longest = "writing  25%  1.2 GB of 4.8 GB  600 MB/s  6s left"
+	want := "\rwriting   0%  0 bytes of 4.8 GB" +
+		"\r" + longest +
+		"\r" + strings.Repeat(" ", len(longest)) + "\ra line\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"coredrop/core/dmp"
@@ -62,6 +63,9 @@ func newOutput(path string, in fs.FileInfo, rule replacing) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
+	if runtime.GOOS == "windows" && !filepath.IsLocal(filepath.Base(path)) {
+		return nil, fault.New(fault.OutputFailed, "could not write %s: Windows keeps that name for a device", path).Hint("give the dump another name")
+	}
 	o := &output{path: path, mode: openMode, create: createFor(in), rename: os.Rename, remove: os.Remove}
 	o.may = func() error {
 		old, err := rule.check(path, in)
@@ -114,6 +118,16 @@ func outputFailed(path string, err error) error {
 	return f
 }
 
+// notReplaced is the refusal of the last step. Windows replaces no file that a
+// program has open, and calls that a denied access.
+func notReplaced(path string, err error, system string) error {
+	failed := outputFailed(path, err)
+	if system == "windows" && errors.Is(err, fs.ErrPermission) {
+		fault.As(failed).Hint("close what has it open, a debugger perhaps, or give the dump another name")
+	}
+	return failed
+}
+
 // write writes the image, whose copied parts lie in in, and gives it its name.
 // still is asked when all is written: an error of it (the input changed) means
 // that what was written is not to be trusted. When write fails the temporary
@@ -158,7 +172,7 @@ func (o *output) write(ctx context.Context, image described, in inputs, still fu
 		return outputFailed(o.path, err)
 	}
 	if err = o.rename(temp, o.path); err != nil {
-		return outputFailed(o.path, err)
+		return notReplaced(o.path, err, runtime.GOOS)
 	}
 	syncDirectory(dir)
 	return nil

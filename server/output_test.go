@@ -346,3 +346,19 @@ func TestOutputThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// Windows calls a file that is open elsewhere a denied access: there is more to say
+// than that.
+func TestNotReplacedOnWindows(t *testing.T) {
+	denied := &os.LinkError{Op: "rename", Old: "a", New: "b", Err: fs.ErrPermission}
+	for system, want := range map[string]bool{"windows": true, "linux": false} {
+		err := notReplaced("vm.dmp", denied, system)
+		said := false
+		for _, line := range fault.Lines(fault.As(err).Steps("vm.dmp"), fault.CLI) {
+			said = said || strings.Contains(line, "has it open")
+		}
+		if said != want || !fault.Is(err, fault.OutputFailed) {
+			t.Errorf("%s: %v, %v", system, err, said)
+		}
+	}
+}

@@ -69,9 +69,11 @@ func sweep(dir string) {
 		}
 		// A file is locked a moment after it is made: one that is empty may be
 		// at that moment.
-		if info, err := f.Stat(); err == nil && info.Size() > 0 && lock(f) {
+		info, err := f.Stat()
+		dead := err == nil && info.Size() > 0 && lock(f)
+		f.Close() // Windows removes no file that is open
+		if dead {
 			os.Remove(path)
 		}
-		f.Close()
 	}
 }

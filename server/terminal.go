@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"coredrop/core/progress"
 	"coredrop/core/words"
@@ -20,7 +22,7 @@ type terminal struct {
 	stage string
 	began time.Time
 	last  time.Time
-	drawn bool
+	drawn int // how many characters are on the line
 }
 
 const drawEvery = 100 * time.Millisecond
@@ -62,8 +64,15 @@ func (t *terminal) progress(stage string, done, total int64) {
 		return
 	}
 	t.last = now
-	fmt.Fprintf(t.w, "\r\x1b[K%s", oneLine(t.text(done, total, now.Sub(t.began))))
-	t.drawn = true
+	t.draw(oneLine(t.text(done, total, now.Sub(t.began))))
+}
+
+// draw puts a line over the one before. What that has more is written over with
+// spaces: not every console knows the sequence that clears a line.
+func (t *terminal) draw(line string) {
+	length := utf8.RuneCountInString(line)
+	fmt.Fprintf(t.w, "\r%s%s", line, strings.Repeat(" ", max(0, t.drawn-length)))
+	t.drawn = length
 }
 
 // text is "writing  42%  2.0 of 4.8 GB  510 MB/s  5 s left".
@@ -94,8 +103,8 @@ func (t *terminal) line(s string) {
 
 // clear removes the progress from the screen.
 func (t *terminal) clear() {
-	if t.drawn {
-		fmt.Fprint(t.w, "\r\x1b[K")
-		t.drawn = false
+	if t.drawn > 0 {
+		t.draw("")
+		fmt.Fprint(t.w, "\r")
 	}
 }
