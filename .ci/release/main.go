@@ -73,10 +73,28 @@ func (r *release) run() (err error) {
 		return err
 	}
 	defer os.RemoveAll(r.work)
-	for _, step := range []func() error{r.build, r.share, r.archives, r.site, r.packages, r.image, r.materials, r.sums} {
+	for _, step := range []func() error{r.changelog, r.build, r.share, r.archives, r.site, r.packages, r.image, r.materials, r.sums} {
 		if err := step(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// changelog refuses a version of which the changelog does not speak.
+func (r *release) changelog() error {
+	want := "## Unreleased"
+	if number := r.number(); !strings.Contains(number, "-") {
+		want = "## " + number
+	}
+	text, err := os.ReadFile(filepath.Join(r.root, "CHANGELOG.md"))
+	if err != nil {
+		return err
+	}
+	_, entry, found := strings.Cut(string(text), want)
+	entry, _, _ = strings.Cut(entry, "\n## ")
+	if !found || !strings.Contains(entry, "\n- ") {
+		return fmt.Errorf("CHANGELOG.md has no entry below %q", want)
 	}
 	return nil
 }
