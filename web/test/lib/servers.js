@@ -35,7 +35,7 @@ export function staticHost(prefix = '/', replace = {}, headers = {}) {
     const path = new URL(request.url, 'http://x').pathname;
     requests.push(path);
     let name = path.startsWith(prefix) ? normalize(path.slice(prefix.length)) : '..';
-    if (name === '.' || name === '') name = 'index.html';
+    if (name === '.' || name === '' || name.endsWith('/')) name = join(name, 'index.html');
     const file = join(host.dist, name), short = name.replace(/^app\/[0-9a-f]+\//, '');
     const content = () => readFileSync(file);
     const type = types[extname(name)] || 'application/octet-stream';
