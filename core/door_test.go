@@ -10,10 +10,10 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 	"coredrop/core/progress"
 	"coredrop/core/source"
 	"coredrop/core/synth"
@@ -70,7 +70,7 @@ func withoutStates(t testing.TB, core []byte) []byte {
 func linuxCore(t testing.TB, states bool) []byte {
 	t.Helper()
 	g := linuxtest.New(linuxtest.Config{Release: "6.1.0-test", DataSymbols: true})
-	g.CPU(machine.X64State{RIP: 0xffffffff81000010, RSP: 0xffff888000201000})
+	g.CPU(cpu.Values{cpu.RIP: 0xffffffff81000010, cpu.RSP: 0xffff888000201000})
 	g.Tasks("init", "kthreadd")
 	m := g.Machine()
 	ram := make([]byte, m.Mem.Extents()[0].Bytes)

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/summary"
@@ -212,7 +212,7 @@ func TestSourceLines(t *testing.T) {
 		stack := g.Heap(4096)
 		g.Poke64(stack+0x100, 0)
 		g.Poke64(stack+0x108, at("thread", 9))
-		g.CPU(machine.X64State{RIP: at("alpha", 4), RSP: stack, RBP: stack + 0x100})
+		g.CPU(cpu.Values{cpu.RIP: at("alpha", 4), cpu.RSP: stack, cpu.RBP: stack + 0x100})
 		m := g.Machine()
 		return synth.WriteELF(synth.ELF{Loads: []synth.Load{{Data: g.Memory()}}, CPUs: m.CPUs, Guest: m.Guest})
 	}
@@ -320,7 +320,7 @@ func TestModuleLines(t *testing.T) {
 	g := linuxtest.New(linuxtest.Config{Release: "6.8.0", Note: true, DataSymbols: true})
 	mod := g.Modules(linuxtest.ModuleForms()[3], [6]byte{}, "my_mod")[0]
 	g.Poke(mod.Text+0x800, note)
-	g.CPU(machine.X64State{RIP: mod.Function + 2, RSP: g.Heap(4096)})
+	g.CPU(cpu.Values{cpu.RIP: mod.Function + 2, cpu.RSP: g.Heap(4096)})
 	m := g.Machine()
 	core := synth.WriteELF(synth.ELF{Loads: []synth.Load{{Data: g.Memory()}}, CPUs: m.CPUs, Guest: m.Guest})
 	c, _ := Open(context.Background(), memorySource("core", core), Options{})

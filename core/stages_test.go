@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -124,7 +125,7 @@ func failures() []stage {
 		{"no memory", rewritten(func(e *synth.ELF) { e.Loads = nil }), Options{}, fault.NoMemory},
 		{"page tables", edited(func(g *synth.Editor) {
 			for _, c := range g.CPUs() {
-				c.X64.CR3 = 0x7ffff000
+				c.State.Set(cpu.CR3, 0x7ffff000)
 			}
 			g.WritePhysical(g.Truth.SystemDTB, make([]byte, 4096))
 			g.WritePhysical(g.Truth.ProcessDTB, make([]byte, 4096))
@@ -133,7 +134,7 @@ func failures() []stage {
 		{"random memory", encryptedGuest(), Options{}, fault.EncryptedGuest},
 		{"interrupt table", edited(func(g *synth.Editor) {
 			for _, c := range g.CPUs() {
-				c.X64.IDT.Base = 0xffff900000000000
+				c.State.Set(cpu.IDTBase, 0xffff900000000000)
 			}
 		}), with(plain, true), fault.IDTUnreadable},
 		{"no kernel", edited(func(g *synth.Editor) { g.Write(g.Truth.KernelBase, make([]byte, 4096)) }), with(plain, true), fault.KernelNotFound},

@@ -62,7 +62,7 @@ const (
 // ARM64 is AArch64: IMAGE_FILE_MACHINE_ARM64, EM_AARCH64. Root is TTBR1, of the
 // kernel's half of the address space.
 var ARM64 = &Arch{Name: "arm64", PE: 0xaa64, ELF: 183, Pointer: 8, bank: bankARM,
-	PC: ArmPC, SP: ArmSP, Flags: PSTATE, Root: TTBR1,
+	PC: ArmPC, SP: ArmSP, Flags: PSTATE, Root: TTBR1, Vectors: VBAR,
 	Kernel: Bits{PSTATE, armLevel, armEL1}, Paging: Bits{SCTLR, sctlrMMU, sctlrMMU},
 	Listed: append(Range(X0, 31, 1), ArmSP, ArmPC, PSTATE, SPEL0, SPEL1, ELR, SPSR, SCTLR, TCR, TTBR0, TTBR1, MAIR, VBAR, TPIDR),
 	names: []series{

@@ -43,6 +43,10 @@ type Arch struct {
 	// kernel's, where there are two).
 	PC, SP, Flags, Root Reg
 
+	// Vectors holds the address of what handles interrupts: the descriptor table's
+	// on x86, VBAR on ARM64.
+	Vectors Reg
+
 	// Kernel holds where the kernel's code runs, Paging where addresses are
 	// translated.
 	Kernel, Paging Bits

@@ -18,9 +18,7 @@ type Values map[Reg]uint64
 // Of makes a state in which some registers are known.
 func Of(a *Arch, values Values) *State {
 	s := New(a)
-	for r, v := range values {
-		s.Set(r, v)
-	}
+	s.SetAll(values)
 	return s
 }
 
@@ -46,6 +44,13 @@ func (s *State) Set(r Reg, v uint64) {
 	}
 }
 
+// SetAll makes registers known.
+func (s *State) SetAll(values Values) {
+	for r, v := range values {
+		s.Set(r, v)
+	}
+}
+
 // Forget makes registers unknown.
 func (s *State) Forget(list ...Reg) {
 	for _, r := range list {
@@ -68,6 +73,9 @@ func (s *State) SP() uint64 { return s.Get(s.Arch.SP) }
 
 // Root is the register that selects the page tables, with its flags.
 func (s *State) Root() uint64 { return s.Get(s.Arch.Root) }
+
+// Vectors is the address of what handles interrupts.
+func (s *State) Vectors() uint64 { return s.Get(s.Arch.Vectors) }
 
 // System reports whether the control registers are known, and not the general
 // ones only.

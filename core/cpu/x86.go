@@ -84,12 +84,14 @@ const (
 
 // Parts of segment registers that are asked for one by one.
 const (
-	CSBase  = CS + partBase
-	FSBase  = FS + partBase
-	GSBase  = GS + partBase
-	TRBase  = TR + partBase
-	GDTBase = GDT + partBase
-	IDTBase = IDT + partBase
+	CSBase   = CS + partBase
+	FSBase   = FS + partBase
+	GSBase   = GS + partBase
+	TRBase   = TR + partBase
+	GDTBase  = GDT + partBase
+	GDTLimit = GDT + partLimit
+	IDTBase  = IDT + partBase
+	IDTLimit = IDT + partLimit
 )
 
 // The x87 and SSE registers take two numbers each.
@@ -157,7 +159,7 @@ const ringMask = 3 // of CS
 // are IMAGE_FILE_MACHINE_AMD64 and _I386, EM_X86_64 and EM_386.
 var (
 	X64 = &Arch{Name: "x86-64", PE: 0x8664, ELF: 62, Pointer: 8, bank: bankX86,
-		PC: RIP, SP: RSP, Flags: RFLAGS, Root: CR3,
+		PC: RIP, SP: RSP, Flags: RFLAGS, Root: CR3, Vectors: IDTBase,
 		Kernel: Bits{CS, ringMask, 0}, Paging: Bits{CR0, CR0Paging, CR0Paging},
 		Listed: []Reg{RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS,
 			CS, SS, DS, ES, FS, GS, CR0, CR2, CR3, CR4, GDTBase, IDTBase, FSBase, GSBase, KernelGSBase},
@@ -165,7 +167,7 @@ var (
 			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"}}, {first: XMM0, word: "xmm", count: sseCount, parts: halves}}, x86Names...)}
 
 	X86 = &Arch{Name: "x86", PE: 0x14c, ELF: 3, Pointer: 4, bank: bankX86,
-		PC: RIP, SP: RSP, Flags: RFLAGS, Root: CR3,
+		PC: RIP, SP: RSP, Flags: RFLAGS, Root: CR3, Vectors: IDTBase,
 		Kernel: Bits{CS, ringMask, 0}, Paging: Bits{CR0, CR0Paging, CR0Paging},
 		Listed: []Reg{RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, RIP, RFLAGS,
 			CS, SS, DS, ES, FS, GS, CR0, CR2, CR3, CR4, GDTBase, IDTBase, FSBase, GSBase},

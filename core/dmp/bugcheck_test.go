@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/fault"
@@ -126,8 +127,8 @@ func wantRecord(t *testing.T, b *synth.Built, what string, got []byte, s dmp.Sho
 	flags := binary.LittleEndian.Uint32(got[0x30:])
 	switch s.From {
 	case live:
-		x := b.ELF.CPUs[s.CPU].X64
-		if u64(0xf8) != x.RIP || u64(0x98) != x.RSP || u64(0x80) != x.RCX || flags != 0x100007 {
+		x := b.ELF.CPUs[s.CPU].State
+		if u64(0xf8) != x.Get(cpu.RIP) || u64(0x98) != x.Get(cpu.RSP) || u64(0x80) != x.Get(cpu.RCX) || flags != 0x100007 {
 			t.Errorf("%s: rip %#x, flags %#x: not the CPU's registers", what, u64(0xf8), flags)
 		}
 	case record:

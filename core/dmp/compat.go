@@ -82,7 +82,7 @@ func headerUpstream(h []byte, k *windows.Kernel) {
 func notes(k *windows.Kernel) int {
 	n := 0
 	for _, c := range k.Machine.CPUs {
-		if c.X64 != nil && c.X64.System {
+		if c.State != nil && c.State.System() {
 			n++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/source"
@@ -43,14 +44,14 @@ func wanted(g *guest, k *windows.Kernel, compat bool) []byte {
 			continue
 		}
 		sp := want[(pagePRCB+perCPU*i)*mem.PageSize+0x180+0x100:]
-		binary.LittleEndian.PutUint64(sp[0x00:], s.CR0)
-		binary.LittleEndian.PutUint64(sp[0x08:], s.CR2)
-		binary.LittleEndian.PutUint64(sp[0x10:], s.CR3)
-		binary.LittleEndian.PutUint64(sp[0x18:], s.CR4)
+		binary.LittleEndian.PutUint64(sp[0x00:], s.Get(cpu.CR0))
+		binary.LittleEndian.PutUint64(sp[0x08:], s.Get(cpu.CR2))
+		binary.LittleEndian.PutUint64(sp[0x10:], s.Get(cpu.CR3))
+		binary.LittleEndian.PutUint64(sp[0x18:], s.Get(cpu.CR4))
 		binary.LittleEndian.PutUint16(sp[0x56:], 0x57)
-		binary.LittleEndian.PutUint64(sp[0x58:], s.GDT.Base)
+		binary.LittleEndian.PutUint64(sp[0x58:], s.Get(cpu.GDTBase))
 		binary.LittleEndian.PutUint16(sp[0x66:], 0xfff)
-		binary.LittleEndian.PutUint64(sp[0x68:], s.IDT.Base)
+		binary.LittleEndian.PutUint64(sp[0x68:], s.Get(cpu.IDTBase))
 		binary.LittleEndian.PutUint16(sp[0x70:], 0x40)
 		binary.LittleEndian.PutUint16(sp[0x72:], 0x48)
 	}

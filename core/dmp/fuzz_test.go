@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -52,15 +53,15 @@ func FuzzShown(f *testing.F) {
 		changed := *m
 		changed.Mem, changed.CPUs = over, nil
 		for i, c := range m.CPUs {
-			x := *c.X64
+			x := *c.State
 			if i == int(which>>6) {
-				for n, r := range []*uint64{&x.CR3, &x.GS.Base, &x.KernelGSBase, &x.RIP, &x.RSP, &x.RFLAGS, &x.CR0} {
+				for n, r := range []cpu.Reg{cpu.CR3, cpu.GSBase, cpu.KernelGSBase, cpu.RIP, cpu.RSP, cpu.RFLAGS, cpu.CR0} {
 					if n+1 == int(which&7) {
-						*r = register
+						x.Set(r, register)
 					}
 				}
 			}
-			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, X64: &x})
+			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, State: &x})
 		}
 		k, err := find.Locate(context.Background(), &changed, find.Options{})
 		if err != nil {

@@ -46,8 +46,8 @@ func roots(k *windows.Kernel) []uint64 {
 		list = append(list, uint64(p.DTB))
 	}
 	for _, c := range k.Machine.CPUs {
-		if c.X64 != nil && c.X64.System {
-			list = append(list, c.X64.Root())
+		if c.State != nil && c.State.System() {
+			list = append(list, c.State.Root())
 		}
 	}
 	return list

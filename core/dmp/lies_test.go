@@ -3,6 +3,7 @@ package dmp_test
 import (
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/synth"
@@ -41,8 +42,8 @@ func TestLies(t *testing.T) {
 		"of a CPU in user mode": {synth.RecordNone, kernel, func(g *synth.Editor) {
 			g.SaveRecord(3, g.Call(3))
 			g.WriteFrame(3)
-			x := g.CPUs()[3].X64
-			x.CS.Selector, x.RIP = 0x33, 0x7ff612340000
+			x := g.CPUs()[3].State
+			x.SetAll(cpu.Values{cpu.CS: 0x33, cpu.RIP: 0x7ff612340000})
 		}, shown{2, windows.ChoiceStack, alive, processBase, unclear, ""}},
 		"rip outside every image": {synth.RecordNone, kernel, func(g *synth.Editor) {
 			r := g.Call(0)
@@ -69,20 +70,20 @@ func TestLies(t *testing.T) {
 			r.Flags = 0x1000f
 			g.SaveRecord(0, r)
 		}, shown{2, windows.ChoiceStack, alive, processBase, nil, ""}},
-		"neighbouring stacks": {synth.RecordNone, kernel, func(g *synth.Editor) { g.CPUs()[1].X64.RSP = g.Stack(1) + 0x5e08 },
+		"neighbouring stacks": {synth.RecordNone, kernel, func(g *synth.Editor) { g.CPUs()[1].State.Set(cpu.RSP, g.Stack(1)+0x5e08) },
 			shown{2, windows.ChoiceStack, alive, processBase, nil, ""}},
 		"parameters on two stacks": {synth.RecordNone, kernel, func(g *synth.Editor) {
 			for i, v := range append([]uint64{0xa}, driverBug[:]...) {
 				g.Write64(g.Stack(1)+0x5000+uint64(8*i), v)
 			}
 		}, shown{2, windows.ChoiceStack, alive, processBase, unclear, ""}},
-		"stack pointer in user memory": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].X64.RSP = 0x10008 },
+		"stack pointer in user memory": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].State.Set(cpu.RSP, 0x10008) },
 			shown{2, windows.ChoiceRecord, kept, processBase, nil, ""}},
-		"stack pointer nowhere": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].X64.RSP = 0xfffff77000000000 },
+		"stack pointer nowhere": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].State.Set(cpu.RSP, 0xfffff77000000000) },
 			shown{2, windows.ChoiceRecord, kept, processBase, nil, ""}},
-		"stack pointer at the end": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].X64.RSP = 0xfffffffffffffff8 },
+		"stack pointer at the end": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[2].State.Set(cpu.RSP, 0xfffffffffffffff8) },
 			shown{2, windows.ChoiceRecord, kept, processBase, nil, ""}},
-		"two CPUs name one control region": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[1].X64.GS.Base = g.CPUs()[0].X64.GS.Base },
+		"two CPUs name one control region": {synth.RecordFresh, kernel, func(g *synth.Editor) { g.CPUs()[1].State.Set(cpu.GSBase, g.CPUs()[0].State.Get(cpu.GSBase)) },
 			shown{2, windows.ChoiceRecord, kept, processBase, []fault.Code{fault.ProcessorParked}, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {

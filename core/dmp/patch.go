@@ -136,7 +136,7 @@ func (w *patcher) missing(k *windows.Kernel, p *windows.Processor) {
 
 // live writes the registers of a processor's CPU to its context record.
 func (w *patcher) live(k *windows.Kernel, p *windows.Processor, s *Shown) {
-	record := contextRecord(k.Machine.CPUs[p.CPU].X64)
+	record := contextRecord(k.Machine.CPUs[p.CPU].State)
 	switch err := w.context(fmt.Sprintf("context of CPU %d", p.CPU), p, record); {
 	case err == nil:
 		w.im.Contexts[p.CPU], s.record = p.Context, record
@@ -148,8 +148,8 @@ func (w *patcher) live(k *windows.Kernel, p *windows.Processor, s *Shown) {
 // special writes the control registers of a processor's CPU to where Windows
 // keeps a processor's.
 func (w *patcher) special(k *windows.Kernel, p *windows.Processor) {
-	x, special := k.Machine.CPUs[p.CPU].X64, k.KDBG.SpecialRegisters()
-	if special == 0 || p.PRCB == 0 || p.Doubtful || !x.System {
+	x, special := k.Machine.CPUs[p.CPU].State, k.KDBG.SpecialRegisters()
+	if special == 0 || p.PRCB == 0 || p.Doubtful || !x.System() {
 		return
 	}
 	at := p.PRCB + mem.VA(special)

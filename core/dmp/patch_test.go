@@ -25,7 +25,7 @@ func TestContextsThatCannotBeWritten(t *testing.T) {
 		"not in the file": {hole, func(*windows.Kernel) {}, "CPU 0"},
 		"unmapped":        {whole, func(k *windows.Kernel) { k.Processors[1].Context = 0xffff900000000000 }, "CPU 1"},
 		"no address":      {whole, func(k *windows.Kernel) { k.Processors[1].Context = 0 }, "CPU 1"},
-		"no registers":    {whole, func(k *windows.Kernel) { k.Machine.CPUs[0].X64 = nil }, "CPU 0"},
+		"no registers":    {whole, func(k *windows.Kernel) { k.Machine.CPUs[0].State = nil }, "CPU 0"},
 		"refused": {whole, func(k *windows.Kernel) {
 			k.Processors[0].Err = fault.New(fault.ContextUnreadable, "its block is unreadable")
 		}, ""}, // core/windows told it

@@ -27,7 +27,7 @@ func (im *Image) open(k *windows.Kernel, live bool) {
 	}
 	switch s := &im.Shown[i]; s.From {
 	case windows.RegistersLive:
-		im.context = contextRecord(k.Machine.CPUs[s.CPU].X64)
+		im.context = contextRecord(k.Machine.CPUs[s.CPU].State)
 	case windows.RegistersRecord:
 		im.context = k.Processors[i].Record.Raw
 	default:

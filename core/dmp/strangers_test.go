@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/synth"
@@ -160,7 +161,7 @@ func TestStrangersWithOneSign(t *testing.T) {
 func TestRegionOfTwo(t *testing.T) {
 	b := synth.Guest(synth.Options{Tables: layout19041(t), CPUs: modes(kernel, kernel, process), Edit: func(g *synth.Editor) {
 		c := g.CPUs()
-		c[0].X64.GS.Base = c[1].X64.GS.Base
+		c[0].State.Set(cpu.GSBase, c[1].State.Get(cpu.GSBase))
 	}})
 	k, im, _ := convert(t, b.Core, nil, dmp.Options{})
 	if p := k.Processors; p[0].CPU != -1 || p[1].CPU != 1 || p[2].CPU != 2 || im.Shown[0].Opens {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/dmp/dmptest"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -107,17 +108,16 @@ func newGuest(cpus int, encoded bool) *guest {
 	return g
 }
 
-func state(i int) *machine.X64State {
+func state(i int) *cpu.State {
 	v := uint64(i+1) << 32
-	return &machine.X64State{System: true,
-		RAX: v + 1, RCX: v + 2, RDX: v + 3, RBX: v + 4, RSP: v + 5, RBP: v + 6, RSI: v + 7, RDI: v + 8,
-		R8: v + 9, R9: v + 10, R10: v + 11, R11: v + 12, R12: v + 13, R13: v + 14, R14: v + 15, R15: v + 16,
-		RIP: v + 17, RFLAGS: v + 0x246,
-		CS: machine.Segment{Selector: 0x10}, DS: machine.Segment{Selector: 0x2b}, ES: machine.Segment{Selector: 0x2c},
-		FS: machine.Segment{Selector: 0x53}, GS: machine.Segment{Selector: 0x2d}, SS: machine.Segment{Selector: 0x18},
-		TR: machine.Segment{Selector: 0x40}, LDT: machine.Segment{Selector: 0x48},
-		GDT: machine.Segment{Limit: 0x57, Base: v + 18}, IDT: machine.Segment{Limit: 0xfff, Base: v + 19},
-		CR0: 0x80050033, CR2: v + 20, CR3: uint64(guestPA), CR4: 0x6f8}
+	s := cpu.Of(cpu.X64, cpu.Values{cpu.RIP: v + 17, cpu.RFLAGS: v + 0x246,
+		cpu.CS: 0x10, cpu.DS: 0x2b, cpu.ES: 0x2c, cpu.FS: 0x53, cpu.GS: 0x2d, cpu.SS: 0x18, cpu.TR: 0x40, cpu.LDT: 0x48,
+		cpu.GDTLimit: 0x57, cpu.GDTBase: v + 18, cpu.IDTLimit: 0xfff, cpu.IDTBase: v + 19,
+		cpu.CR0: 0x80050033, cpu.CR2: v + 20, cpu.CR3: uint64(guestPA), cpu.CR4: 0x6f8})
+	for i, r := range cpu.General {
+		s.Set(r, v+1+uint64(i))
+	}
+	return s
 }
 
 // kernel gives the guest as core/windows would, over the extents given: pieces
@@ -135,7 +135,7 @@ func (g *guest) kernel(t testing.TB, blocks []mem.Extent) *windows.Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine.Machine{Format: "elf", Arch: machine.X64, Mem: file, Blocks: blocks, Headers: len(blocks) + 1}
+	m := &machine.Machine{Format: "elf", Arch: cpu.X64, Mem: file, Blocks: blocks, Headers: len(blocks) + 1}
 	k := &windows.Kernel{Machine: m, DTB: guestPA, HeaderDTB: guestPA, Space: paging.New(file, uint64(guestPA), paging.X64),
 		KDBG:        windows.KDBG{VA: at(pageKDBG, 0xf00), Size: kdbgSize, Encoded: true, Plain: g.plain},
 		EncodedFlag: at(pageLists, 0x40),
@@ -147,7 +147,7 @@ func (g *guest) kernel(t testing.TB, blocks []mem.Extent) *windows.Kernel {
 		Processes: []windows.Process{{PID: 4, Name: "System"}},
 	}
 	for i := 0; i < g.cpus; i++ {
-		m.CPUs = append(m.CPUs, machine.CPU{Index: i, X64: state(i)})
+		m.CPUs = append(m.CPUs, machine.CPU{Index: i, State: state(i)})
 		k.Processors = append(k.Processors, windows.Processor{Number: i, PRCB: at(pagePRCB+perCPU*i, 0x180),
 			Context: at(pageContext+perCPU*i, 0xd00), CPU: i})
 	}

@@ -3,7 +3,7 @@ package dmp
 import (
 	"encoding/binary"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 )
 
 var le = binary.LittleEndian
@@ -11,23 +11,23 @@ var le = binary.LittleEndian
 // contextRecord makes the CONTEXT of a CPU. Both profiles write the same
 // record: what a QEMU note does not hold (debug registers, x87, SSE) is zero
 // and not claimed by ContextFlags.
-func contextRecord(s *machine.X64State) []byte {
+func contextRecord(s *cpu.State) []byte {
 	c := make([]byte, contextBytes)
 	le.PutUint32(c[offContextFlags:], contextFlags)
 	le.PutUint32(c[offMxCsr:], mxcsrDefault)
 	le.PutUint32(c[offFltMxCsr:], mxcsrDefault)
 	for _, seg := range []struct {
 		off int
-		s   machine.Segment
-	}{{offSegCs, s.CS}, {offSegDs, s.DS}, {offSegEs, s.ES}, {offSegFs, s.FS}, {offSegGs, s.GS}, {offSegSs, s.SS}} {
+		s   cpu.Segment
+	}{{offSegCs, s.Segment(cpu.CS)}, {offSegDs, s.Segment(cpu.DS)}, {offSegEs, s.Segment(cpu.ES)}, {offSegFs, s.Segment(cpu.FS)}, {offSegGs, s.Segment(cpu.GS)}, {offSegSs, s.Segment(cpu.SS)}} {
 		le.PutUint16(c[seg.off:], uint16(seg.s.Selector))
 	}
-	le.PutUint32(c[offEFlags:], uint32(s.RFLAGS))
+	le.PutUint32(c[offEFlags:], uint32(s.Get(cpu.RFLAGS)))
 	// The record's order is the encoding's: ax cx dx bx sp bp si di 8…15, ip.
-	for i, v := range []uint64{s.RAX, s.RCX, s.RDX, s.RBX, s.RSP, s.RBP, s.RSI, s.RDI,
-		s.R8, s.R9, s.R10, s.R11, s.R12, s.R13, s.R14, s.R15, s.RIP} {
-		le.PutUint64(c[offRax+8*i:], v)
+	for i, r := range cpu.General {
+		le.PutUint64(c[offRax+8*i:], s.Get(r))
 	}
+	le.PutUint64(c[offRip:], s.PC())
 	return c
 }
 
@@ -59,15 +59,15 @@ func minimalRecord(rip, rsp uint64) []byte {
 // setSpecial puts what a QEMU note knows into a KSPECIAL_REGISTERS, so that a
 // debugger's r cr3, !idt and !pcr tell the truth; the rest (debug registers,
 // CR8, XCR0) stays as the guest saved it last.
-func setSpecial(r []byte, s *machine.X64State) {
-	le.PutUint64(r[offSpecialCr0:], s.CR0)
-	le.PutUint64(r[offSpecialCr2:], s.CR2)
-	le.PutUint64(r[offSpecialCr3:], s.CR3)
-	le.PutUint64(r[offSpecialCr4:], s.CR4)
-	le.PutUint16(r[offSpecialGdtrLimit:], uint16(s.GDT.Limit))
-	le.PutUint64(r[offSpecialGdtrBase:], s.GDT.Base)
-	le.PutUint16(r[offSpecialIdtrLimit:], uint16(s.IDT.Limit))
-	le.PutUint64(r[offSpecialIdtrBase:], s.IDT.Base)
-	le.PutUint16(r[offSpecialTr:], uint16(s.TR.Selector))
-	le.PutUint16(r[offSpecialLdtr:], uint16(s.LDT.Selector))
+func setSpecial(r []byte, s *cpu.State) {
+	le.PutUint64(r[offSpecialCr0:], s.Get(cpu.CR0))
+	le.PutUint64(r[offSpecialCr2:], s.Get(cpu.CR2))
+	le.PutUint64(r[offSpecialCr3:], s.Get(cpu.CR3))
+	le.PutUint64(r[offSpecialCr4:], s.Get(cpu.CR4))
+	le.PutUint16(r[offSpecialGdtrLimit:], uint16(s.Segment(cpu.GDT).Limit))
+	le.PutUint64(r[offSpecialGdtrBase:], s.Get(cpu.GDTBase))
+	le.PutUint16(r[offSpecialIdtrLimit:], uint16(s.Segment(cpu.IDT).Limit))
+	le.PutUint64(r[offSpecialIdtrBase:], s.Get(cpu.IDTBase))
+	le.PutUint16(r[offSpecialTr:], uint16(s.Get(cpu.TR)))
+	le.PutUint16(r[offSpecialLdtr:], uint16(s.Get(cpu.LDT)))
 }

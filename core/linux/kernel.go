@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -92,15 +93,15 @@ func cpuSpaces(m *machine.Machine) []*paging.Space {
 	var out []*paging.Space
 	seen := map[uint64]bool{}
 	for _, c := range m.CPUs {
-		if c.X64 == nil || !c.X64.System || c.X64.CR0&machine.CR0Paging == 0 {
+		if c.State == nil || !c.State.System() || !c.State.Paging() {
 			continue
 		}
 		mode := paging.X64
-		if c.X64.CR4&machine.CR4LA57 != 0 {
+		if c.State.Get(cpu.CR4)&cpu.CR4LA57 != 0 {
 			mode = paging.X64L5
 		}
 		const userTables = 1 << 12 // PTI_USER_PGTABLE_BIT, arch/x86/include/asm/processor-flags.h
-		for _, root := range []uint64{c.X64.CR3 &^ userTables, c.X64.CR3} {
+		for _, root := range []uint64{c.State.Root() &^ userTables, c.State.Root()} {
 			if !seen[root] {
 				seen[root] = true
 				out = append(out, paging.New(m.Mem, root, mode))

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // TestLargeImage: what lies more than 256 MiB into an image is found.
@@ -34,7 +33,7 @@ func TestLargeNames(t *testing.T) {
 			for i := range count {
 				g.Symbol(fmt.Sprintf("a_long_name_%06d_%s", i, strings.Repeat("x", 80)), 't', 0xffffffff81000100+uint64(i)*4)
 			}
-			g.CPU(machine.X64State{})
+			g.CPU(nil)
 			k, err := Locate(context.Background(), g.Machine(), Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -66,7 +65,7 @@ func TestInfoBytes(t *testing.T) {
 			records = append(records, linuxtest.Record{Seq: uint64(100 + i), Time: uint64(i) * 1e9, Caller: 7, Text: want[i]})
 		}
 		g.Log(records)
-		g.CPU(machine.X64State{})
+		g.CPU(nil)
 		k, err := Locate(context.Background(), g.Machine(), Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // TestMixedLayouts: no release has all of these together, and none is asked for:
@@ -47,7 +47,7 @@ func TestMixedLayouts(t *testing.T) {
 			}
 			stack := g.Heap(4096)
 			g.Poke64(stack+8, outer+8) // the module's function has a frame of 16 bytes
-			g.CPU(machine.X64State{RIP: mod.Function + 8, RSP: stack})
+			g.CPU(cpu.Values{cpu.RIP: mod.Function + 8, cpu.RSP: stack})
 			k, err := Locate(context.Background(), g.Machine(), Options{})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // TestModuleForms reads the modules of each form of struct module: areas, symbols,
@@ -59,7 +58,7 @@ func TestModulesByCode(t *testing.T) {
 	head := mods[0].Node
 	next := g.Peek64(head)
 	g.Func("find_module_all", append([]byte{0x48, 0x8b, 0x04, 0x25}, appendRelative(nil, next, 0)...))
-	g.CPU(machine.X64State{})
+	g.CPU(nil)
 	k, err := Locate(context.Background(), g.Machine(), Options{})
 	if err != nil || len(k.Modules) != 1 || k.Modules[0].Name != "only" {
 		t.Errorf("%v %+v", err, k)

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // orcBytes encodes an entry in the numbering up to 7.1, orcBytesIn in any.
@@ -104,7 +104,7 @@ func TestUnwindORC(t *testing.T) {
 		// pointer, and the return address.
 		g.Poke64(task+8, 0x5678)
 		g.Poke64(task+16, outer+8)
-		g.CPU(machine.X64State{RIP: inner + 4, RSP: stack})
+		g.CPU(cpu.Values{cpu.RIP: inner + 4, cpu.RSP: stack})
 		k, err := Locate(context.Background(), g.Machine(), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestUnwindFP(t *testing.T) {
 			g.Poke64(s+0x480, s+0x440)
 			g.Poke64(s+0x488, leaf+0x10)
 		}
-		g.CPU(machine.X64State{RIP: leaf, RSP: s, RBP: s + 0x40})
+		g.CPU(cpu.Values{cpu.RIP: leaf, cpu.RSP: s, cpu.RBP: s + 0x40})
 		k, err := Locate(context.Background(), g.Machine(), Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -1,29 +1,41 @@
 package linux
 
-import "strings"
+import (
+	"strings"
+
+	"coredrop/core/cpu"
+)
 
 // PerCPU is the base of a CPU's own data: GS while it runs the kernel, else what
 // SWAPGS will load. Where the core has no such registers (a copied /proc/vmcore)
 // the kernel's own table tells it: CPU numbers are then taken to be the core's. It
 // is 0 when it is not known.
-func (k *Kernel) PerCPU(cpu int) uint64 {
-	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil {
+func (k *Kernel) PerCPU(n int) uint64 {
+	x := k.state(n)
+	if x == nil {
 		return 0
 	}
-	x := k.Machine.CPUs[cpu].X64
-	if x.System {
-		for _, base := range []uint64{x.GS.Base, x.KernelGSBase} {
+	if x.System() {
+		for _, base := range []uint64{x.Get(cpu.GSBase), x.Get(cpu.KernelGSBase)} {
 			if base >= kernelHalf {
 				return base
 			}
 		}
 	}
 	if table, ok := k.Symbols.Lookup("__per_cpu_offset"); ok {
-		if base, ok := k.view.u64(table + 8*uint64(cpu)); ok && base >= kernelHalf {
+		if base, ok := k.view.u64(table + 8*uint64(n)); ok && base >= kernelHalf {
 			return base
 		}
 	}
 	return 0
+}
+
+// state is what is known of a CPU's registers; nil: nothing.
+func (k *Kernel) state(n int) *cpu.State {
+	if n < 0 || n >= len(k.Machine.CPUs) {
+		return nil
+	}
+	return k.Machine.CPUs[n].State
 }
 
 // Current is the task that a CPU runs: the per-CPU variable current_task (also

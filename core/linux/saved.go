@@ -3,7 +3,7 @@ package linux
 import (
 	"bytes"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 )
 
 // Reg is a general register by its number in x86-64's encoding.
@@ -43,12 +43,13 @@ var ptRegs = [16]uint64{regsAX, 88, regsDX, 40, regsSP, regsBP, 104, regsDI, 72,
 // Saved restores the registers of frame at of a CPU's stack, as they were when it
 // called: the preserved ones that the frames inside it pushed in their prologues
 // are taken from there, at an interrupt all come from its struct pt_regs.
-func (k *Kernel) Saved(cpu int, frames []Frame, at int) Registers {
+func (k *Kernel) Saved(n int, frames []Frame, at int) Registers {
 	var r Registers
-	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil || at >= len(frames) {
+	x := k.state(n)
+	if x == nil || at >= len(frames) {
 		return r
 	}
-	r.all(k.Machine.CPUs[cpu].X64)
+	r.all(x)
 	for i := range at {
 		f, next := frames[i], frames[i+1]
 		if next.Regs != 0 { // f is the interrupt's first function
@@ -91,9 +92,9 @@ func (k *Kernel) Saved(cpu int, frames []Frame, at int) Registers {
 	return r
 }
 
-func (r *Registers) all(x *machine.X64State) {
-	for n, v := range []uint64{x.RAX, x.RCX, x.RDX, x.RBX, x.RSP, x.RBP, x.RSI, x.RDI, x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15} {
-		r.set(Reg(n), v)
+func (r *Registers) all(x *cpu.State) {
+	for n, general := range cpu.General {
+		r.set(Reg(n), x.Get(general))
 	}
 }
 

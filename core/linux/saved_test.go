@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // TestSaved: preserved registers come back through the pushes of the functions
@@ -23,9 +23,9 @@ func TestSaved(t *testing.T) {
 	g.Poke64(s+0xf0, 0xbbbb)
 	g.Poke64(s+0x200, 0)
 	g.Poke64(s+0x208, caller+0x20)
-	x := machine.X64State{RIP: leaf + 30, RSP: s + 0xe0, RBP: s + 0x100, RBX: 1, R12: 2, R13: 13, RDI: 7}
+	x := cpu.Values{cpu.RIP: leaf + 30, cpu.RSP: s + 0xe0, cpu.RBP: s + 0x100, cpu.RBX: 1, cpu.R12: 2, cpu.R13: 13, cpu.RDI: 7}
 	g.CPU(x)
-	x.RIP = leaf + 10 // r12 is pushed, rbx not yet
+	x[cpu.RIP] = leaf + 10 // r12 is pushed, rbx not yet
 	g.CPU(x)
 	k, err := Locate(context.Background(), g.Machine(), Options{})
 	if err != nil {

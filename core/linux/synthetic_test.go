@@ -39,7 +39,7 @@ func smallGuest(c linuxtest.Config) *linuxtest.Guest {
 	g.Func(strings.Repeat("long_name_", 25), []byte{0x90}) // its length takes two bytes
 	g.Tasks("init", "kthreadd", "worker")
 	g.Log([]linuxtest.Record{{Seq: 5, Time: 1500, Level: 3, Caller: 42, Text: "hello"}})
-	perCPU := g.CPU(machine.X64State{})
+	perCPU := g.CPU(nil)
 	_ = perCPU
 	return g
 }
@@ -170,7 +170,7 @@ func TestHostileLists(t *testing.T) {
 	g.Poke64(modules, mod+8)
 	g.Poke64(mod+8, mod+8)
 	g.Poke(mod+24, []byte("evil\x00"))
-	g.CPU(machine.X64State{})
+	g.CPU(nil)
 	k, err := Locate(context.Background(), g.Machine(), Options{})
 	if err != nil {
 		t.Fatal(err)

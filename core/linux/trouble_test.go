@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"coredrop/core/linux/linuxtest"
-	"coredrop/core/machine"
 )
 
 // TestTroubles reads what went wrong from lines as kernels print them.
@@ -64,7 +63,7 @@ func TestReadLog(t *testing.T) {
 		{Seq: 1, Time: 1e9, Caller: 1, Text: "hello"},
 		{Seq: 2, Time: 2500e6, Caller: 1, Text: "Kernel panic - not syncing: sysrq triggered crash"},
 	})
-	g.CPU(machine.X64State{})
+	g.CPU(nil)
 	k, err := Locate(context.Background(), g.Machine(), Options{})
 	if err != nil {
 		t.Fatal(err)

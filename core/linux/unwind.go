@@ -3,7 +3,7 @@ package linux
 import (
 	"bytes"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 )
 
 // Frame is one entry of a stack: where code continues, and its part of the stack.
@@ -53,21 +53,18 @@ type walker struct {
 	sp, bp uint64
 	signal bool   // ip was interrupted, not left by a call
 	regs   uint64 // pt_regs of the interrupted code, complete
-	cpu    *machine.X64State
+	cpu    *cpu.State
 }
 
 // Unwind walks the stack of a CPU, the innermost frame first. It ends where the
 // kernel's own unwinder would: at the thread's first function or at user mode.
 // It gives what it could read; a CPU in user mode has no frames.
-func (k *Kernel) Unwind(cpu int) []Frame {
-	if cpu < 0 || cpu >= len(k.Machine.CPUs) || k.Machine.CPUs[cpu].X64 == nil {
+func (k *Kernel) Unwind(n int) []Frame {
+	x := k.state(n)
+	if x == nil || !x.Kernel() || !k.InText(x.PC()) {
 		return nil
 	}
-	x := k.Machine.CPUs[cpu].X64
-	if !x.Kernel() || !k.InText(x.RIP) {
-		return nil
-	}
-	w := &walker{k: k, ip: x.RIP, sp: x.RSP, bp: x.RBP, signal: true, cpu: x}
+	w := &walker{k: k, ip: x.PC(), sp: x.SP(), bp: x.Get(cpu.RBP), signal: true, cpu: x}
 	var out []Frame
 	for len(out) < MaxFrames {
 		out = append(out, Frame{Addr: w.ip, SP: w.sp, End: w.sp, Exact: w.signal, Regs: w.regs})
@@ -96,10 +93,10 @@ func (w *walker) step() bool {
 
 // reg reads a register of the interrupted code: of the CPU while nothing was
 // unwound, of complete pt_regs behind an interrupt.
-func (w *walker) reg(cpu func(*machine.X64State) uint64, off uint64) (uint64, bool) {
+func (w *walker) reg(r cpu.Reg, off uint64) (uint64, bool) {
 	switch {
 	case w.cpu != nil:
-		return cpu(w.cpu), true
+		return w.cpu.Get(r), true
 	case w.regs != 0:
 		return w.k.view.u64(w.regs + off)
 	}
@@ -125,15 +122,15 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 	case orcBPIndirect:
 		sp, indirect = w.bp+uint64(int64(e.spOffset)), true
 	case orcR10:
-		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.R10 }, regsR10)
+		sp, ok = w.reg(cpu.R10, regsR10)
 	case orcR13:
-		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.R13 }, regsR13)
+		sp, ok = w.reg(cpu.R13, regsR13)
 	case orcDI:
-		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDI }, regsDI)
+		sp, ok = w.reg(cpu.RDI, regsDI)
 	case orcAX:
-		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RAX }, regsAX)
+		sp, ok = w.reg(cpu.RAX, regsAX)
 	case orcDX:
-		sp, ok = w.reg(func(x *machine.X64State) uint64 { return x.RDX }, regsDX)
+		sp, ok = w.reg(cpu.RDX, regsDX)
 	default:
 		return false
 	}
@@ -179,7 +176,7 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 		if e.kind == orcRegs {
 			w.bp, ok = v.u64(regs + regsBP)
 		} else if w.cpu != nil {
-			w.bp = w.cpu.RBP
+			w.bp = w.cpu.Get(cpu.RBP)
 		} else if oldRegs != 0 && e.kind != orcCall {
 			w.bp, ok = v.u64(oldRegs + regsBP)
 		}

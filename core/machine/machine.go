@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/progress"
@@ -27,20 +28,10 @@ type Options struct {
 // be used.
 type Opener func(ctx context.Context, s source.Source, o Options) (*Machine, error)
 
-// Arch names the guest's processor architecture.
-type Arch string
-
-// The architectures that containers tell apart.
-const (
-	X64   Arch = "x86-64"
-	X86   Arch = "x86"
-	ARM64 Arch = "arm64"
-)
-
 // Machine is an opened core.
 type Machine struct {
-	Format string // "elf", "kdump", …
-	Arch   Arch
+	Format string    // "elf", "kdump", …
+	Arch   *cpu.Arch // of the guest's processors; nil: not known
 	CPUs   []CPU
 	Mem    mem.Physical
 	Blocks []mem.Extent // memory as the container lists it: its order, overlaps kept
@@ -90,10 +81,10 @@ func (m *Machine) Doubted(err error) error {
 	}
 	for _, nothing := range []fault.Code{fault.KernelPagedState, fault.IDTUnreadable, fault.KernelNotFound, fault.NotWindows, fault.EncryptedGuest} {
 		if fault.Is(err, nothing) {
-			m.Arch = ""
+			m.Arch = nil
 			for _, c := range m.CPUs {
-				if c.X64 != nil && c.X64.CR0&CR0Paging != 0 {
-					m.Arch = X86 // it ran with paging, and not in long mode
+				if c.State != nil && c.State.Paging() {
+					m.Arch = cpu.X86 // it ran with paging, and not in long mode
 				}
 			}
 			doubt := *m.Doubt

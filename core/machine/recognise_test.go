@@ -63,30 +63,6 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestWhereTheKPCRIs(t *testing.T) {
-	const kernel, user = 0xffffa78000000000, 0xa45d0f1000
-	for _, c := range []struct {
-		name string
-		s    machine.X64State
-		want uint64
-	}{
-		{"kernel", machine.X64State{GS: machine.Segment{Base: kernel}, KernelGSBase: user, HasKernelGSBase: true}, kernel},
-		{"user", machine.X64State{GS: machine.Segment{Base: user}, KernelGSBase: kernel, HasKernelGSBase: true}, kernel},
-		{"user, older note", machine.X64State{GS: machine.Segment{Base: user}, KernelGSBase: kernel}, 0},
-		{"between", machine.X64State{GS: machine.Segment{Base: user}, KernelGSBase: user, HasKernelGSBase: true}, 0},
-	} {
-		if got := c.s.KPCR(); uint64(got) != c.want || c.s.GSInKernel() != (c.name == "kernel") {
-			t.Errorf("%s: %v", c.name, got)
-		}
-	}
-	if s := (&machine.X64State{CS: machine.Segment{Selector: 0x33}}); s.Kernel() {
-		t.Error("ring 3 taken for the kernel")
-	}
-	if s := (&machine.X64State{CS: machine.Segment{Selector: 0x10}}); !s.Kernel() {
-		t.Error("ring 0 not taken for the kernel")
-	}
-}
-
 // What identify knows is said; a file that looks like a core no opener took
 // keeps the code of an unknown one.
 func TestWhatNoOpenerTookIsNamed(t *testing.T) {

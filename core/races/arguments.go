@@ -3,6 +3,7 @@ package races
 import (
 	"slices"
 
+	"coredrop/core/cpu"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
 )
@@ -48,23 +49,27 @@ func signatures(v kcsan.Version) map[string][]string {
 	return out
 }
 
+// argumentRegisters are those in which a function's first arguments come. Source:
+// System V ABI, AMD64 supplement, 3.2.3.
+var argumentRegisters = []cpu.Reg{cpu.RDI, cpu.RSI, cpu.RDX, cpu.RCX, cpu.R8, cpu.R9}
+
 // arguments reads a CPU's arguments when it stands at the first instruction of a
 // function of the report: six in registers, the others behind the return address.
-func (s *State) arguments(cpu int) (function string, args map[string]uint64, ok bool) {
-	x := s.k.Machine.CPUs[cpu].X64
+func (s *State) arguments(n int) (function string, args map[string]uint64, ok bool) {
+	x := s.k.Machine.CPUs[n].State
 	if x == nil {
 		return "", nil, false
 	}
-	sym, _, ok := s.k.Resolve(x.RIP)
+	sym, _, ok := s.k.Resolve(x.PC())
 	list, known := signatures(s.Version)[sym.Name] // a clone has arguments of its own
-	if !ok || !known || sym.Addr != x.RIP {
+	if !ok || !known || sym.Addr != x.PC() {
 		return "", nil, false
 	}
 	args = map[string]uint64{}
 	for i, name := range list {
-		if i < 6 {
-			args[name] = []uint64{x.RDI, x.RSI, x.RDX, x.RCX, x.R8, x.R9}[i]
-		} else if v, ok := s.k.Uint64(x.RSP + 8*uint64(i-5)); ok {
+		if i < len(argumentRegisters) {
+			args[name] = x.Get(argumentRegisters[i])
+		} else if v, ok := s.k.Uint64(x.SP() + 8*uint64(i-len(argumentRegisters)+1)); ok {
 			args[name] = v
 		} else {
 			return "", nil, false

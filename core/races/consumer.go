@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"coredrop/core/cpu"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
-	"coredrop/core/machine"
 )
 
 // stage is how far a consumer, the owner of a watchpoint, has come.
@@ -174,7 +174,7 @@ func (s *State) words(c *consumer) []uint64 {
 	if c.words != nil {
 		return c.words
 	}
-	c.words = generalRegisters(s.k.Machine.CPUs[c.cpu].X64)
+	c.words = generalRegisters(s.k.Machine.CPUs[c.cpu].State)
 	add := func(p []byte) {
 		for off := 0; off+8 <= len(p) && len(c.words) < maxWords; off += 8 {
 			if v := binary.LittleEndian.Uint64(p[off:]); s.k.KernelPointer(v) {
@@ -195,8 +195,14 @@ func (s *State) words(c *consumer) []uint64 {
 	return c.words
 }
 
-func generalRegisters(x *machine.X64State) []uint64 {
-	return []uint64{x.RAX, x.RBX, x.RCX, x.RDX, x.RSI, x.RDI, x.RBP, x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15}
+// generalRegisters are the contents of a CPU's registers but its stack pointer.
+func generalRegisters(x *cpu.State) (out []uint64) {
+	for _, r := range cpu.General {
+		if r != x.Arch.SP {
+			out = append(out, x.Get(r))
+		}
+	}
+	return out
 }
 
 // stack is what the kernel saves of the consumer's stack: the frames behind the

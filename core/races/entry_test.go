@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
 	"coredrop/core/linux/linuxtest"
@@ -60,13 +61,13 @@ func TestEntries(t *testing.T) {
 func TestEntryAlone(t *testing.T) {
 	g := newRaceGuest(guestOptions{version: kcsan.V6_1, data: true, at: "kcsan_report_known_origin", filling: true})
 	m := g.Machine()
-	m.CPUs[0].X64.RIP, m.CPUs[0].X64.CS.Selector = 0x401000, 0x33
+	m.CPUs[0].State.SetAll(cpu.Values{cpu.RIP: 0x401000, cpu.CS: 0x33})
 	got := only(t, recoverMachine(t, m))
 	if got.State != Pending || got.Model != nil || !slices.Equal(got.Unknown, []string{unknownOther}) || !strings.HasPrefix(got.Text, "write to 0xffffffff81300044 of 4 bytes by task 4 on cpu 1:\n beta+") {
 		t.Errorf("%+v", got)
 	}
 	m = newRaceGuest(guestOptions{version: kcsan.V6_1, data: true, at: "kcsan_report_known_origin", filling: true}).Machine()
-	m.CPUs[1].X64.RIP, m.CPUs[1].X64.CS.Selector = 0x401000, 0x33
+	m.CPUs[1].State.SetAll(cpu.Values{cpu.RIP: 0x401000, cpu.CS: 0x33})
 	got = only(t, recoverMachine(t, m))
 	if got.State != Pending || got.Model != nil || !slices.Equal(got.Unknown, []string{unknownOwn}) || !strings.HasPrefix(got.Text, "read (marked) to 0xffffffff81300040 of 8 bytes by task 3 on cpu 0:\n alpha+") {
 		t.Errorf("%+v", got)
@@ -130,7 +131,7 @@ func TestKeptOnCores(t *testing.T) {
 func TestNoGSBase(t *testing.T) {
 	g := newRaceGuest(guestOptions{version: kcsan.V6_1, data: true, change: uint64(kcsan.ValueTrue)})
 	m := g.Machine()
-	m.CPUs[1].X64.GS.Base, m.CPUs[1].X64.KernelGSBase = 0, 0
+	m.CPUs[1].State.SetAll(cpu.Values{cpu.GSBase: 0, cpu.KernelGSBase: 0})
 	got := only(t, recoverMachine(t, m))
 	if want := goldenText(kcsan.V6_1, g, true); got.Text != want || len(got.Unknown) != 0 {
 		t.Errorf("unknown %q\n%s\nwant\n%s", got.Unknown, got.Text, want)
@@ -138,7 +139,7 @@ func TestNoGSBase(t *testing.T) {
 	// An entry's arguments do not name the task.
 	g = newRaceGuest(guestOptions{version: kcsan.V6_1, data: true, at: "kcsan_report_known_origin"})
 	m = g.Machine()
-	m.CPUs[1].X64.GS.Base, m.CPUs[1].X64.KernelGSBase = 0, 0
+	m.CPUs[1].State.SetAll(cpu.Values{cpu.GSBase: 0, cpu.KernelGSBase: 0})
 	if got := only(t, recoverMachine(t, m)); !slices.Contains(got.Unknown, unknownTask) || !slices.Contains(got.Unknown, unknownFooter) {
 		t.Errorf("unknown %q\n%s", got.Unknown, got.Text)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/kcsan"
 	"coredrop/core/linux"
 	"coredrop/core/linux/linuxtest"
@@ -216,30 +217,30 @@ func (g *raceGuest) reportFunction(o guestOptions, name string) string {
 }
 
 // arguments puts a CPU at the entry of a function of the report.
-func (g *raceGuest) arguments(o guestOptions, x *machine.X64State, fn string, args map[string]uint64) {
+func (g *raceGuest) arguments(o guestOptions, x cpu.Values, fn string, args map[string]uint64) {
 	name := g.reportFunction(o, fn)
-	regs := []*uint64{&x.RDI, &x.RSI, &x.RDX, &x.RCX, &x.R8, &x.R9}
+	regs := []cpu.Reg{cpu.RDI, cpu.RSI, cpu.RDX, cpu.RCX, cpu.R8, cpu.R9}
 	for i, arg := range signatures(o.version)[name] {
 		if i < len(regs) {
-			*regs[i] = args[arg]
+			x[regs[i]] = args[arg]
 		} else {
-			g.Poke64(x.RSP+8*uint64(i-5), args[arg])
+			g.Poke64(x[cpu.RSP]+8*uint64(i-5), args[arg])
 		}
 	}
-	x.RIP = map[string]uint64{"kcsan_report": g.info, "kcsan_report_set_info": g.info,
+	x[cpu.RIP] = map[string]uint64{"kcsan_report": g.info, "kcsan_report_set_info": g.info,
 		"kcsan_report_known_origin": g.report, "kcsan_report_unknown_origin": g.unknown}[name]
 }
 
 // producing is the CPU of a producer that stands at the entry of the function
 // that fills its slot.
-func (g *raceGuest) producing(o guestOptions) machine.X64State {
+func (g *raceGuest) producing(o guestOptions) cpu.Values {
 	s := g.Heap(8192)
-	x := machine.X64State{RSP: s, RBP: s + 0x100}
+	x := cpu.Values{cpu.RSP: s, cpu.RBP: s + 0x100}
 	raw, err := o.version.EncodeType(kcsan.AccessAtomic)
 	if err != nil {
 		panic(err)
 	}
-	g.arguments(o, &x, "kcsan_report_set_info", map[string]uint64{argPtr: guestAddr, argSize: 8, argType: uint64(raw),
+	g.arguments(o, x, "kcsan_report_set_info", map[string]uint64{argPtr: guestAddr, argSize: 8, argType: uint64(raw),
 		argIndex: guestSlot, argReport: uint64(kcsan.ReportConsumed)})
 	g.Poke64(s, g.found+8)
 	for i, ret := range []uint64{g.tsan + 8, g.alpha + 8, g.thread + 8} {
@@ -305,31 +306,31 @@ func (g *raceGuest) fill(o guestOptions) {
 	}
 	frame(s+0x500, 0, 0)
 
-	x := machine.X64State{RIP: g.print, RSP: s, RBP: s + 0x100, RDI: o.change}
+	x := cpu.Values{cpu.RIP: g.print, cpu.RSP: s, cpu.RBP: s + 0x100, cpu.RDI: o.change}
 	switch {
 	case o.at != "":
 		raw, err := o.version.EncodeType(kcsan.AccessWrite)
 		if err != nil {
 			panic(err)
 		}
-		x.RSP, x.RBP = s+0x108, s+0x200
+		x[cpu.RSP], x[cpu.RBP] = s+0x108, s+0x200
 		report := kcsan.ReportSignal
 		if o.noSlot {
 			report = kcsan.ReportUnknownOrigin
 		}
-		g.arguments(o, &x, o.at, map[string]uint64{argPtr: guestAddr + 4, argSize: 4, argType: uint64(raw), argChange: o.change,
+		g.arguments(o, x, o.at, map[string]uint64{argPtr: guestAddr + 4, argSize: 4, argType: uint64(raw), argChange: o.change,
 			argIndex: guestSlot, argOld: 0x11, argNew: 0x22, argReport: uint64(report)})
 	case o.delays && o.kept:
-		x.RIP, x.RSP, x.RBP = g.setup+0x28, s+0x110, s+0x200
-		x.R12, x.RBX = guestAddr+4, 4
+		x[cpu.RIP], x[cpu.RSP], x[cpu.RBP] = g.setup+0x28, s+0x110, s+0x200
+		x[cpu.R12], x[cpu.RBX] = guestAddr+4, 4
 		g.Poke64(s+0x120, 1)
 	case o.delays: // as if still in the delay; the address is in a register it saved
-		x.RIP, x.RSP, x.RBP = g.setup+0x28, s+0x110, s+0x200
+		x[cpu.RIP], x[cpu.RSP], x[cpu.RBP] = g.setup+0x28, s+0x110, s+0x200
 		g.Poke64(s+0x1f0, guestAddr)
 	case o.stage == waiting:
-		x.RIP, x.RSP = g.report+8, s+8
+		x[cpu.RIP], x[cpu.RSP] = g.report+8, s+8
 	case o.inside:
-		x.RIP, x.RSP, x.RBP = g.print+8, s-0x40, s-8
+		x[cpu.RIP], x[cpu.RSP], x[cpu.RBP] = g.print+8, s-0x40, s-8
 		g.Poke64(s-8, s+0x100)
 	}
 	other := slot
@@ -338,16 +339,16 @@ func (g *raceGuest) fill(o guestOptions) {
 	}
 	if o.at != "" || o.delays && o.kept {
 	} else if o.version.Features().ValueChange {
-		x.RSI, x.RDX, x.RCX, x.R8 = ai, other, 0x11, 0x22
+		x[cpu.RSI], x[cpu.RDX], x[cpu.RCX], x[cpu.R8] = ai, other, 0x11, 0x22
 	} else {
-		x.RDX, x.RCX = ai, other
+		x[cpu.RDX], x[cpu.RCX] = ai, other
 		if o.noSlot {
-			x.RSI = uint64(kcsan.ReportUnknownOrigin)
+			x[cpu.RSI] = uint64(kcsan.ReportUnknownOrigin)
 		}
 	}
-	for cpu, task := range []uint64{g.tasks[2], g.tasks[3]} {
-		state := machine.X64State{}
-		if cpu == 1 {
+	for n, task := range []uint64{g.tasks[2], g.tasks[3]} {
+		state := cpu.Values{}
+		if n == 1 {
 			state = x
 		} else if o.filling {
 			state = g.producing(o)

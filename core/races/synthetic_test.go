@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/kcsan"
 	"coredrop/core/kcsan/logtext"
@@ -184,8 +185,7 @@ func TestUnknownOrigin(t *testing.T) {
 func TestLonely(t *testing.T) {
 	g := newRaceGuest(guestOptions{version: kcsan.V6_1, data: true})
 	m := g.Machine()
-	m.CPUs[1].X64.RIP = 0x401000
-	m.CPUs[1].X64.CS.Selector = 0x33
+	m.CPUs[1].State.SetAll(cpu.Values{cpu.RIP: 0x401000, cpu.CS: 0x33})
 	r := recoverMachine(t, m)
 	got := only(t, r)
 	if got.State != Pending || got.Model != nil || !slices.Equal(got.Unknown, []string{unknownOwn}) || !strings.HasPrefix(got.Text, "read (marked) to ") || got.Title != "data-race in alpha / ?" {

@@ -97,7 +97,7 @@ func (s *Summary) warn(list ...fault.Warning) {
 // machine notes what the container says.
 func (s *Summary) machine(m *machine.Machine, size int64) {
 	s.File.Format, s.File.Writer = m.Format, m.Writer
-	s.Guest.Arch = string(m.Arch)
+	s.Guest.Arch = m.Arch.String()
 	s.Memory.MissingBytes = m.MissingEnd
 	s.warn(m.Warnings...)
 	switch {
@@ -112,8 +112,8 @@ func (s *Summary) machine(m *machine.Machine, size int64) {
 	}
 	for i, c := range m.CPUs {
 		info := CPU{Index: i, Mode: "unknown", RegistersFrom: "none", Registers: []Register{}, Stack: []Frame{}, LiveStack: []Frame{}}
-		if x := c.X64; x != nil {
-			info.x64(x)
+		if x := c.State; x != nil {
+			info.registers(x)
 		}
 		s.CPUs = append(s.CPUs, info)
 	}

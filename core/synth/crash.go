@@ -1,6 +1,6 @@
 package synth
 
-import "coredrop/core/machine"
+import "coredrop/core/cpu"
 
 // crash puts the guest into its bug check: the crasher inside KeBugCheckEx, or
 // where that went on, and the others where they are or wait.
@@ -14,43 +14,45 @@ func (g *Editor) crash() {
 			continue
 		}
 		if b.Frozen {
-			g.freeze(g.cpus[i].X64, mode, g.processor(i))
+			g.freeze(g.cpus[i].State, mode, g.processor(i))
 		}
 	}
-	g.bugCheckState(g.cpus[g.opts.BugCheckCPU].X64, b, g.processor(g.opts.BugCheckCPU))
+	g.bugCheckState(g.cpus[g.opts.BugCheckCPU].State, b, g.processor(g.opts.BugCheckCPU))
 }
 
 // freeze stops a CPU for a bug check: its record holds what it did, and where it
 // is in Windows it waits with interrupts off.
-func (g *Editor) freeze(s *machine.X64State, mode Mode, p int) {
+func (g *Editor) freeze(s *cpu.State, mode Mode, p int) {
 	record := Saved{Flags: 0x10001f, RIP: g.Sym("PoIdle") + 1, RSP: g.Stack(p) + frameAt + 0x408, RAX: uint64(p) + 0x1000, CS: 0x10, EFlags: 0x246,
 		CR3: uint64(g.Truth.SystemDTB)}
 	if mode < Reset {
-		record.RIP, record.RSP, record.CR3, record.CS = s.RIP, s.RSP, s.CR3, uint16(s.CS.Selector)
+		record.RIP, record.RSP, record.CR3, record.CS = s.Get(cpu.RIP), s.Get(cpu.RSP), s.Get(cpu.CR3), uint16(s.Get(cpu.CS))
 		if mode == User {
-			s.CR3 = uint64(g.Truth.ProcessDTB)
-			s.GS.Base, s.KernelGSBase = s.KernelGSBase, s.GS.Base
+			s.Set(cpu.CR3, uint64(g.Truth.ProcessDTB))
+			s.SetAll(cpu.Values{cpu.GSBase: s.Get(cpu.KernelGSBase), cpu.KernelGSBase: s.Get(cpu.GSBase)})
 		}
-		s.CS, s.SS, s.RFLAGS = codeSegment, stackSegment, 2
-		s.RIP, s.RSP = g.Sym("KiFreezeTargetExecution")+0x12, g.Stack(p)+0x3000
+		s.SetSegment(cpu.CS, codeSegment)
+		s.SetSegment(cpu.SS, stackSegment)
+		s.SetAll(cpu.Values{cpu.RFLAGS: 2, cpu.RIP: g.Sym("KiFreezeTargetExecution") + 0x12, cpu.RSP: g.Stack(p) + 0x3000})
 	}
 	g.SaveRecord(p, record)
 }
 
 // bugCheckState is a CPU inside KeBugCheckEx: interrupts off, the arguments on
 // its stack above the return address, and in its record.
-func (g *Editor) bugCheckState(s *machine.X64State, b *BugCheck, p int) {
+func (g *Editor) bugCheckState(s *cpu.State, b *BugCheck, p int) {
 	call := g.Call(p)
 	if g.opts.CPUs[g.opts.BugCheckCPU] < Reset {
-		s.CS, s.SS, s.RFLAGS = codeSegment, stackSegment, 0x46
+		s.SetSegment(cpu.CS, codeSegment)
+		s.SetSegment(cpu.SS, stackSegment)
+		s.Set(cpu.RFLAGS, 0x46)
 		if g.opts.CPUs[g.opts.BugCheckCPU] == User {
-			s.CR3 = uint64(g.Truth.ProcessDTB)
+			s.Set(cpu.CR3, uint64(g.Truth.ProcessDTB))
 		}
-		s.GS.Base, s.KernelGSBase = g.Truth.KPCR[p], 0
-		s.RIP, s.RSP = g.Sym("KeBugCheckEx")+0x20, call.RSP-0x38
-		s.RCX, s.RDX, s.R8, s.R9 = call.RCX, call.RDX, call.R8, call.R9
+		s.SetAll(cpu.Values{cpu.GSBase: g.Truth.KPCR[p], cpu.KernelGSBase: 0, cpu.RIP: g.Sym("KeBugCheckEx") + 0x20, cpu.RSP: call.RSP - 0x38,
+			cpu.RCX: call.RCX, cpu.RDX: call.RDX, cpu.R8: call.R8, cpu.R9: call.R9})
 		if b.InDriver {
-			s.RIP, s.RSP, s.RCX = dumpDriverAt+0x1012, call.RSP-0x500, 3
+			s.SetAll(cpu.Values{cpu.RIP: dumpDriverAt + 0x1012, cpu.RSP: call.RSP - 0x500, cpu.RCX: 3})
 		}
 	}
 	if !b.NoFrame {

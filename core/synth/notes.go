@@ -1,6 +1,9 @@
 package synth
 
-import "coredrop/core/machine"
+import (
+	"coredrop/core/cpu"
+	"coredrop/core/machine"
+)
 
 // Note makes one note record.
 func Note(name string, kind uint32, desc []byte) []byte {
@@ -27,7 +30,7 @@ func (e *ELF) notes() (list [][]byte) {
 	}
 	if !e.NoState {
 		for i, c := range e.CPUs {
-			s := state(c.X64)
+			s := state(c.State)
 			if e.OldState {
 				s = s[:0x1b0]
 				s.u32(4, 0x1b0)
@@ -46,36 +49,39 @@ func (e *ELF) notes() (list [][]byte) {
 
 // status is an NT_PRSTATUS of x86-64: 336 bytes.
 func status(c machine.CPU) image {
-	s, b := c.X64, make(image, 336)
+	s, b := c.State, make(image, 336)
 	b.u32(32, c.PID)
-	for i, v := range []uint64{s.R15, s.R14, s.R13, s.R12, s.RBP, s.RBX, s.R11, s.R10, s.R9, s.R8, s.RAX, s.RCX,
-		s.RDX, s.RSI, s.RDI, c.OrigRAX, s.RIP, uint64(s.CS.Selector), s.RFLAGS, s.RSP, uint64(s.SS.Selector),
-		s.FS.Base, s.GS.Base, uint64(s.DS.Selector), uint64(s.ES.Selector), uint64(s.FS.Selector), uint64(s.GS.Selector)} {
-		b.u64(112+8*i, v)
+	for i, r := range []cpu.Reg{cpu.R15, cpu.R14, cpu.R13, cpu.R12, cpu.RBP, cpu.RBX, cpu.R11, cpu.R10, cpu.R9, cpu.R8, cpu.RAX, cpu.RCX,
+		cpu.RDX, cpu.RSI, cpu.RDI, cpu.OrigAX, cpu.RIP, cpu.CS, cpu.RFLAGS, cpu.RSP, cpu.SS,
+		cpu.FSBase, cpu.GSBase, cpu.DS, cpu.ES, cpu.FS, cpu.GS} {
+		b.u64(112+8*i, s.Get(r))
 	}
 	return b
 }
 
+// segments are the segment registers in the order of a QEMUCPUState.
+var segments = []cpu.Reg{cpu.CS, cpu.DS, cpu.ES, cpu.FS, cpu.GS, cpu.SS, cpu.LDT, cpu.TR, cpu.GDT, cpu.IDT}
+
 // state is a QEMUCPUState: 0x1b8 bytes.
-func state(s *machine.X64State) image {
+func state(s *cpu.State) image {
 	b := make(image, 0x1b8)
 	b.u32(0, 1)
 	b.u32(4, 0x1b8)
-	for i, v := range []uint64{s.RAX, s.RBX, s.RCX, s.RDX, s.RSI, s.RDI, s.RSP, s.RBP,
-		s.R8, s.R9, s.R10, s.R11, s.R12, s.R13, s.R14, s.R15, s.RIP, s.RFLAGS} {
-		b.u64(8+8*i, v)
+	for i, r := range []cpu.Reg{cpu.RAX, cpu.RBX, cpu.RCX, cpu.RDX, cpu.RSI, cpu.RDI, cpu.RSP, cpu.RBP,
+		cpu.R8, cpu.R9, cpu.R10, cpu.R11, cpu.R12, cpu.R13, cpu.R14, cpu.R15, cpu.RIP, cpu.RFLAGS} {
+		b.u64(8+8*i, s.Get(r))
 	}
-	for i, g := range []machine.Segment{s.CS, s.DS, s.ES, s.FS, s.GS, s.SS, s.LDT, s.TR, s.GDT, s.IDT} {
-		at := 0x98 + 24*i
+	for i, r := range segments {
+		g, at := s.Segment(r), 0x98+24*i
 		b.u32(at, g.Selector)
 		b.u32(at+4, g.Limit)
 		b.u32(at+8, g.Flags)
 		b.u64(at+16, g.Base)
 	}
-	b.u64(0x188, s.CR0)
-	b.u64(0x198, s.CR2)
-	b.u64(0x1a0, s.CR3)
-	b.u64(0x1a8, s.CR4)
-	b.u64(0x1b0, s.KernelGSBase)
+	b.u64(0x188, s.Get(cpu.CR0))
+	b.u64(0x198, s.Get(cpu.CR2))
+	b.u64(0x1a0, s.Get(cpu.CR3))
+	b.u64(0x1a8, s.Get(cpu.CR4))
+	b.u64(0x1b0, s.Get(cpu.KernelGSBase))
 	return b
 }

@@ -3,7 +3,7 @@ package synth
 import (
 	"bytes"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 )
 
@@ -13,13 +13,13 @@ const identityBytes = 1 << 32
 // strangerState makes the registers of a CPU that is not in Windows, though the
 // guest has a processor for it. The hypervisor leaves Windows' KERNEL_GS_BASE in
 // place, which holds the control region's address while Windows runs user mode.
-func (g *Editor) strangerState(s *machine.X64State, mode Mode, p int) {
+func (g *Editor) strangerState(s *cpu.State, mode Mode, p int) {
 	g.general(s)
 	switch mode {
 	case Management:
 		resetState(s)
-		s.RIP, s.CR0 = 0x8012, 0x60000010
-		s.CS = machine.Segment{Selector: 0x7fb0, Limit: 0xffffffff, Flags: 0x8f9300, Base: 0x7fb00000}
+		s.SetAll(cpu.Values{cpu.RIP: 0x8012, cpu.CR0: 0x60000010})
+		s.SetSegment(cpu.CS, cpu.Segment{Selector: 0x7fb0, Limit: 0xffffffff, Flags: 0x8f9300, Base: 0x7fb00000})
 		return
 	case Firmware:
 		t := g.other("firmware", func(t *tables) {
@@ -27,8 +27,9 @@ func (g *Editor) strangerState(s *machine.X64State, mode Mode, p int) {
 				t.set(at, 2, at|ptePresent|pteWrite|pteUsed|pteLarge)
 			}
 		})
-		s.CR3, s.RIP, s.RSP = uint64(t.root), 0x7eb12345, 0x7ec00ff0
-		s.GDT, s.IDT = machine.Segment{Limit: 0x47, Base: 0x7ec10000}, machine.Segment{Limit: 0xfff, Base: 0x7ec11000}
+		s.SetAll(cpu.Values{cpu.CR3: uint64(t.root), cpu.RIP: 0x7eb12345, cpu.RSP: 0x7ec00ff0})
+		s.SetSegment(cpu.GDT, cpu.Segment{Limit: 0x47, Base: 0x7ec10000})
+		s.SetSegment(cpu.IDT, cpu.Segment{Limit: 0xfff, Base: 0x7ec11000})
 		return
 	case Secure:
 		t := g.other(InVTL1, func(t *tables) {
@@ -38,16 +39,16 @@ func (g *Editor) strangerState(s *machine.X64State, mode Mode, p int) {
 			g.otherPage(t, sharedAt, k)
 			t.selfMap()
 		})
-		s.CR3, s.RIP, s.RSP = uint64(t.root), secureAt+rvaText+0x234, secureAt+rvaData+0xff0
-		s.GS.Base, s.KernelGSBase = secureAt+0x40000, 0
-		s.GDT, s.IDT = machine.Segment{Limit: 0x57, Base: secureAt + rvaData}, machine.Segment{Limit: 0xfff, Base: secureAt + rvaData + 0x1000}
+		s.SetAll(cpu.Values{cpu.CR3: uint64(t.root), cpu.RIP: secureAt + rvaText + 0x234, cpu.RSP: secureAt + rvaData + 0xff0, cpu.GSBase: secureAt + 0x40000, cpu.KernelGSBase: 0})
+		s.SetSegment(cpu.GDT, cpu.Segment{Limit: 0x57, Base: secureAt + rvaData})
+		s.SetSegment(cpu.IDT, cpu.Segment{Limit: 0xfff, Base: secureAt + rvaData + 0x1000})
 		return
 	}
 	t := g.other(InHypervisor, func(t *tables) { g.otherImage(t, hypervisorAt, "hvix64.exe") })
-	s.CR3, s.RIP, s.RSP = uint64(t.root), hypervisorAt+rvaText+0x123, hypervisorAt+rvaData+0xff0
-	s.GS.Base, s.KernelGSBase = 0, g.Truth.KPCR[p]
-	s.RFLAGS = 2
-	s.GDT, s.IDT = machine.Segment{Limit: 0x57, Base: hypervisorAt + rvaData}, machine.Segment{Limit: 0xfff, Base: hypervisorAt + rvaData + 0x1000}
+	s.SetAll(cpu.Values{cpu.CR3: uint64(t.root), cpu.RIP: hypervisorAt + rvaText + 0x123, cpu.RSP: hypervisorAt + rvaData + 0xff0,
+		cpu.GSBase: 0, cpu.KernelGSBase: g.Truth.KPCR[p], cpu.RFLAGS: 2})
+	s.SetSegment(cpu.GDT, cpu.Segment{Limit: 0x57, Base: hypervisorAt + rvaData})
+	s.SetSegment(cpu.IDT, cpu.Segment{Limit: 0xfff, Base: hypervisorAt + rvaData + 0x1000})
 }
 
 // other gives the tables of something beside Windows, made once.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -20,7 +21,7 @@ func space(t *testing.T, b *synth.Built, root mem.PA) *paging.Space {
 		t.Fatal(err)
 	}
 	mode := paging.X64
-	if m.CPUs[0].X64.CR4&machine.CR4LA57 != 0 {
+	if m.CPUs[0].State.Get(cpu.CR4)&cpu.CR4LA57 != 0 {
 		mode = paging.X64L5
 	}
 	return paging.New(m.Mem, uint64(root), mode)
@@ -87,7 +88,7 @@ func TestEdit(t *testing.T) {
 	b := synth.Guest(synth.Options{Edit: func(g *synth.Editor) {
 		g.Write64(g.Sym("KiBugCheckData"), 0x50)
 		g.Unmap(0xfffff78000000000)
-		g.CPUs()[0].X64.RIP = 7
+		g.CPUs()[0].State.Set(cpu.RIP, 7)
 	}})
 	s := space(t, b, b.SystemDTB)
 	if v, _ := s.Uint64(mem.VA(b.KernelBase) + mem.VA(b.Symbols["KiBugCheckData"])); v != 0x50 {
@@ -96,7 +97,7 @@ func TestEdit(t *testing.T) {
 	if _, _, err := s.Translate(0xfffff78000000000); !errors.Is(err, paging.ErrNotPresent) {
 		t.Error(err)
 	}
-	if m, _ := elfcore.Open(context.Background(), b.Source(), machine.Options{}); m.CPUs[0].X64.RIP != 7 {
+	if m, _ := elfcore.Open(context.Background(), b.Source(), machine.Options{}); m.CPUs[0].State.Get(cpu.RIP) != 7 {
 		t.Error("RIP")
 	}
 }

@@ -16,7 +16,7 @@ const (
 // are preferred wherever there is a CPU.
 func (k *Kernel) RegistersOf(i int, live bool) Registers {
 	p := &k.Processors[i]
-	runs := p.CPU >= 0 && p.CPU < len(k.Machine.CPUs) && k.Machine.CPUs[p.CPU].X64 != nil
+	runs := p.CPU >= 0 && p.CPU < len(k.Machine.CPUs) && k.Machine.CPUs[p.CPU].State != nil
 	switch {
 	case runs && (live || !k.Recorded(i)):
 		return RegistersLive
@@ -33,7 +33,7 @@ func (k *Kernel) Recorded(i int) bool {
 	if k.Opens.Choice != ChoiceRecord || !p.Record.Valid() {
 		return false
 	}
-	return i == k.Opens.Index || p.CPU < 0 || Frozen(k.Machine.CPUs[p.CPU].X64)
+	return i == k.Opens.Index || p.CPU < 0 || Frozen(k.Machine.CPUs[p.CPU].State)
 }
 
 // WhyRegisters says in words why RegistersOf answers as it does.

@@ -1,7 +1,8 @@
 package windows
 
 import (
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
+	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
 
@@ -24,11 +25,22 @@ var (
 // Modes are the modes to try where nothing says which it is.
 var Modes = []*paging.Mode{X64, X64L5}
 
+// KPCR is the address of a CPU's processor control region: the GS base while the
+// CPU runs kernel code, else what SWAPGS will load; 0 when unknown.
+func KPCR(x *cpu.State) mem.VA {
+	for _, r := range []cpu.Reg{cpu.GSBase, cpu.KernelGSBase} {
+		if base := x.Get(r); base>>63 == 1 {
+			return mem.VA(base)
+		}
+	}
+	return 0
+}
+
 // interruptFlag is IF in RFLAGS.
 const interruptFlag = 1 << 9
 
 // Frozen reports whether a CPU stands where a bug check makes the other
 // processors wait: in the kernel, interrupts off.
-func Frozen(x *machine.X64State) bool {
-	return x.Kernel() && x.RIP>>63 == 1 && x.RFLAGS&interruptFlag == 0
+func Frozen(x *cpu.State) bool {
+	return x.Kernel() && x.PC()>>63 == 1 && x.Get(cpu.RFLAGS)&interruptFlag == 0
 }

@@ -1,53 +1,26 @@
 package elfcore
 
-import "coredrop/core/machine"
+import (
+	"slices"
+
+	"coredrop/core/cpu"
+	"coredrop/core/fault"
+	"coredrop/core/machine"
+)
 
 // status is what an NT_PRSTATUS says: the PID that QEMU derives from the CPU's
 // index, and the general registers.
 type status struct {
-	pid     uint32
-	origRAX uint64
-	regs    *machine.X64State // nil: damaged
+	pid   uint32
+	state *cpu.State // nil: damaged, or of a processor whose registers are not read
 }
 
-// parseStatus reads statusBytes bytes.
-func parseStatus(raw []byte) status {
-	var w [statusWords]uint64
-	for i := range w {
-		w[i] = le.Uint64(raw[statusRegisters+8*i:])
-	}
-	selector := func(i int, base uint64) machine.Segment {
-		return machine.Segment{Selector: uint32(w[i]), Base: base}
-	}
-	return status{
-		pid:     le.Uint32(raw[statusPID:]),
-		origRAX: w[15],
-		regs: &machine.X64State{
-			R15: w[0], R14: w[1], R13: w[2], R12: w[3], RBP: w[4], RBX: w[5],
-			R11: w[6], R10: w[7], R9: w[8], R8: w[9], RAX: w[10], RCX: w[11],
-			RDX: w[12], RSI: w[13], RDI: w[14], RIP: w[16], RFLAGS: w[18], RSP: w[19],
-			CS: selector(17, 0), SS: selector(20, 0), DS: selector(23, 0), ES: selector(24, 0),
-			FS: selector(25, w[21]), GS: selector(26, w[22]),
-		},
-	}
-}
-
-// parseStatus32 reads status32Bytes bytes, which a CPU outside long mode leaves.
-func parseStatus32(raw []byte) status {
-	var w [status32Words]uint64
-	for i := range w {
-		w[i] = uint64(le.Uint32(raw[status32Registers+4*i:]))
-	}
-	selector := func(i int) machine.Segment { return machine.Segment{Selector: uint32(w[i])} }
-	return status{
-		pid:     le.Uint32(raw[status32PID:]),
-		origRAX: w[11],
-		regs: &machine.X64State{
-			RBX: w[0], RCX: w[1], RDX: w[2], RSI: w[3], RDI: w[4], RBP: w[5], RAX: w[6],
-			DS: selector(7), ES: selector(8), FS: selector(9), GS: selector(10),
-			RIP: w[12], CS: selector(13), RFLAGS: w[14], RSP: w[15], SS: selector(16),
-		},
-	}
+// parse reads a status that is not shorter than its registers. A core for 32 bits
+// can be of a 64-bit guest, so that both kinds of x86 are read as x86-64.
+func (f *statusForm) parse(raw []byte) status {
+	s := status{pid: le.Uint32(raw[f.pid:]), state: cpu.New(cpu.X64)}
+	f.registers.Load(s.state, raw)
+	return s
 }
 
 // segmentLong is bit L of a code segment's descriptor: 64-bit code (Intel SDM
@@ -57,43 +30,39 @@ const segmentLong = 1 << 21
 // longMode reports whether the CPU shows that its system is a 64-bit one: it
 // runs 64-bit code, or its tables and addresses lie beyond 4 GiB. The note has
 // no EFER.
-func longMode(s *machine.X64State) bool {
-	if s.CS.Flags&segmentLong != 0 {
+func longMode(s *cpu.State) bool {
+	if s.Segment(cpu.CS).Flags&segmentLong != 0 {
 		return true
 	}
-	for _, v := range []uint64{s.RIP, s.RSP, s.CR3, s.IDT.Base, s.GDT.Base, s.TR.Base, s.GS.Base, s.KernelGSBase} {
-		if v>>32 != 0 {
+	for _, r := range []cpu.Reg{cpu.RIP, cpu.RSP, cpu.CR3, cpu.IDTBase, cpu.GDTBase, cpu.TRBase, cpu.GSBase, cpu.KernelGSBase} {
+		if s.Get(r)>>32 != 0 {
 			return true
 		}
 	}
 	return false
 }
 
+// doubt says whether a core for 32-bit x86 is of a 64-bit guest, which it is taken
+// for: the machine is that of CPU 0's mode at that moment, in firmware, a boot
+// loader, the moment after a reset, which memory survives. nil: the CPUs show it.
+func doubt(cpus []machine.CPU) *fault.Error {
+	if slices.ContainsFunc(cpus, func(c machine.CPU) bool { return longMode(c.State) }) {
+		return nil
+	}
+	return fault.New(fault.UnsupportedCPU, "the guest's processors ran no 64-bit code, and no 64-bit kernel is in memory: the guest is 32-bit x86, or was in its firmware or boot loader").
+		Instead(fault.Step{Text: "a 64-bit guest: take the core once more when it is up"},
+			fault.Step{Text: "a 32-bit Windows guest with a vmcoreinfo device: QEMU writes its dump itself", Command: "dump-guest-memory -w vm.dmp"})
+}
+
 // parseState reads a QEMU CPU note of stateBytesOld bytes or more. The smaller
 // of the record's own size and the descriptor's says whether KERNEL_GS_BASE is
-// in it; QEMU never raised the version.
-func parseState(raw []byte) *machine.X64State {
-	word := func(off int) uint64 { return le.Uint64(raw[off:]) }
-	general := func(i int) uint64 { return word(stateGeneral + 8*i) }
-	segment := func(i int) machine.Segment {
-		p := raw[stateSegments+segmentBytes*i:]
-		return machine.Segment{Selector: le.Uint32(p), Limit: le.Uint32(p[segmentLimit:]),
-			Flags: le.Uint32(p[segmentFlags:]), Base: le.Uint64(p[segmentBase:])}
+// in it.
+func parseState(raw []byte) *cpu.State {
+	if le.Uint32(raw[stateSize:]) < uint32(stateLayout.Bytes) {
+		raw = raw[:stateBytesOld]
 	}
-	s := &machine.X64State{
-		System: true,
-		RAX:    general(0), RBX: general(1), RCX: general(2), RDX: general(3),
-		RSI: general(4), RDI: general(5), RSP: general(6), RBP: general(7),
-		R8: general(8), R9: general(9), R10: general(10), R11: general(11),
-		R12: general(12), R13: general(13), R14: general(14), R15: general(15),
-		RIP: general(16), RFLAGS: general(17),
-		CS: segment(0), DS: segment(1), ES: segment(2), FS: segment(3), GS: segment(4),
-		SS: segment(5), LDT: segment(6), TR: segment(7), GDT: segment(8), IDT: segment(9),
-		CR0: word(stateCR0), CR2: word(stateCR2), CR3: word(stateCR3), CR4: word(stateCR4),
-	}
-	if len(raw) >= stateBytes && le.Uint32(raw[stateSize:]) >= stateBytes {
-		s.KernelGSBase, s.HasKernelGSBase = word(stateKernelGSBase), true
-	}
+	s := cpu.New(cpu.X64)
+	stateLayout.Load(s, raw)
 	return s
 }
 
@@ -105,13 +74,17 @@ func (n *notes) cpus() []machine.CPU {
 		c := &list[i]
 		c.Index = i
 		if i < len(n.statuses) {
-			c.PID, c.OrigRAX, c.X64 = n.statuses[i].pid, n.statuses[i].origRAX, n.statuses[i].regs
+			c.PID, c.State = n.statuses[i].pid, n.statuses[i].state
 		}
 		if i < len(n.states) && n.states[i] != nil {
-			c.X64 = n.states[i]
+			full := n.states[i]
+			if c.State != nil && c.State.Known(cpu.OrigAX) { // the one register that only the status has
+				full.Set(cpu.OrigAX, c.State.Get(cpu.OrigAX))
+			}
+			c.State = full
 		}
-		if _, other := others[n.machine]; c.X64 == nil && !other {
-			c.X64 = &machine.X64State{}
+		if c.State == nil && !n.form.counted() {
+			c.State = cpu.New(cpu.X64)
 		}
 	}
 	return list

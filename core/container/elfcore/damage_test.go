@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/demo"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/synth"
 )
@@ -220,11 +220,11 @@ func TestCPU0OutsideLongModeIsNot32Bit(t *testing.T) {
 		{"ELF32, just after a reset", x86Core(1, reset), true, 1, 0xfff0},
 	} {
 		m, err := open(c.data)
-		if err != nil || (m.Doubt != nil) != c.doubt || len(m.CPUs) != c.cpus || m.Arch != machine.X64 || codes(m) != "" {
+		if err != nil || (m.Doubt != nil) != c.doubt || len(m.CPUs) != c.cpus || m.Arch != cpu.X64 || codes(m) != "" {
 			t.Errorf("%s: %+v %v", c.name, m, err)
 			continue
 		}
-		if m.CPUs[0].X64.RIP != c.checks || m.CPUs[c.cpus-1].PID != uint32(c.cpus) || m.CPUs[0].OrigRAX != 0x100b {
+		if m.CPUs[0].State.Get(cpu.RIP) != c.checks || m.CPUs[c.cpus-1].PID != uint32(c.cpus) || m.CPUs[0].State.Get(cpu.OrigAX) != 0x100b {
 			t.Errorf("%s: %+v", c.name, m.CPUs[0])
 		}
 		if c.doubt && (m.Doubt.Code != fault.UnsupportedCPU || !strings.Contains(m.Doubt.Text, "firmware")) {
@@ -236,7 +236,7 @@ func TestCPU0OutsideLongModeIsNot32Bit(t *testing.T) {
 	bare := x86Core(2)
 	raw := join(synth.Note("CORE", 1, append(make([]byte, 72), bytes.Repeat([]byte{1, 2, 3, 4}, 18)...)))
 	e := synth.ELF{Machine: 3, Loads: []synth.Load{pages(0x1000, 1)}, RawNotes: raw}
-	if m, err := open(synth.WriteELF(e)); err != nil || codes(m) != "no-qemu-notes" || m.CPUs[0].X64.RIP != 0x04030201 {
+	if m, err := open(synth.WriteELF(e)); err != nil || codes(m) != "no-qemu-notes" || m.CPUs[0].State.Get(cpu.RIP) != 0x04030201 {
 		t.Errorf("%+v %v", m, err)
 	}
 	if _, err := open(bare); err != nil {

@@ -7,8 +7,8 @@ package elfcore
 import (
 	"context"
 	"encoding/binary"
-	"slices"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/identify"
 	"coredrop/core/machine"
@@ -61,9 +61,6 @@ func Open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	return m, err
 }
 
-// others are the processors of which only what every ELF core says is read.
-var others = map[uint16]machine.Arch{machineARM64: machine.ARM64}
-
 // open reads a core.
 func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Machine, error) {
 	head := make([]byte, min(int64(class64.ehdr), s.Size))
@@ -83,25 +80,19 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	if err != nil {
 		return nil, err
 	}
-	m := &machine.Machine{Format: Format, Arch: machine.X64, Headers: int(table.count),
+	m := &machine.Machine{Format: Format, Headers: int(table.count),
 		Blocks: segments.blocks, MissingEnd: segments.missing(s.Size)}
-	number := le.Uint16(head[ehdrMachine:])
-	x86 := number == machineX86
-	arch, other := others[number]
-	if other {
-		m.Arch = arch
+	form := formOf(le.Uint16(head[ehdrMachine:]))
+	if form != nil {
+		m.Arch = form.arch
 	}
-	n, err := readNotes(ctx, s, segments.notes, number)
+	n, err := readNotes(ctx, s, segments.notes, form)
 	if err != nil {
 		return nil, err
 	}
 	m.CPUs, m.Guest = n.cpus(), n.guest
-	if x86 && !slices.ContainsFunc(m.CPUs, func(c machine.CPU) bool { return longMode(c.X64) }) {
-		// The machine is that of CPU 0's mode at that moment: firmware, a boot
-		// loader, the moment after a reset, which memory survives.
-		m.Doubt = fault.New(fault.UnsupportedCPU, "the guest's processors ran no 64-bit code, and no 64-bit kernel is in memory: the guest is 32-bit x86, or was in its firmware or boot loader").
-			Instead(fault.Step{Text: "a 64-bit guest: take the core once more when it is up"},
-				fault.Step{Text: "a 32-bit Windows guest with a vmcoreinfo device: QEMU writes its dump itself", Command: "dump-guest-memory -w vm.dmp"})
+	if m.Arch == cpu.X86 {
+		m.Arch, m.Doubt = cpu.X64, doubt(m.CPUs)
 	}
 	if len(m.Blocks) == 0 {
 		switch {
@@ -131,7 +122,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	switch {
 	case len(n.states) > 0:
 		m.Writer = "QEMU"
-	case !other:
+	case !form.counted():
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
 	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(m.Blocks), len(file.Extents()))

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -38,20 +39,16 @@ func mustOpen(t *testing.T, e synth.ELF) *machine.Machine {
 func cpus(n int) []machine.CPU {
 	list := make([]machine.CPU, n)
 	for i := range list {
-		s := &machine.X64State{System: true, HasKernelGSBase: true}
-		next := uint64(i+1) << 32
-		v := reflect.ValueOf(s).Elem()
-		for f := 0; f < v.NumField(); f++ {
-			switch field := v.Field(f); field.Kind() {
-			case reflect.Uint64:
-				next += 0x1111
-				field.SetUint(next)
-			case reflect.Struct:
-				next += 0x1111
-				field.Set(reflect.ValueOf(machine.Segment{Selector: uint32(next), Limit: uint32(next + 1), Flags: uint32(next + 2), Base: next + 3}))
-			}
+		s, next := cpu.New(cpu.X64), uint64(i+1)<<32
+		for _, r := range append(cpu.General, cpu.RIP, cpu.RFLAGS, cpu.CR0, cpu.CR2, cpu.CR3, cpu.CR4, cpu.KernelGSBase, cpu.OrigAX) {
+			next += 0x1111
+			s.Set(r, next)
 		}
-		list[i] = machine.CPU{Index: i, PID: uint32(i + 1), OrigRAX: next + 7, X64: s}
+		for _, r := range []cpu.Reg{cpu.CS, cpu.DS, cpu.ES, cpu.FS, cpu.GS, cpu.SS, cpu.LDT, cpu.TR, cpu.GDT, cpu.IDT} {
+			next += 0x1111
+			s.SetSegment(r, cpu.Segment{Selector: uint32(next), Limit: uint32(next + 1), Flags: uint32(next + 2), Base: next + 3})
+		}
+		list[i] = machine.CPU{Index: i, PID: uint32(i + 1), State: s}
 	}
 	return list
 }
@@ -107,7 +104,7 @@ func TestWhereThingsAreDoesNotMatter(t *testing.T) {
 					t.Errorf("block %d is %v", i, m.Blocks[i])
 				}
 			}
-			if len(m.Blocks) != 3 || len(m.Warnings) != 0 || m.MissingEnd != 0 || m.Format != "elf" || m.Arch != machine.X64 {
+			if len(m.Blocks) != 3 || len(m.Warnings) != 0 || m.MissingEnd != 0 || m.Format != "elf" || m.Arch != cpu.X64 {
 				t.Errorf("%+v", m)
 			}
 			if want := 4 + e.Nulls; !e.SplitNotes && m.Headers != want {

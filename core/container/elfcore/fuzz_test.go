@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -36,11 +37,11 @@ func check(t *testing.T, data []byte) {
 		}
 	}
 	for i, c := range m.CPUs {
-		if c.Index != i || c.X64 == nil {
+		if c.Index != i || c.State == nil {
 			t.Fatalf("CPU %d: %+v", i, c)
 		}
 	}
-	if m.MissingEnd < 0 || m.Arch != machine.X64 || len(m.Blocks) == 0 {
+	if m.MissingEnd < 0 || m.Arch != cpu.X64 || len(m.Blocks) == 0 {
 		t.Fatalf("%+v", m)
 	}
 }

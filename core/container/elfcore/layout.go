@@ -35,13 +35,9 @@ const (
 	ehdrMachine = 0x12
 	phdrType    = 0x00 // of both classes
 
-	machineX86 = 3 // CPU 0 was not in long mode
-	machineX64 = 62
-
-	machineARM64 = 183
-	typeLoad     = 1
-	typeNote     = 4
-	extended     = 0xffff // PN_XNUM: the count is in section header 0
+	typeLoad = 1
+	typeNote = 4
+	extended = 0xffff // PN_XNUM: the count is in section header 0
 
 	// addressEnd is the end of the physical addresses that x86-64 and ARM64 can
 	// have.
@@ -58,43 +54,6 @@ const (
 	noteAlign    = 4
 
 	noteStatus = 1 // NT_PRSTATUS
-)
-
-// Offsets in NT_PRSTATUS of x86-64. Source: Linux include/linux/elfcore.h and
-// arch/x86/include/asm/user_64.h; QEMU 10.2.2 target/i386/arch_dump.c.
-const (
-	statusPID       = 32
-	statusRegisters = 112 // 27 words: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx …
-	statusWords     = 27
-	statusBytes     = statusRegisters + statusWords*8
-)
-
-// Offsets in NT_PRSTATUS of 32-bit x86: 17 words, ebx ecx edx esi edi ebp eax ds
-// es fs gs orig_eax eip cs eflags esp ss.
-const (
-	status32PID       = 24
-	status32Registers = 72
-	status32Words     = 17
-	status32Bytes     = status32Registers + status32Words*4
-)
-
-// Offsets in QEMUCPUState. Source: QEMU 10.2.2 target/i386/arch_dump.c;
-// verified on QEMU 7.2 cores.
-const (
-	stateSize         = 0x004
-	stateGeneral      = 0x008 // rax rbx rcx rdx rsi rdi rsp rbp r8 … r15 rip rflags
-	stateSegments     = 0x098 // cs ds es fs gs ss ldt tr gdt idt
-	segmentBytes      = 24
-	segmentLimit      = 4
-	segmentFlags      = 8
-	segmentBase       = 0x10
-	stateCR0          = 0x188
-	stateCR2          = 0x198
-	stateCR3          = 0x1a0
-	stateCR4          = 0x1a8
-	stateBytesOld     = 0x1b0 // QEMU before 5.0
-	stateKernelGSBase = 0x1b0
-	stateBytes        = 0x1b8
 )
 
 // Bounds on what a file can make us do; real cores stay far below them.

@@ -3,6 +3,7 @@ package elfcore
 import (
 	"context"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/source"
@@ -11,37 +12,29 @@ import (
 // Notes is what a blob of notes says of a machine. Other containers keep the same
 // notes as ELF cores do.
 type Notes struct {
-	Arch     machine.Arch // as the CPUs' notes show it, else as it was given
+	Arch     *cpu.Arch // as the CPUs' notes show it, else as it was given
 	CPUs     []machine.CPU
 	Guest    []machine.Note
 	Writer   string
 	Warnings []fault.Warning
 }
 
-// machines are the numbers of an ELF header by processor.
-var machines = map[machine.Arch]uint16{machine.X64: machineX64, machine.X86: machineX86, machine.ARM64: machineARM64}
-
-// statusArchs are the processors by the length of their NT_PRSTATUS. Source: Linux
-// include/linux/elfcore.h with each processor's elf_gregset_t.
-var statusArchs = map[int64]machine.Arch{statusBytes: machine.X64, status32Bytes: machine.X86, 392: machine.ARM64}
-
 // ReadNotes reads the notes in a range of a file that has no ELF header. arch is
-// what the container says of the processor; "": it does not, and the notes tell.
+// what the container says of the processor; nil: it does not, and the notes tell.
 // Damage ends the notes with a warning.
-func ReadNotes(ctx context.Context, s source.Source, r source.Range, arch machine.Arch) (*Notes, error) {
+func ReadNotes(ctx context.Context, s source.Source, r source.Range, arch *cpu.Arch) (*Notes, error) {
 	ranges := []noteRange{{offset: r.Off, bytes: min(r.Bytes, s.Size-r.Off), cut: r.Bytes > s.Size-r.Off}}
 	probe, err := firstStatus(s, r)
 	if err != nil {
 		return nil, err
 	}
-	if probe != "" {
+	if probe != nil {
 		arch = probe
 	}
-	number, known := machines[arch]
-	if !known {
-		number, arch = machineX64, machine.X64
+	if arch == nil {
+		arch = cpu.X64
 	}
-	n, err := readNotes(ctx, s, ranges, number)
+	n, err := readNotes(ctx, s, ranges, formOf(arch.ELF))
 	if err != nil {
 		return nil, err
 	}
@@ -52,18 +45,23 @@ func ReadNotes(ctx context.Context, s source.Source, r source.Range, arch machin
 	return out, nil
 }
 
-// firstStatus gives the processor by the first note, "" where that is none of a
+// firstStatus gives the processor by the first note, nil where that is none of a
 // known length.
-func firstStatus(s source.Source, r source.Range) (machine.Arch, error) {
+func firstStatus(s source.Source, r source.Range) (*cpu.Arch, error) {
 	if s.Size-r.Off < noteHeader+8 {
-		return "", nil
+		return nil, nil
 	}
 	head := make([]byte, noteHeader+8)
 	if err := s.Full(head, r.Off); err != nil {
-		return "", err
+		return nil, err
 	}
 	if le.Uint32(head[noteType:]) != noteStatus || string(head[noteHeader:][:5]) != "CORE\x00" {
-		return "", nil
+		return nil, nil
 	}
-	return statusArchs[int64(le.Uint32(head[noteDescSize:]))], nil
+	for _, f := range statusForms {
+		if f.bytes == int64(le.Uint32(head[noteDescSize:])) {
+			return f.arch, nil
+		}
+	}
+	return nil, nil
 }

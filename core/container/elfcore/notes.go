@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/source"
@@ -11,9 +12,9 @@ import (
 
 // notes is what the note segments hold.
 type notes struct {
-	machine  uint16 // of the ELF header: it says what a status looks like
+	form     *statusForm // what a status looks like; nil: not known
 	statuses []status
-	states   []*machine.X64State // by position; nil: damaged
+	states   []*cpu.State // by position; nil: damaged
 	guest    []machine.Note
 	warnings []fault.Warning
 }
@@ -46,8 +47,8 @@ func (w *window) at(off int64, n int) ([]byte, error) {
 // readNotes walks the note segments one after another. Damage ends a segment
 // with a warning; what came before it is used. Only a file that cannot be read
 // and a cancelled context are errors.
-func readNotes(ctx context.Context, s source.Source, ranges []noteRange, machine uint16) (*notes, error) {
-	n := &notes{machine: machine}
+func readNotes(ctx context.Context, s source.Source, ranges []noteRange, form *statusForm) (*notes, error) {
+	n := &notes{form: form}
 	budget := int64(maxNotes)
 	damage := ""
 	for _, r := range ranges {
@@ -132,7 +133,7 @@ func (n *notes) take(w *window, name string, kind uint32, desc, size int64) (dam
 			n.states = append(n.states, nil)
 			return "a CPU note is too short", nil
 		}
-		raw, err := w.at(desc, int(min(size, stateBytes)))
+		raw, err := w.at(desc, int(min(size, int64(stateLayout.Bytes))))
 		if err == nil {
 			n.states = append(n.states, parseState(raw))
 		}
@@ -141,22 +142,18 @@ func (n *notes) take(w *window, name string, kind uint32, desc, size int64) (dam
 		if len(n.statuses) == maxCPUs {
 			return "there are more CPUs than a machine can have", nil
 		}
-		parse, length := parseStatus, int64(statusBytes)
-		switch n.machine {
-		case machineX64:
-		case machineX86:
-			parse, length = parseStatus32, status32Bytes
-		default: // counted
+		if n.form.counted() {
 			n.statuses = append(n.statuses, status{})
 			return "", nil
 		}
-		if size < length {
+		length := n.form.registers.Bytes
+		if size < int64(length) {
 			n.statuses = append(n.statuses, status{})
 			return "a status note is too short", nil
 		}
-		raw, err := w.at(desc, int(length))
+		raw, err := w.at(desc, length)
 		if err == nil {
-			n.statuses = append(n.statuses, parse(raw))
+			n.statuses = append(n.statuses, n.form.parse(raw))
 		}
 		return "", err
 	case name == "CORE", name == "LINUX": // other register sets

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/synth"
 )
@@ -31,16 +32,16 @@ func TestOlderStatesHaveNoKernelGS(t *testing.T) {
 		e.CPUs, e.Loads = cpus(2), []synth.Load{pages(0x1000, 1)}
 		m := mustOpen(t, e)
 		for i := range want {
-			w := *want[i].X64
-			w.KernelGSBase, w.HasKernelGSBase = 0, false
-			if !reflect.DeepEqual(*m.CPUs[i].X64, w) {
-				t.Errorf("%s: %+v", name, *m.CPUs[i].X64)
+			w := *want[i].State
+			w.Forget(cpu.KernelGSBase)
+			if *m.CPUs[i].State != w {
+				t.Errorf("%s: %+v", name, *m.CPUs[i].State)
 			}
 		}
 	}
 	// A size field that promises more than the record holds does not count.
 	m := mustOpen(t, synth.ELF{OldState: true, StateSize: map[int]uint32{0: 0x1b8}, CPUs: cpus(1), Loads: []synth.Load{pages(0x1000, 1)}})
-	if m.CPUs[0].X64.HasKernelGSBase {
+	if m.CPUs[0].State.Known(cpu.KernelGSBase) {
 		t.Error("KERNEL_GS_BASE out of nothing")
 	}
 }
@@ -52,15 +53,16 @@ func TestStatusesAndStatesArePairedByPosition(t *testing.T) {
 		t.Fatalf("%+v", m)
 	}
 	got, full := m.CPUs[1], cpus(2)[1]
-	if got.PID != 2 || got.OrigRAX != full.OrigRAX || got.X64.System || got.X64.CR3 != 0 || got.X64.HasKernelGSBase {
-		t.Errorf("%+v", got.X64)
+	// The general registers, the selectors and two bases; nothing else is known.
+	want := cpu.New(cpu.X64)
+	for _, r := range append(cpu.General, cpu.RIP, cpu.RFLAGS, cpu.OrigAX, cpu.CS, cpu.DS, cpu.ES, cpu.FS, cpu.GS, cpu.SS, cpu.FSBase, cpu.GSBase) {
+		want.Set(r, full.State.Get(r))
 	}
-	if g, f := got.X64, full.X64; g.RAX != f.RAX || g.R15 != f.R15 || g.RIP != f.RIP || g.RSP != f.RSP || g.RFLAGS != f.RFLAGS ||
-		g.GS.Base != f.GS.Base || g.FS.Base != f.FS.Base || g.CS.Selector != f.CS.Selector || g.SS.Selector != f.SS.Selector {
-		t.Errorf("%+v", g)
+	if got.PID != 2 || *got.State != *want || got.State.System() {
+		t.Errorf("%+v", got.State)
 	}
 	m = mustOpen(t, synth.ELF{CPUs: cpus(2), Loads: all, NoStatus: true})
-	if codes(m) != "" || m.CPUs[1].PID != 0 || m.CPUs[1].X64.CR3 != full.X64.CR3 || m.CPUs[1].Index != 1 {
+	if codes(m) != "" || m.CPUs[1].PID != 0 || m.CPUs[1].State.Get(cpu.CR3) != full.State.Get(cpu.CR3) || m.CPUs[1].Index != 1 {
 		t.Errorf("%+v", m.CPUs[1])
 	}
 	m = mustOpen(t, synth.ELF{Loads: all, NoNote: true})
@@ -120,7 +122,7 @@ func TestEveryTruncationOfTheNotes(t *testing.T) {
 			t.Fatalf("%d bytes: %+v", n, m)
 		}
 		for i, c := range m.CPUs {
-			if c.X64.System && !reflect.DeepEqual(c.X64, full.CPUs[i].X64) {
+			if c.State.System() && *c.State != *full.CPUs[i].State {
 				t.Fatalf("%d bytes: CPU %d differs", n, i)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
@@ -106,7 +107,7 @@ func checkFiles(t *testing.T, dir string, least int) {
 				if scanned, read := hash(t, m.Mem); scanned != tr.Hash || read != tr.Hash {
 					t.Errorf("%s: content %s and %s, want %s", way, scanned, read, tr.Hash)
 				}
-				if m.Format != "kdump" || m.Arch != machine.X64 || len(m.CPUs) != 2 || m.Writer != "QEMU" || !m.CPUs[1].X64.System {
+				if m.Format != "kdump" || m.Arch != cpu.X64 || len(m.CPUs) != 2 || m.Writer != "QEMU" || !m.CPUs[1].State.System() {
 					t.Errorf("%s: %s, %s, %d CPUs, written by %q", way, m.Format, m.Arch, len(m.CPUs), m.Writer)
 				}
 				codes := ""

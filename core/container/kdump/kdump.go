@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -13,8 +14,8 @@ import (
 )
 
 // archs are the processors by utsname.machine as QEMU and Linux write it.
-var archs = map[string]machine.Arch{
-	"x86_64": machine.X64, "i386": machine.X86, "i686": machine.X86, "aarch64": machine.ARM64,
+var archs = map[string]*cpu.Arch{
+	"x86_64": cpu.X64, "i386": cpu.X86, "i686": cpu.X86, "aarch64": cpu.ARM64,
 }
 
 const (
@@ -91,7 +92,7 @@ func open(ctx context.Context, file source.Source, next func(off, end int64) (in
 	}
 	m.Mem = mem.NewPages(m.Blocks, h.block, min(runtime.GOMAXPROCS(0), maxWorkers), o.CacheBytes,
 		func() mem.BlockReader { return &reader{core: c} })
-	if m.Arch != machine.X64 && m.Arch != "" {
+	if m.Arch != cpu.X64 && m.Arch != nil {
 		return fault.New(fault.UnsupportedCPU, "this is a kdump core of a guest whose processor is not supported: %s", m.Arch)
 	}
 	return nil
@@ -111,8 +112,8 @@ func (h *header) readNotes(ctx context.Context, file source.Source, m *machine.M
 		m.Guest, m.Writer = n.Guest, n.Writer
 		m.Warnings = append(m.Warnings, n.Warnings...)
 	}
-	registers := func(c machine.CPU) bool { return c.X64 != nil }
-	if m.Arch != machine.ARM64 && !slices.ContainsFunc(m.CPUs, registers) {
+	registers := func(c machine.CPU) bool { return c.State != nil }
+	if m.Arch != cpu.ARM64 && !slices.ContainsFunc(m.CPUs, registers) {
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
 	for _, n := range m.Guest {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
@@ -152,17 +153,21 @@ func (g *Guest) Symbol(name string, kind byte, addr uint64) {
 // Key adds a line to vmcoreinfo.
 func (g *Guest) Key(format string, args ...any) { fmt.Fprintf(&g.info, format+"\n", args...) }
 
-// CPU adds a CPU in kernel mode; its per-CPU base is new memory of a page.
-func (g *Guest) CPU(x machine.X64State) (perCPU uint64) {
-	x.System, x.HasKernelGSBase = true, true
-	x.CR0, x.CR3, x.CR4 = machine.CR0Paging, physTables, machine.CR4PAE
-	if g.LA57 {
-		x.CR4 |= machine.CR4LA57
+// CPU adds a CPU in kernel mode with some registers; its per-CPU base is new memory
+// of a page.
+func (g *Guest) CPU(registers cpu.Values) (perCPU uint64) {
+	x := cpu.New(cpu.X64)
+	for _, r := range append(cpu.General, cpu.RIP, cpu.RFLAGS, cpu.KernelGSBase) {
+		x.Set(r, registers[r])
 	}
-	x.CS.Selector = 0x10
+	x.SetAll(cpu.Values{cpu.CR0: cpu.CR0Paging, cpu.CR3: physTables, cpu.CR4: cpu.CR4PAE})
+	if g.LA57 {
+		x.Set(cpu.CR4, x.Get(cpu.CR4)|cpu.CR4LA57)
+	}
+	x.Set(cpu.CS, 0x10)
 	perCPU = g.Heap(4096)
-	x.GS.Base = perCPU
-	g.cpus = append(g.cpus, machine.CPU{Index: len(g.cpus), X64: &x})
+	x.Set(cpu.GSBase, perCPU)
+	g.cpus = append(g.cpus, machine.CPU{Index: len(g.cpus), State: x})
 	return perCPU
 }
 
@@ -237,7 +242,7 @@ func (g *Guest) Machine() *machine.Machine {
 	if err != nil {
 		panic(err)
 	}
-	m := &machine.Machine{Format: "test", Arch: machine.X64, CPUs: g.cpus, Mem: f}
+	m := &machine.Machine{Format: "test", Arch: cpu.X64, CPUs: g.cpus, Mem: f}
 	if g.Note && !g.NoInfo {
 		m.Guest = []machine.Note{{Name: "VMCOREINFO", Desc: []byte(g.info.String())}}
 	}

@@ -1,6 +1,7 @@
 package linuxtest
 
 import (
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/synth"
 )
@@ -30,13 +31,13 @@ func Plain() (*Guest, *machine.Machine) {
 	frame := func(at, next, ret uint64) { g.Poke64(at, next); g.Poke64(at+8, ret) }
 	frame(stack+0x100, stack+0x200, caller+0x10)
 	frame(stack+0x200, 0, mods[0].Function+0x20)
-	for cpu, x := range []machine.X64State{
-		{RIP: idle + 8, RSP: stack + 0x800, RBP: stack + 0x900},
-		{RIP: panicAt + 0x20, RSP: stack + 0x80, RBP: stack + 0x100},
+	for n, x := range []cpu.Values{
+		{cpu.RIP: idle + 8, cpu.RSP: stack + 0x800, cpu.RBP: stack + 0x900},
+		{cpu.RIP: panicAt + 0x20, cpu.RSP: stack + 0x80, cpu.RBP: stack + 0x100},
 	} {
 		base := g.CPU(x)
-		g.Poke64(base+0x40, tasks[2+cpu])
-		g.Poke64(offsets+uint64(8*cpu), base)
+		g.Poke64(base+0x40, tasks[2+n])
+		g.Poke64(offsets+uint64(8*n), base)
 	}
 	return g, g.Machine()
 }

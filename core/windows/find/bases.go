@@ -79,8 +79,8 @@ func (f *finder) hintStarts(*paging.Space) []mem.VA { return f.hints }
 // pcStarts lists where the CPUs in kernel mode stand.
 func (f *finder) pcStarts(s *paging.Space) (out []mem.VA) {
 	for _, c := range f.m.CPUs {
-		if c.X64 != nil && s.Mode.Kernel(mem.VA(c.X64.PC())) && len(out) < maxStarts {
-			out = append(out, mem.VA(c.X64.PC()))
+		if c.State != nil && s.Mode.Kernel(mem.VA(c.State.PC())) && len(out) < maxStarts {
+			out = append(out, mem.VA(c.State.PC()))
 		}
 	}
 	return out
@@ -91,10 +91,10 @@ func (f *finder) stackStarts(s *paging.Space) (out []mem.VA) {
 	pages := map[mem.VA]bool{}
 	stack := make([]byte, stackBytes)
 	for _, c := range f.m.CPUs {
-		if c.X64 == nil || !s.Mode.Kernel(mem.VA(c.X64.SP())) {
+		if c.State == nil || !s.Mode.Kernel(mem.VA(c.State.SP())) {
 			continue
 		}
-		s.ReadBest(stack, mem.VA(c.X64.SP())&^7)
+		s.ReadBest(stack, mem.VA(c.State.SP())&^7)
 		for i := 0; i < len(stack) && len(out) < maxStarts; i += 8 {
 			va := mem.VA(u64(stack, i))
 			// Return addresses lie in images, 2 MiB neighbours share one.

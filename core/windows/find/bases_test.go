@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -15,7 +15,7 @@ import (
 // noIDT takes every CPU's interrupt table away.
 func (g *guest) noIDT() {
 	for _, c := range g.m.CPUs {
-		c.X64.IDT.Base = 0
+		c.State.Set(cpu.IDTBase, 0)
 	}
 }
 
@@ -35,7 +35,7 @@ func TestOnlyTheStack(t *testing.T) {
 	g.noIDT()
 	stack := g.room(0x100, 0x400)
 	for _, c := range g.m.CPUs {
-		c.X64.RIP, c.X64.RSP = 0x7ff712345678, uint64(stack)
+		c.State.SetAll(cpu.Values{cpu.RIP: 0x7ff712345678, cpu.RSP: uint64(stack)})
 	}
 	g.put64(stack+0x40, uint64(demoBase)+0x12345)
 	g.found(nil, demoDTB, "cpu0 cr3")
@@ -57,9 +57,9 @@ func TestOnlyTheTables(t *testing.T) {
 			g.phys64(from+8*511, demoDTB|0x63)
 		}
 		for _, c := range g.m.CPUs {
-			c.X64.RIP, c.X64.RSP, c.X64.CR3 = 0x7ff712345678, 0x1000, uint64(from)
+			c.State.SetAll(cpu.Values{cpu.RIP: 0x7ff712345678, cpu.RSP: 0x1000, cpu.CR3: uint64(from)})
 			if five {
-				c.X64.CR4 |= machine.CR4LA57
+				c.State.Set(cpu.CR4, c.State.Get(cpu.CR4)|cpu.CR4LA57)
 			}
 		}
 		g.found(nil, from, "cpu0 cr3")
@@ -69,17 +69,17 @@ func TestOnlyTheTables(t *testing.T) {
 // TestGatesOfAnotherCPU: CPU 0's first gate leads nowhere.
 func TestGatesOfAnotherCPU(t *testing.T) {
 	g := newGuest(t)
-	g.m.CPUs[0].X64.IDT.Base = 0x1000
+	g.m.CPUs[0].State.Set(cpu.IDTBase, 0x1000)
 	g.found(nil, demoDTB, "cpu0 cr3")
 
 	// No CPU's gate 0 can be used, but gate 14 can.
 	g = newGuest(t)
 	for _, c := range g.m.CPUs {
-		idt := mem.VA(c.X64.IDT.Base)
+		idt := mem.VA(c.State.Get(cpu.IDTBase))
 		gate := g.get(idt, 16)
 		g.put(idt, make([]byte, 0x1000))
 		g.put(idt+14*16, gate)
-		c.X64.RIP, c.X64.RSP = 0x7ff712345678, 0x1000
+		c.State.SetAll(cpu.Values{cpu.RIP: 0x7ff712345678, cpu.RSP: 0x1000})
 	}
 	g.found(nil, demoDTB, "cpu0 cr3")
 }

@@ -158,7 +158,7 @@ func (f *finder) compatProcessors(k *windows.Kernel) {
 		}
 		k.Processors = append(k.Processors, p)
 	}
-	for _, cpu := range f.m.CPUs {
-		k.Modes = append(k.Modes, f.strangerMode(k, cpu.X64))
+	for _, v := range f.m.CPUs {
+		k.Modes = append(k.Modes, f.strangerMode(k, v.State))
 	}
 }

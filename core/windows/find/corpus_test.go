@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -186,9 +187,9 @@ func TestCorpus(t *testing.T) {
 // wantLines demands the steps and their values in the log.
 func wantLines(t *testing.T, log string, k *windows.Kernel, o find.Options) {
 	t.Helper()
-	x := k.Machine.CPUs[0].X64
+	x := k.Machine.CPUs[0].State
 	want := []string{
-		fmt.Sprintf("cr3 %#x", x.CR3), fmt.Sprintf("idt %#x", x.IDT.Base), "gate 0 leads to 0xfffff80",
+		fmt.Sprintf("cr3 %#x", x.Get(cpu.CR3)), fmt.Sprintf("idt %#x", x.Get(cpu.IDTBase)), "gate 0 leads to 0xfffff80",
 		fmt.Sprintf("page-table base %#x from %s", uint64(k.DTB), k.DTBFrom), "kernel base " + k.Image.Base.String(),
 		"debug directory 0xfffff80", "RSDS", k.PDB.Name, k.PDB.Key(), "debugger block at " + k.KDBG.VA.String(),
 	}

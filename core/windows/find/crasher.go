@@ -4,20 +4,20 @@ import (
 	"fmt"
 	"strings"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/windows"
 )
 
 // suspect is a processor while it is asked whether it called KeBugCheckEx.
 type suspect struct {
-	index   int               // in Kernel.Processors
-	cpu     *machine.X64State // nil: no CPU runs it
-	stack   uint64            // bytes of the kernel stack that its CPU stands on, from the stack pointer up
-	claims  bool              // its record names the bug check
-	confirm bool              // the memory at the record's stack pointer does so too
-	holds   bool              // its stack does
+	index   int        // in Kernel.Processors
+	cpu     *cpu.State // nil: no CPU runs it
+	stack   uint64     // bytes of the kernel stack that its CPU stands on, from the stack pointer up
+	claims  bool       // its record names the bug check
+	confirm bool       // the memory at the record's stack pointer does so too
+	holds   bool       // its stack does
 }
 
 // reaches reports whether an address lies on the suspect's stack above where its
@@ -36,7 +36,7 @@ func (f *finder) crasher(k *windows.Kernel, entry mem.VA) (int, windows.Choice) 
 		p := &k.Processors[i]
 		s := &suspect{index: i}
 		if p.CPU >= 0 {
-			s.cpu = f.m.CPUs[p.CPU].X64
+			s.cpu = f.m.CPUs[p.CPU].State
 			if s.cpu.Kernel() && k.Space.Mode.Kernel(mem.VA(s.cpu.PC())) {
 				stack := windows.ReadStack(k.Space, mem.VA(s.cpu.SP()), buffer)
 				s.stack, s.holds = uint64(len(stack)), k.BugCheck.OnStack(stack, k.InModule)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
@@ -241,7 +242,7 @@ func (g *guest) mapPage(rootPA mem.PA, mode *paging.Mode, va mem.VA, pa mem.PA) 
 func (g *guest) userRoot() mem.PA {
 	user := g.page()
 	for _, c := range g.m.CPUs {
-		for _, start := range []mem.VA{c.X64.KPCR(), mem.VA(c.X64.IDT.Base)} {
+		for _, start := range []mem.VA{windows.KPCR(c.State), mem.VA(c.State.Get(cpu.IDTBase))} {
 			for va := start.Page(); va < start+windows.PcrScanBytes; va += mem.PageSize {
 				if pa, _, err := g.s.Translate(va); err == nil {
 					g.mapPage(user, paging.X64, va, pa)
@@ -255,19 +256,18 @@ func (g *guest) userRoot() mem.PA {
 // enterUser puts every CPU into user mode with a root of its own.
 func (g *guest) enterUser(cr3 mem.PA) {
 	for _, c := range g.m.CPUs {
-		x := c.X64
-		kpcr := x.KPCR()
-		x.GS.Base, x.KernelGSBase, x.HasKernelGSBase = 0x7ff000, uint64(kpcr), true
-		x.CS.Selector, x.RIP, x.RSP, x.CR3 = 0x33, 0x7ff712345678, 0x7ff000100, uint64(cr3)
+		x := c.State
+		kpcr := windows.KPCR(x)
+		x.SetAll(cpu.Values{cpu.GSBase: 0x7ff000, cpu.KernelGSBase: uint64(kpcr), cpu.CS: 0x33, cpu.RIP: 0x7ff712345678, cpu.RSP: 0x7ff000100, cpu.CR3: uint64(cr3)})
 	}
 }
 
 // lose makes every CPU's root useless and hides the control regions.
 func (g *guest) lose() {
 	for _, c := range g.m.CPUs {
-		x := c.X64
-		x.CR3, x.GS.Base, x.KernelGSBase = 0x3000, 0, 0 // an empty page
-		x.CS.Selector, x.RIP, x.RSP = 0x33, 0x7ff712345678, 0x7ff000100
+		x := c.State
+		x.SetAll(cpu.Values{cpu.CR3: 0x3000, // an empty page
+			cpu.GSBase: 0, cpu.KernelGSBase: 0, cpu.CS: 0x33, cpu.RIP: 0x7ff712345678, cpu.RSP: 0x7ff000100})
 	}
 }
 

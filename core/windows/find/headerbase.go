@@ -29,7 +29,7 @@ func (f *finder) ownBase(k *windows.Kernel, i int, r root) mem.PA {
 	p := &k.Processors[i]
 	var list []uint64
 	if p.CPU >= 0 {
-		if x := f.m.CPUs[p.CPU].X64; x.System {
+		if x := f.m.CPUs[p.CPU].State; x.System() {
 			list = append(list, x.Root())
 		}
 		if r.from.CPU == p.CPU {

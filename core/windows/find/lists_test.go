@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -274,26 +275,26 @@ func FuzzLocate(f *testing.F) {
 		}
 		changed := machine.Machine{Mem: over, Guest: m.Guest}
 		for i, c := range m.CPUs {
-			x := *c.X64
+			x := *c.State
 			if i == int(which>>7) {
 				switch which & 7 {
 				case 1:
-					x.CR3 = register
+					x.Set(cpu.CR3, register)
 				case 2:
-					x.IDT.Base = register
+					x.Set(cpu.IDTBase, register)
 				case 3:
-					x.GS.Base = register
+					x.Set(cpu.GSBase, register)
 				case 4:
-					x.KernelGSBase = register
+					x.Set(cpu.KernelGSBase, register)
 				case 5:
-					x.RIP = register
+					x.Set(cpu.RIP, register)
 				case 6:
-					x.CR4 = register
+					x.Set(cpu.CR4, register)
 				case 7:
-					x.CR0 = register
+					x.Set(cpu.CR0, register)
 				}
 			}
-			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, X64: &x})
+			changed.CPUs = append(changed.CPUs, machine.CPU{Index: i, State: &x})
 		}
 		for _, o := range []Options{{}, {Symbols: symbols}, {Symbols: symbols, Compat: true}} {
 			k, err := Locate(context.Background(), &changed, o)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -21,15 +21,15 @@ func (f *finder) matchProcessors(k *windows.Kernel) {
 	for i := range k.Processors {
 		m.tables[&k.Processors[i]] = descriptorsOf(k, &k.Processors[i])
 	}
-	named := func(x *machine.X64State, p *windows.Processor) bool { return x.KPCR() == p.KPCR }
-	m.match(func(x *machine.X64State, p *windows.Processor) bool { return named(x, p) && m.usesTables(x, p) })
+	named := func(x *cpu.State, p *windows.Processor) bool { return f.p.region(x) == p.KPCR }
+	m.match(func(x *cpu.State, p *windows.Processor) bool { return named(x, p) && m.usesTables(x, p) })
 	m.match(named)
-	m.match(func(x *machine.X64State, p *windows.Processor) bool { return x.KPCR() == 0 && m.usesTables(x, p) })
+	m.match(func(x *cpu.State, p *windows.Processor) bool { return f.p.region(x) == 0 && m.usesTables(x, p) })
 	m.byPosition()
 	k.Modes = make([]windows.Mode, len(f.m.CPUs))
-	for c, cpu := range f.m.CPUs {
-		if k.Modes[c] = f.strangerMode(k, cpu.X64); m.taken[c] {
-			k.Modes[c] = windowsMode(cpu.X64)
+	for c, v := range f.m.CPUs {
+		if k.Modes[c] = f.strangerMode(k, v.State); m.taken[c] {
+			k.Modes[c] = windowsMode(v.State)
 		}
 	}
 	m.warn()
@@ -43,11 +43,11 @@ type matcher struct {
 	tables     map[*windows.Processor]descriptors
 }
 
-func (m *matcher) match(is func(x *machine.X64State, p *windows.Processor) bool) {
+func (m *matcher) match(is func(x *cpu.State, p *windows.Processor) bool) {
 	for i := range m.k.Processors {
 		p := &m.k.Processors[i]
-		for c, cpu := range m.f.m.CPUs {
-			if p.CPU < 0 && p.KPCR != 0 && !m.taken[c] && cpu.X64 != nil && is(cpu.X64, p) && m.runs(cpu.X64, p) {
+		for c, v := range m.f.m.CPUs {
+			if p.CPU < 0 && p.KPCR != 0 && !m.taken[c] && v.State != nil && is(v.State, p) && m.runs(v.State, p) {
 				p.CPU, m.taken[c] = c, true
 			}
 		}
@@ -59,8 +59,8 @@ func (m *matcher) match(is func(x *machine.X64State, p *windows.Processor) bool)
 // Windows has it. A hypervisor or the secure kernel may leave Windows' address
 // of it in a register. Where the registers or the tables are not in the core,
 // nothing speaks against it.
-func (m *matcher) runs(x *machine.X64State, p *windows.Processor) bool {
-	if !x.System {
+func (m *matcher) runs(x *cpu.State, p *windows.Processor) bool {
+	if !x.System() {
 		return true
 	}
 	if !x.Paging() {
@@ -83,7 +83,7 @@ func (m *matcher) byPosition() {
 		if p.CPU >= 0 || n >= len(m.taken) || m.taken[n] {
 			continue
 		}
-		if x := m.f.m.CPUs[n].X64; x != nil && x.KPCR() == 0 && m.runs(x, p) {
+		if x := m.f.m.CPUs[n].State; x != nil && m.f.p.region(x) == 0 && m.runs(x, p) {
 			p.CPU, m.taken[n] = n, true
 			m.positional = append(m.positional, fmt.Sprintf("CPU %d", n))
 		}

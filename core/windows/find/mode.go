@@ -3,7 +3,7 @@ package find
 import (
 	"strings"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/pe"
@@ -22,9 +22,9 @@ var (
 const imageReach = 4 << 20
 
 // strangerMode classifies a CPU that runs none of Windows' processors.
-func (f *finder) strangerMode(k *windows.Kernel, x *machine.X64State) windows.Mode {
+func (f *finder) strangerMode(k *windows.Kernel, x *cpu.State) windows.Mode {
 	switch {
-	case x == nil || !x.System:
+	case x == nil || !x.System():
 		return windows.ModeUnknown
 	case !x.Paging():
 		return unpagedMode(x)
@@ -58,7 +58,7 @@ func (f *finder) strangerMode(k *windows.Kernel, x *machine.X64State) windows.Mo
 	return windows.ModeHypervisor
 }
 
-func windowsMode(x *machine.X64State) windows.Mode {
+func windowsMode(x *cpu.State) windows.Mode {
 	if x.Kernel() {
 		return windows.ModeKernel
 	}

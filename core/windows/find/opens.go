@@ -46,7 +46,7 @@ func (f *finder) chooseOpening(k *windows.Kernel, c *found) windows.Opening {
 	}
 	if k.BugCheck == nil {
 		if i := pick(func(i int) bool {
-			return windows.Frozen(f.m.CPUs[k.Processors[i].CPU].X64) && f.ownBase(k, i, c.root) != 0
+			return windows.Frozen(f.m.CPUs[k.Processors[i].CPU].State) && f.ownBase(k, i, c.root) != 0
 		}); i >= 0 {
 			return windows.Opening{Index: i, Choice: windows.ChoiceInterruptsOff, Why: "the first in the kernel with interrupts off"}
 		}

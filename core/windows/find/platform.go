@@ -1,6 +1,7 @@
 package find
 
 import (
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -18,8 +19,9 @@ type platform struct {
 	// others, which are tried only while no kernel has been seen.
 	handler func(f *finder, s *paging.Space, cpu int) (mem.VA, bool)
 	starts  []starts
-	modeOf  func(x *machine.X64State) *paging.Mode // of a CPU
-	modes   func(f *finder) []*paging.Mode         // where no CPU belongs to a root, the likeliest first
+	modeOf  func(x *cpu.State) *paging.Mode // of a CPU
+	region  func(x *cpu.State) mem.VA       // a CPU's control region by its registers; 0: they do not say
+	modes   func(f *finder) []*paging.Mode  // where no CPU belongs to a root, the likeliest first
 	// self is what the entry by which a root maps itself has besides the address.
 	// inRoot holds for an entry, present, that a root can have.
 	self   paging.Rule
@@ -28,7 +30,7 @@ type platform struct {
 
 // platforms are those that are known. A machine of which the architecture is not
 // known is searched as x86-64.
-var platforms = map[machine.Arch]*platform{machine.X64: x64}
+var platforms = map[*cpu.Arch]*platform{cpu.X64: x64}
 
 func platformOf(m *machine.Machine) *platform {
 	if p := platforms[m.Arch]; p != nil {
@@ -37,6 +39,6 @@ func platformOf(m *machine.Machine) *platform {
 	return x64
 }
 
-func (f *finder) modeOf(x *machine.X64State) *paging.Mode { return f.p.modeOf(x) }
+func (f *finder) modeOf(x *cpu.State) *paging.Mode { return f.p.modeOf(x) }
 
 func (f *finder) modes() []*paging.Mode { return f.p.modes(f) }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -15,8 +16,8 @@ import (
 func TestProcessorsByRegion(t *testing.T) {
 	g := newGuest(t)
 	c := g.m.CPUs
-	c[0].X64, c[1].X64 = c[1].X64, c[0].X64
-	k := g.found(nil, mem.PA(c[0].X64.CR3), "cpu0 cr3")
+	c[0].State, c[1].State = c[1].State, c[0].State
+	k := g.found(nil, mem.PA(c[0].State.Get(cpu.CR3)), "cpu0 cr3")
 	if k.Processors[0].CPU != 1 || k.Processors[1].CPU != 0 || len(k.Warnings) != 0 {
 		t.Errorf("processors %+v, warnings %v", k.Processors, k.Warnings)
 	}
@@ -32,22 +33,23 @@ func TestProcessorsByRegion(t *testing.T) {
 func TestProcessorsByTables(t *testing.T) {
 	g := newGuest(t)
 	c := g.m.CPUs
-	for _, cpu := range c {
-		kpcr := cpu.X64.KPCR()
-		g.put64(kpcr, cpu.X64.GDT.Base)
-		g.put64(kpcr+0x38, cpu.X64.IDT.Base)
-		cpu.X64.GS.Base, cpu.X64.KernelGSBase, cpu.X64.HasKernelGSBase = 0x7ff000, 0, false
+	for _, v := range c {
+		kpcr := windows.KPCR(v.State)
+		g.put64(kpcr, v.State.Get(cpu.GDTBase))
+		g.put64(kpcr+0x38, v.State.Get(cpu.IDTBase))
+		v.State.Set(cpu.GSBase, 0x7ff000)
+		v.State.Forget(cpu.KernelGSBase)
 	}
-	c[0].X64, c[1].X64 = c[1].X64, c[0].X64
-	k := g.found(nil, mem.PA(c[0].X64.CR3), "cpu0 cr3")
+	c[0].State, c[1].State = c[1].State, c[0].State
+	k := g.found(nil, mem.PA(c[0].State.Get(cpu.CR3)), "cpu0 cr3")
 	if k.Processors[0].CPU != 1 || k.Processors[1].CPU != 0 || len(k.Warnings) != 0 {
 		t.Errorf("processors %+v, warnings %v", k.Processors, k.Warnings)
 	}
 	// Where the tables do not tell either, position does, with a warning.
-	for _, cpu := range c {
-		cpu.X64.GDT.Base = 0x1234
+	for _, v := range c {
+		v.State.Set(cpu.GDTBase, 0x1234)
 	}
-	k = g.found(nil, mem.PA(c[0].X64.CR3), "cpu0 cr3")
+	k = g.found(nil, mem.PA(c[0].State.Get(cpu.CR3)), "cpu0 cr3")
 	if k.Processors[0].CPU != 0 || k.Processors[1].CPU != 1 || !warned(k, fault.ProcessorsPositional) {
 		t.Errorf("processors %+v, warnings %v", k.Processors, k.Warnings)
 	}
@@ -56,7 +58,7 @@ func TestProcessorsByTables(t *testing.T) {
 // TestRegionOfAnother: a CPU that runs another region is not taken by position.
 func TestRegionOfAnother(t *testing.T) {
 	g := newGuest(t)
-	g.m.CPUs[1].X64.GS.Base = 0xffff900000000000
+	g.m.CPUs[1].State.Set(cpu.GSBase, 0xffff900000000000)
 	k := g.found(nil, demoDTB, "cpu0 cr3")
 	if k.Processors[1].CPU != -1 || !warned(k, fault.ProcessorParked) || warned(k, fault.ProcessorsPositional) {
 		t.Errorf("processors %+v, warnings %v", k.Processors, k.Warnings)
@@ -72,10 +74,10 @@ func TestDamagedProcessors(t *testing.T) {
 		"context not mapped":      func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), 0xfffff90000000000) },
 		"context is another's":    func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(g.contextOf(0))+0x4c8) },
 		"context over headers":    func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(demoBase)) },
-		"context over code":       func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), g.m.CPUs[0].X64.RIP&^0xf) },
+		"context over code":       func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), g.m.CPUs[0].State.Get(cpu.RIP)&^0xf) },
 		"context over the block":  func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(demoKDBG)-0x100) },
 		"context over times":      func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(windows.SharedVA)) },
-		"context over a region":   func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(g.m.CPUs[0].X64.KPCR())) },
+		"context over a region":   func(g *guest, prcb mem.VA) { g.put64(prcb+g.contextAt(), uint64(windows.KPCR(g.m.CPUs[0].State))) },
 		"region names another":    func(g *guest, prcb mem.VA) { g.put64(prcb-0x180+0x18, 0x1234) },
 		"block is in user space":  func(g *guest, prcb mem.VA) { g.put64(g.symbol("KiProcessorBlock")+8, 0x4000) },
 		"block is not mapped":     func(g *guest, prcb mem.VA) { g.put64(g.symbol("KiProcessorBlock")+8, 0xfffff90000000180) },
@@ -132,7 +134,7 @@ func TestCurrentCPU(t *testing.T) {
 	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.OpensCPU() != 0 {
 		t.Errorf("alive: CPU %d", k.OpensCPU())
 	}
-	g.m.CPUs[1].X64.RFLAGS &^= 0x200
+	g.m.CPUs[1].State.Set(cpu.RFLAGS, g.m.CPUs[1].State.Get(cpu.RFLAGS)&^0x200)
 	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.OpensCPU() != 1 {
 		t.Errorf("interrupts off: CPU %d", k.OpensCPU())
 	}
@@ -140,7 +142,7 @@ func TestCurrentCPU(t *testing.T) {
 	g.put(g.symbol("KiBugCheckData"), le64(0x1e, 0xffffffffc0000005, 2, 3, 4))
 	stack := mem.VA(0xfffff90000001000)
 	g.mapPage(demoDTB, paging.X64, stack, g.page())
-	g.m.CPUs[0].X64.RSP = uint64(stack)
+	g.m.CPUs[0].State.Set(cpu.RSP, uint64(stack))
 	g.put(stack+0x88, le64(0x1e, 0xffffffffc0000005, 2, 3))
 	k := g.found(nil, demoDTB, "cpu0 cr3")
 	if k.OpensCPU() != 0 || k.BugCheck == nil || k.BugCheck.Code != 0x1e || k.BugCheck.Parameters != [4]uint64{0xffffffffc0000005, 2, 3, 4} {
@@ -152,7 +154,7 @@ func TestCurrentCPU(t *testing.T) {
 		t.Errorf("code alone: CPU %d, %q", k.OpensCPU(), k.Opens.Choice)
 	}
 	g.put64(stack+0x90, 0xffffffffc0000005)
-	g.m.CPUs[0].X64.CS.Selector = 0x33
+	g.m.CPUs[0].State.Set(cpu.CS, 0x33)
 	if k := g.found(nil, demoDTB, "cpu0 cr3"); k.Opens.Choice != windows.ChoiceFirst {
 		t.Errorf("user mode: CPU %d, %q", k.OpensCPU(), k.Opens.Choice)
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/pdb"
@@ -63,8 +63,8 @@ func TestRefusals(t *testing.T) {
 		"no notes": {func(g *guest) {
 			g.noSelfMaps()
 			g.erase()
-			for _, cpu := range g.m.CPUs {
-				*cpu.X64 = machine.X64State{RIP: cpu.X64.RIP, RSP: cpu.X64.RSP, CS: cpu.X64.CS}
+			for _, v := range g.m.CPUs {
+				*v.State = *cpu.Of(cpu.X64, cpu.Values{cpu.RIP: v.State.PC(), cpu.RSP: v.State.SP(), cpu.CS: v.State.Get(cpu.CS)})
 			}
 		}, fault.NoQEMUNotes, "tried"},
 	} {
@@ -88,8 +88,8 @@ func TestRefusals(t *testing.T) {
 // says the rest.
 func TestWithoutNotesByScan(t *testing.T) {
 	g := newGuest(t)
-	for _, cpu := range g.m.CPUs {
-		*cpu.X64 = machine.X64State{RIP: cpu.X64.RIP, RSP: cpu.X64.RSP, CS: cpu.X64.CS, RFLAGS: 0x246}
+	for _, v := range g.m.CPUs {
+		*v.State = *cpu.Of(cpu.X64, cpu.Values{cpu.RIP: v.State.PC(), cpu.RSP: v.State.SP(), cpu.CS: v.State.Get(cpu.CS), cpu.RFLAGS: 0x246})
 	}
 	g.selfMap(demoDTB)
 	k, err := g.locate(nil)

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -24,7 +24,7 @@ func TestKVAShadow(t *testing.T) {
 		g.enterUser(g.userRoot())
 		g.forgetRoots()
 		g.refusedAnyway()
-		g.put64(g.m.CPUs[0].X64.KPCR()+c.off, demoDTB|2)
+		g.put64(windows.KPCR(g.m.CPUs[0].State)+c.off, demoDTB|2)
 		k := g.found(nil, demoDTB, c.from)
 		if k.HeaderDTB != demoDTB || len(k.Warnings) != 0 {
 			t.Errorf("%#x: header %#x, warnings %v", c.off, uint64(k.HeaderDTB), k.Warnings)
@@ -36,7 +36,7 @@ func TestKVAShadow(t *testing.T) {
 // saved special registers have one too.
 func (g *guest) forgetRoots() {
 	for _, c := range g.m.CPUs {
-		for va := c.X64.KPCR(); va < c.X64.KPCR()+windows.PcrScanBytes; va += 8 {
+		for va := windows.KPCR(c.State); va < windows.KPCR(c.State)+windows.PcrScanBytes; va += 8 {
 			if !g.s.Resolves(va) {
 				continue
 			}
@@ -60,40 +60,39 @@ func TestRootOfAnotherCPU(t *testing.T) {
 	g := newGuest(t)
 	g.enterUser(g.userRoot())
 	g.forgetRoots()
-	g.put64(g.m.CPUs[1].X64.KPCR()+0x9000, demoDTB)
+	g.put64(windows.KPCR(g.m.CPUs[1].State)+0x9000, demoDTB)
 	g.found(nil, demoDTB, "kpcr scan cpu1")
 
 	g = newGuest(t)
 	g.enterUser(g.userRoot())
-	g.m.CPUs[1].X64.CR3 = demoDTB
+	g.m.CPUs[1].State.Set(cpu.CR3, demoDTB)
 	g.found(nil, demoDTB, "cpu1 cr3")
 }
 
 func TestSibling(t *testing.T) {
 	g := newGuest(t)
 	g.enterUser(g.userRoot())
-	g.m.CPUs[1].X64.CR3 = demoDTB ^ 0x1000
+	g.m.CPUs[1].State.Set(cpu.CR3, demoDTB^0x1000)
 	g.found(nil, demoDTB, "cpu1 cr3^1000")
 }
 
 // TestUserMode: every CPU in user mode, without KVA shadow.
 func TestUserMode(t *testing.T) {
 	g := newGuest(t)
-	cr3 := g.m.CPUs[0].X64.CR3
+	cr3 := g.m.CPUs[0].State.Get(cpu.CR3)
 	g.enterUser(mem.PA(cr3))
 	g.found(nil, demoDTB, "cpu0 cr3")
 }
 
 // reset is the state of a CPU that was never started.
-func reset() *machine.X64State {
-	return &machine.X64State{System: true, RIP: 0xfff0, RFLAGS: 2, CR0: 0x60000010,
-		IDT: machine.Segment{Limit: 0xffff}, GDT: machine.Segment{Limit: 0xffff}, HasKernelGSBase: true}
+func reset() *cpu.State {
+	return cpu.Of(cpu.X64, cpu.Values{cpu.RIP: 0xfff0, cpu.RFLAGS: 2, cpu.CR0: 0x60000010, cpu.CR3: 0, cpu.IDTLimit: 0xffff, cpu.GDTLimit: 0xffff, cpu.KernelGSBase: 0})
 }
 
 func TestResetCPU(t *testing.T) {
 	g := newGuest(t)
-	g.m.CPUs[0].X64 = reset()
-	g.m.CPUs[1].X64.CR3 = demoDTB
+	g.m.CPUs[0].State = reset()
+	g.m.CPUs[1].State.Set(cpu.CR3, demoDTB)
 	k := g.found(nil, demoDTB, "cpu1 system task cr3")
 	if k.Processors[0].CPU != -1 || k.Processors[1].CPU != 1 || !warned(k, fault.ProcessorParked) {
 		t.Errorf("processors %+v, warnings %v", k.Processors, k.Warnings)
@@ -109,7 +108,8 @@ func TestLA57(t *testing.T) {
 	top := g.page()
 	g.phys64(top+8*511, demoDTB|0x63)
 	for _, c := range g.m.CPUs {
-		c.X64.CR3, c.X64.CR4 = uint64(top), c.X64.CR4|machine.CR4LA57
+		c.State.Set(cpu.CR3, uint64(top))
+		c.State.Set(cpu.CR4, c.State.Get(cpu.CR4)|cpu.CR4LA57)
 	}
 	k := g.found(nil, top, "cpu0 cr3")
 	if k.Space.Mode != windows.X64L5 {
@@ -123,7 +123,7 @@ func TestLA57(t *testing.T) {
 		t.Errorf("mode %s", k.Space.Mode.Name)
 	}
 	for _, c := range g.m.CPUs {
-		c.X64.CR0 &^= machine.CR0Paging
+		c.State.Set(cpu.CR0, c.State.Get(cpu.CR0)&^cpu.CR0Paging)
 	}
 	k = g.found(nil, top, "self-map scan")
 	if k.Space.Mode != windows.X64L5 {
@@ -137,7 +137,7 @@ func TestModeMisread(t *testing.T) {
 	g := newGuest(t)
 	g.selfMap(demoDTB)
 	for _, c := range g.m.CPUs {
-		c.X64.CR4 |= machine.CR4LA57
+		c.State.Set(cpu.CR4, c.State.Get(cpu.CR4)|cpu.CR4LA57)
 	}
 	if k := g.found(nil, demoDTB, "self-map scan"); k.Space.Mode != windows.X64 {
 		t.Errorf("mode %s", k.Space.Mode.Name)
@@ -221,7 +221,7 @@ func TestSystemsRootInHeader(t *testing.T) {
 	}
 	g.phys64(clone+8*0x1ac, uint64(clone)|0x63)
 	g.lose()
-	g.m.CPUs[0].X64.CR3 = uint64(clone) ^ 0x1000
+	g.m.CPUs[0].State.Set(cpu.CR3, uint64(clone)^0x1000)
 	k := g.found(nil, clone, "cpu0 cr3^1000")
 	if k.HeaderDTB != demoDTB || !warned(k, fault.HeaderDTB) {
 		t.Errorf("header %#x, warnings %v", uint64(k.HeaderDTB), k.Warnings)
@@ -249,7 +249,7 @@ func TestLowStub(t *testing.T) {
 	g := newGuest(t)
 	g.lose()
 	for _, c := range g.m.CPUs {
-		c.X64.IDT.Base = 0 // only the stub's kernel address leads on
+		c.State.Set(cpu.IDTBase, 0) // only the stub's kernel address leads on
 	}
 	put := func(pa mem.PA, signature, entry, root uint64) {
 		g.phys64(pa, signature)
@@ -278,8 +278,8 @@ func TestCompatTakesUpstreamsRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := g.userRoot()
-	g.m.CPUs[0].X64.CR3 = uint64(user)
-	g.m.CPUs[1].X64.CR3 = demoDTB
+	g.m.CPUs[0].State.Set(cpu.CR3, uint64(user))
+	g.m.CPUs[1].State.Set(cpu.CR3, demoDTB)
 	// CPU 0 runs in the kernel with a root that does not work: its answer is final.
 	if _, err := compat(g); err == nil {
 		t.Errorf("the second CPU was tried, which upstream does not do")
@@ -289,11 +289,11 @@ func TestCompatTakesUpstreamsRoots(t *testing.T) {
 	g = newGuest(t)
 	g.enterUser(g.userRoot())
 	g.forgetRoots()
-	g.put64(g.m.CPUs[0].X64.KPCR()+0x7000, demoDTB)
+	g.put64(windows.KPCR(g.m.CPUs[0].State)+0x7000, demoDTB)
 	if k, err := compat(g); err != nil || k.DTBFrom.String() != "[cpu0 KERNEL_GS_BASE+7000]" {
 		t.Error(err)
 	}
-	g.m.CPUs[1].X64.HasKernelGSBase = false
+	g.m.CPUs[1].State.Forget(cpu.KernelGSBase)
 	if _, err := compat(g); err == nil {
 		t.Errorf("a CPU without KERNEL_GS_BASE ends upstream's third way")
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -51,7 +52,7 @@ func (m emptyMemory) Scan(ctx context.Context, e mem.Extent, buf []byte, visit f
 }
 
 func TestNothingThere(t *testing.T) {
-	m := &machine.Machine{Mem: emptyMemory{512 << 20}, CPUs: []machine.CPU{{X64: reset()}}}
+	m := &machine.Machine{Mem: emptyMemory{512 << 20}, CPUs: []machine.CPU{{State: reset()}}}
 	_, err := Locate(context.Background(), m, Options{})
 	if !fault.Is(err, fault.KernelPagedState) {
 		t.Errorf("empty memory: %v", err)
@@ -78,8 +79,8 @@ func (m circular) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func
 
 func TestTablesThatLeadToThemselves(t *testing.T) {
 	x := reset()
-	x.CR0, x.CR3, x.IDT.Base, x.RIP, x.GS.Base = 0x80050033, 0x1000, 0xfffff80000000000, 0xfffff90000000000, 0xffff800000000000
-	m := &machine.Machine{Mem: circular{emptyMemory{16 << 20}}, CPUs: []machine.CPU{{X64: x}}}
+	x.SetAll(cpu.Values{cpu.CR0: 0x80050033, cpu.CR3: 0x1000, cpu.IDTBase: 0xfffff80000000000, cpu.RIP: 0xfffff90000000000, cpu.GSBase: 0xffff800000000000})
+	m := &machine.Machine{Mem: circular{emptyMemory{16 << 20}}, CPUs: []machine.CPU{{State: x}}}
 	if _, err := Locate(context.Background(), m, Options{}); err == nil {
 		t.Error("a kernel was found")
 	}
@@ -115,14 +116,14 @@ func TestEndlessKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := reset()
-	x.CR0, x.CR3, x.IDT.Base = 0x80050033, 0x1000, uint64(windows.SharedVA)+0x800
+	x.SetAll(cpu.Values{cpu.CR0: 0x80050033, cpu.CR3: 0x1000, cpu.IDTBase: uint64(windows.SharedVA) + 0x800})
 	var kernels int
 	o := Options{Sink: progress.Sink{OnLine: func(l string) {
 		if strings.HasPrefix(l, "kernel image at") {
 			kernels++
 		}
 	}}}
-	k, err := Locate(context.Background(), &machine.Machine{Mem: file, CPUs: []machine.CPU{{X64: x}}}, o)
+	k, err := Locate(context.Background(), &machine.Machine{Mem: file, CPUs: []machine.CPU{{State: x}}}, o)
 	if !fault.Is(err, fault.KDBGMissing) || k == nil || kernels < 2 || kernels > maxKernels {
 		t.Errorf("%d kernels, %v", kernels, err)
 	}
@@ -142,8 +143,8 @@ func TestEncryptedLooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &machine.Machine{Mem: file, CPUs: []machine.CPU{{X64: reset()}}}
-		m.CPUs[0].X64.CR0 |= machine.CR0Paging
+		m := &machine.Machine{Mem: file, CPUs: []machine.CPU{{State: reset()}}}
+		m.CPUs[0].State.Set(cpu.CR0, m.CPUs[0].State.Get(cpu.CR0)|cpu.CR0Paging)
 		if _, err := Locate(context.Background(), m, Options{}); fault.Is(err, fault.EncryptedGuest) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -3,17 +3,17 @@ package find
 import (
 	"iter"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
 )
 
 // states gives the CPUs whose control registers are known, by index.
-func (f *finder) states() iter.Seq2[int, *machine.X64State] {
-	return func(yield func(int, *machine.X64State) bool) {
+func (f *finder) states() iter.Seq2[int, *cpu.State] {
+	return func(yield func(int, *cpu.State) bool) {
 		for i, c := range f.m.CPUs {
-			if c.X64 != nil && c.X64.System && !yield(i, c.X64) {
+			if c.State != nil && c.State.System() && !yield(i, c.State) {
 				return
 			}
 		}
@@ -29,9 +29,9 @@ func one(r root, ok bool) iter.Seq[root] {
 	}
 }
 
-func (f *finder) cpu(i int) *machine.X64State {
-	if i < len(f.m.CPUs) && f.m.CPUs[i].X64 != nil && f.m.CPUs[i].X64.System {
-		return f.m.CPUs[i].X64
+func (f *finder) cpu(i int) *cpu.State {
+	if i < len(f.m.CPUs) && f.m.CPUs[i].State != nil && f.m.CPUs[i].State.System() {
+		return f.m.CPUs[i].State
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 package find
 
 import (
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/pe"
@@ -15,6 +15,7 @@ var x64 = &platform{
 	handler: func(f *finder, s *paging.Space, cpu int) (mem.VA, bool) { return f.gate(s, cpu, 0) },
 	starts:  []starts{(*finder).otherGates, (*finder).hintStarts, (*finder).pcStarts, (*finder).stackStarts},
 	modeOf:  x64ModeOf,
+	region:  windows.KPCR,
 	modes:   x64Modes,
 	self:    paging.Rule{Mask: 0x07, Value: 0x03},
 	inRoot:  x64InRoot,
@@ -28,8 +29,8 @@ func x64InRoot(m *paging.Mode, entry uint64) bool {
 }
 
 // x64ModeOf gives the paging mode of a CPU by its control registers.
-func x64ModeOf(x *machine.X64State) *paging.Mode {
-	if x.CR4&machine.CR4LA57 != 0 {
+func x64ModeOf(x *cpu.State) *paging.Mode {
+	if x.Get(cpu.CR4)&cpu.CR4LA57 != 0 {
 		return windows.X64L5
 	}
 	return windows.X64
@@ -42,8 +43,8 @@ func x64Modes(f *finder) []*paging.Mode {
 	var four, five bool
 	for _, x := range f.states() {
 		if x.Paging() {
-			five = five || x.CR4&machine.CR4LA57 != 0
-			four = four || x.CR4&machine.CR4LA57 == 0
+			five = five || x.Get(cpu.CR4)&cpu.CR4LA57 != 0
+			four = four || x.Get(cpu.CR4)&cpu.CR4LA57 == 0
 		}
 	}
 	if five && !four {

@@ -1,5 +1,7 @@
 package find
 
+import "coredrop/core/cpu"
+
 // logRegisters says what the search starts from.
 func (f *finder) logRegisters() {
 	for i, x := range f.states() {
@@ -7,6 +9,6 @@ func (f *finder) logRegisters() {
 		if x.Kernel() {
 			mode = "kernel"
 		}
-		f.logf("cpu %d: %s mode, rip %#x, cr3 %#x, cr4 %#x, idt %#x, gs %#x", i, mode, x.RIP, x.CR3, x.CR4, x.IDT.Base, x.GS.Base)
+		f.logf("cpu %d: %s mode, rip %#x, cr3 %#x, cr4 %#x, idt %#x, gs %#x", i, mode, x.PC(), x.Root(), x.Get(cpu.CR4), x.Vectors(), x.Get(cpu.GSBase))
 	}
 }

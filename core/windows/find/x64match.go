@@ -1,7 +1,7 @@
 package find
 
 import (
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/windows"
 )
 
@@ -23,7 +23,7 @@ func descriptorsOf(k *windows.Kernel, p *windows.Processor) descriptors {
 
 // usesTables reports whether a CPU's descriptor tables are those that a
 // processor's control region names.
-func (m *matcher) usesTables(x *machine.X64State, p *windows.Processor) bool {
+func (m *matcher) usesTables(x *cpu.State, p *windows.Processor) bool {
 	t := m.tables[p]
-	return x.System && t.gdt != 0 && t == descriptors{x.GDT.Base, x.IDT.Base}
+	return x.System() && t.gdt != 0 && t == descriptors{x.Get(cpu.GDTBase), x.Get(cpu.IDTBase)}
 }

@@ -1,7 +1,7 @@
 package find
 
 import (
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/windows"
 )
 
@@ -16,11 +16,11 @@ const (
 )
 
 // unpagedMode tells what a CPU without paging does.
-func unpagedMode(x *machine.X64State) windows.Mode {
+func unpagedMode(x *cpu.State) windows.Mode {
 	switch {
-	case x.RIP == resetIP && x.CS.Base == resetCSBase:
+	case x.PC() == resetIP && x.Get(cpu.CSBase) == resetCSBase:
 		return windows.ModeReset
-	case x.CR0&cr0Protect == 0 && x.CS.Limit > realLimit:
+	case x.Get(cpu.CR0)&cr0Protect == 0 && x.Segment(cpu.CS).Limit > realLimit:
 		return windows.ModeSMM
 	}
 	return windows.ModeFirmware

@@ -3,7 +3,7 @@ package find
 import (
 	"iter"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -28,13 +28,17 @@ func cpu0Root(f *finder) iter.Seq[root] {
 	if x == nil {
 		return one(root{}, false)
 	}
-	return one(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: 0}}, true)
+	return one(root{x.Root(), f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: 0}}, true)
 }
+
+// gsInKernel reports whether the GS base is a kernel address: upstream elf2dmp's
+// test for "in kernel".
+func gsInKernel(x *cpu.State) bool { return x.Get(cpu.GSBase)>>63 == 1 }
 
 func systemTaskRoot(f *finder) iter.Seq[root] {
 	for i, x := range f.states() {
-		if x.GSInKernel() {
-			return one(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WaySystem, CPU: i}}, true)
+		if gsInKernel(x) {
+			return one(root{x.Root(), f.modeOf(x), windows.Root{Way: windows.WaySystem, CPU: i}}, true)
 		}
 	}
 	return one(root{}, false)
@@ -46,12 +50,12 @@ func kernelGSRoot(f *finder) iter.Seq[root] {
 		return one(root{}, false)
 	}
 	for _, y := range f.states() {
-		if !y.HasKernelGSBase {
+		if !y.Known(cpu.KernelGSBase) {
 			return one(root{}, false)
 		}
 	}
 	mode := f.modeOf(x)
-	v, err := paging.New(f.m.Mem, x.CR3, mode).Uint64(mem.VA(x.KernelGSBase) + windows.PcrKernelDTB)
+	v, err := paging.New(f.m.Mem, x.Root(), mode).Uint64(mem.VA(x.Get(cpu.KernelGSBase)) + windows.PcrKernelDTB)
 	return one(root{v, mode, windows.Root{Way: windows.WayKernelGS, CPU: 0}}, err == nil)
 }
 
@@ -59,7 +63,7 @@ func kernelGSRoot(f *finder) iter.Seq[root] {
 func cpuRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3, f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: i}}) {
+			if x.Paging() && !yield(root{x.Root(), f.modeOf(x), windows.Root{Way: windows.WayCR3, CPU: i}}) {
 				return
 			}
 		}
@@ -71,7 +75,7 @@ func cpuRoots(f *finder) iter.Seq[root] {
 func siblingRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		for i, x := range f.states() {
-			if x.CR0&machine.CR0Paging != 0 && !yield(root{x.CR3 ^ mem.PageSize, f.modeOf(x), windows.Root{Way: windows.WaySibling, CPU: i}}) {
+			if x.Paging() && !yield(root{x.Root() ^ mem.PageSize, f.modeOf(x), windows.Root{Way: windows.WaySibling, CPU: i}}) {
 				return
 			}
 		}
@@ -86,12 +90,12 @@ func kpcrRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
 		region := make([]byte, windows.PcrScanBytes)
 		for i, x := range f.states() {
-			kpcr := x.KPCR()
+			kpcr := windows.KPCR(x)
 			if kpcr == 0 {
 				continue
 			}
 			mode := f.modeOf(x)
-			if paging.New(f.m.Mem, x.CR3, mode).ReadBest(region, kpcr) == 0 {
+			if paging.New(f.m.Mem, x.Root(), mode).ReadBest(region, kpcr) == 0 {
 				continue
 			}
 			tried := map[uint64]bool{}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/machine"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
@@ -187,8 +188,8 @@ func (s *scene) fault(rip, sp, cs uint64) {
 
 // stand makes processor 0 stand at rip, with the stack pointer at sp.
 func (s *scene) stand(rip, sp uint64) {
-	x := s.CPUs()[0].X64
-	x.RIP, x.RSP = rip, sp
+	x := s.CPUs()[0].State
+	x.SetAll(cpu.Values{cpu.RIP: rip, cpu.RSP: sp})
 }
 
 // addresses words a stack for comparison.
@@ -305,9 +306,8 @@ func TestStrangers(t *testing.T) {
 	k := build(t, synth.Options{CPUs: []synth.Mode{synth.Kernel, synth.Reset, synth.Kernel}}, func(s *scene) {
 		s.frames()
 		s.stand(s.kernel+0x1820, s.sp)
-		hypervisor := s.CPUs()[2].X64 // of its own, at what is kernel code elsewhere
-		hypervisor.GS.Base, hypervisor.CR3, hypervisor.RIP = 0xfffffe0000000000, 0x7000000, 0xfffff8000dead000
-		hypervisor.GDT.Base, hypervisor.IDT.Base = 0xfffffe0000010000, 0xfffffe0000020000
+		hypervisor := s.CPUs()[2].State // of its own, at what is kernel code elsewhere
+		hypervisor.SetAll(cpu.Values{cpu.GSBase: 0xfffffe0000000000, cpu.CR3: 0x7000000, cpu.RIP: 0xfffff8000dead000, cpu.GDTBase: 0xfffffe0000010000, cpu.IDTBase: 0xfffffe0000020000})
 	})
 	p := stacks.New(context.Background(), k, nil).Processors()
 	said := 0

@@ -8,8 +8,8 @@ import (
 	"coredrop/core/windows/unwind"
 )
 
-// cpu is what a processor's block says.
-type cpu struct {
+// block is what a processor's own block says.
+type block struct {
 	number        int
 	current, idle *Thread // nil: not known
 	dpcTop        uint64  // end of its DPC stack; 0: not known
@@ -27,7 +27,7 @@ const threadStack = "thread stack"
 // readProcessors reads what the processors run, and where their stacks are.
 func (r *Reader) readProcessors() {
 	l := &r.layout
-	r.cpus = make([]cpu, len(r.k.Processors))
+	r.cpus = make([]block, len(r.k.Processors))
 	for i := range r.k.Processors {
 		p := &r.k.Processors[i]
 		c := &r.cpus[i]
@@ -224,10 +224,10 @@ func (r *Reader) processor(q *Processor, at **Stack, from unwind.From, kind stri
 
 // live gives the registers of the CPU that runs a processor.
 func (r *Reader) live(p *windows.Processor) (unwind.From, bool) {
-	if p.CPU < 0 || p.CPU >= len(r.k.Machine.CPUs) || r.k.Machine.CPUs[p.CPU].X64 == nil {
+	if p.CPU < 0 || p.CPU >= len(r.k.Machine.CPUs) || r.k.Machine.CPUs[p.CPU].State == nil {
 		return unwind.From{}, false
 	}
-	x := r.k.Machine.CPUs[p.CPU].X64
+	x := r.k.Machine.CPUs[p.CPU].State
 	return unwind.From{Registers: liveRegisters(x), User: !x.Kernel()}, true
 }
 

@@ -21,7 +21,7 @@ type Reader struct {
 	namer           namer
 	known           []ownStack // stacks of the processors and of what they run
 	interruptStacks bool       // they are among the known ones
-	cpus            []cpu
+	cpus            []block
 }
 
 // New makes a reader. symbols gives PDBs for any module on the stacks; nil:

@@ -1,13 +1,16 @@
 package stacks
 
 import (
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/windows/unwind"
 )
 
-func liveRegisters(x *machine.X64State) unwind.Registers {
-	return unwind.Full(x.RIP, [16]uint64{x.RAX, x.RCX, x.RDX, x.RBX, x.RSP, x.RBP, x.RSI, x.RDI,
-		x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15})
+func liveRegisters(x *cpu.State) unwind.Registers {
+	var regs [16]uint64
+	for i, r := range cpu.General {
+		regs[i] = x.Get(r)
+	}
+	return unwind.Full(x.PC(), regs)
 }
 
 // fromContext takes the registers of a CONTEXT.
