@@ -24,7 +24,7 @@ func (l *Layout) Load(s *State, p []byte) {
 		if raw, ok := f.in(p); ok {
 			var v uint64
 			for i := range raw {
-				v |= uint64(raw[i]) << (8 * l.place(i, len(raw)))
+				v |= uint64(raw[i]) << (8 * l.byteAt(i, len(raw)))
 			}
 			s.Set(f.Reg, v)
 		}
@@ -38,14 +38,24 @@ func (l *Layout) Store(s *State, p []byte) {
 		if raw, ok := f.in(p); ok && s.Known(f.Reg) {
 			v := s.Get(f.Reg)
 			for i := range raw {
-				raw[i] = byte(v >> (8 * l.place(i, len(raw))))
+				raw[i] = byte(v >> (8 * l.byteAt(i, len(raw))))
 			}
 		}
 	}
 }
 
-// place is which byte of a number, from its low end, stands at i of n.
-func (l *Layout) place(i, n int) int {
+// Place gives the first field of a register; false: the record does not have it.
+func (l *Layout) Place(r Reg) (Field, bool) {
+	for _, f := range l.Fields {
+		if f.Reg == r {
+			return f, true
+		}
+	}
+	return Field{}, false
+}
+
+// byteAt is which byte of a number, from its low end, stands at i of n.
+func (l *Layout) byteAt(i, n int) int {
 	if l.BigEndian {
 		return n - 1 - i
 	}

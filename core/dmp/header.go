@@ -65,7 +65,7 @@ func headerWindows(h []byte, k *windows.Kernel, context []byte) []byte {
 	form.ExceptionCode.Put(h, exceptionBreak)
 	form.ExceptionFlags.Put(h, exceptionNoReturn)
 	if context != nil {
-		form.ExceptionAddress.Put(h, le.Uint64(context[offRip:]))
+		form.ExceptionAddress.Put(h, windows.RecordOf(context).PC)
 	}
 	return h
 }

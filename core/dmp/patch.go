@@ -153,10 +153,12 @@ func (w *patcher) special(k *windows.Kernel, p *windows.Processor) {
 		return
 	}
 	at := p.PRCB + mem.VA(special)
-	r := make([]byte, specialBytes)
+	r := make([]byte, windows.Special.Bytes)
 	err := w.space.ReadAt(r, at)
 	if err == nil {
-		setSpecial(r, x)
+		// So that a debugger's r cr3, !idt and !pcr tell the truth; what is not known
+		// of the CPU stays as the guest saved it last.
+		windows.Special.Store(x, r)
 		err = w.write(fmt.Sprintf("special registers of CPU %d", p.CPU), at, r)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
@@ -13,6 +14,7 @@ import (
 type Record struct {
 	Raw    []byte // the whole record
 	Flags  uint32
+	State  *cpu.State // as the record has it, whatever its flags say
 	PC, SP uint64
 	Args   [4]uint64 // the registers that hold a function's first parameters
 	Root   uint64    // page-table base, of the special registers saved beside it; 0: not known

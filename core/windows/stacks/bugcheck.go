@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"coredrop/core/mem"
+	"coredrop/core/windows"
 	"coredrop/core/windows/bugcheck"
 	"coredrop/core/windows/unwind"
 )
@@ -79,11 +80,11 @@ func (r *Reader) exceptionStack(b *BugCheck) {
 
 // context reads a CONTEXT.
 func (r *Reader) context(at mem.VA) (unwind.From, bool) {
-	p := make([]byte, contextBytes)
+	p := make([]byte, windows.Context.Bytes)
 	if r.k.Space.ReadAt(p, at) != nil {
 		return unwind.From{}, false
 	}
-	return fromContext(p)
+	return fromRecord(windows.RecordOf(p))
 }
 
 // crashProcess gives the process whose thread's stack an address lies on.
@@ -94,18 +95,4 @@ func (r *Reader) crashProcess(sp uint64) mem.VA {
 		}
 	}
 	return 0
-}
-
-// trapFrame reads a KTRAP_FRAME.
-func (r *Reader) trapFrame(at mem.VA) (unwind.From, bool) {
-	p := make([]byte, trapBytes)
-	if r.k.Space.ReadAt(p, at) != nil {
-		return unwind.From{}, false
-	}
-	rip, rsp := u64(p, trapRip), u64(p, trapRsp)
-	user := p[trapCS]&3 == 3
-	if rip == 0 || rsp == 0 || user == (rip>>63 == 1) {
-		return unwind.From{}, false
-	}
-	return unwind.From{Registers: unwind.Partial(rip, rsp, u64(p, trapRbp)), User: user}, true
 }

@@ -1,6 +1,9 @@
 package stacks
 
-import "coredrop/core/windows"
+import (
+	"coredrop/core/cpu"
+	"coredrop/core/windows"
+)
 
 // Offsets in KDDEBUGGER_DATA64 of what it says about threads and processors.
 // Source: the public wdbgexts.h declaration, checked on a Windows 10 19041.
@@ -54,23 +57,10 @@ const (
 	switchReach  = 0x100 // how far a return address is looked for otherwise
 )
 
-// CONTEXT and KTRAP_FRAME of x86-64. Sources: winnt.h; public structure
-// listings, the same from 7601 to 22000.
-const (
-	contextFlags   = 0x30
-	contextRax     = 0x78 // the sixteen registers in the processor's order
-	contextRip     = 0xf8
-	contextBytes   = 0x4d0
-	contextAMD64   = 0x100000
-	contextControl = 1
-	contextInteger = 2
-
-	trapRbp   = 0x158
-	trapRip   = 0x168
-	trapCS    = 0x170
-	trapRsp   = 0x180
-	trapBytes = 0x190
-)
+// trapFrame is KTRAP_FRAME of x86-64. Source: public structure listings, the same
+// from 7601 to 22000.
+var trapFrame = cpu.Layout{Bytes: 0x190, Fields: []cpu.Field{
+	{Reg: cpu.RBP, Off: 0x158, Bytes: 8}, {Reg: cpu.RIP, Off: 0x168, Bytes: 8}, {Reg: cpu.CS, Off: 0x170, Bytes: 2}, {Reg: cpu.RSP, Off: 0x180, Bytes: 8}}}
 
 // KTSS64 and an interrupt gate, as the processor has them. Source: Intel SDM
 // volume 3.

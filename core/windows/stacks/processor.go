@@ -228,7 +228,7 @@ func (r *Reader) live(p *windows.Processor) (unwind.From, bool) {
 		return unwind.From{}, false
 	}
 	x := r.k.Machine.CPUs[p.CPU].State
-	return unwind.From{Registers: liveRegisters(x), User: !x.Kernel()}, true
+	return unwind.From{Registers: registersOf(x), User: !x.Kernel()}, true
 }
 
 // record gives the registers that Windows saved of a processor, where they are
@@ -238,5 +238,5 @@ func (r *Reader) record(i int) (unwind.From, bool) {
 	if r.k.RegistersOf(i, false) != windows.RegistersRecord || p.Record == nil {
 		return unwind.From{}, false
 	}
-	return fromContext(p.Record.Raw)
+	return fromRecord(p.Record)
 }
