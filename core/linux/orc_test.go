@@ -10,6 +10,14 @@ import (
 	"coredrop/core/linux/linuxtest"
 )
 
+// Offsets in struct pt_regs, as the kernel's headers give them.
+const (
+	regsBP = 32
+	regsIP = 128
+	regsCS = 136
+	regsSP = 152
+)
+
 // orcBytes encodes an entry in the numbering up to 7.1, orcBytesIn in any.
 func orcBytes(sp, bp int16, spReg, bpReg orcReg, flags byte) []byte {
 	return orcBytesIn(0, sp, bp, spReg, bpReg, flags)

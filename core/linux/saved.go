@@ -37,9 +37,6 @@ func (r *Registers) set(n Reg, v uint64) {
 	r.known |= 1 << (n & 15)
 }
 
-// struct pt_regs by register number.
-var ptRegs = [16]uint64{regsAX, 88, regsDX, 40, regsSP, regsBP, 104, regsDI, 72, 64, regsR10, 48, 24, regsR13, 8, 0}
-
 // Saved restores the registers of frame at of a CPU's stack, as they were when it
 // called: the preserved ones that the frames inside it pushed in their prologues
 // are taken from there, at an interrupt all come from its struct pt_regs.
@@ -53,12 +50,9 @@ func (k *Kernel) Saved(n int, frames []Frame, at int) Registers {
 	for i := range at {
 		f, next := frames[i], frames[i+1]
 		if next.Regs != 0 { // f is the interrupt's first function
-			p := k.view.prefix(next.Regs, RegsBytes)
 			r = Registers{}
-			for n, off := range ptRegs {
-				if len(p) == RegsBytes {
-					r.set(Reg(n), le64(p, int(off)))
-				}
+			if p := k.view.prefix(next.Regs, RegsBytes); len(p) == RegsBytes {
+				r.all(savedState(p))
 			}
 			continue
 		}

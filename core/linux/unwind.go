@@ -31,21 +31,6 @@ func (f Frame) Lookup() uint64 {
 // MaxFrames bounds every stack walk.
 const MaxFrames = 192
 
-// struct pt_regs, arch/x86/include/asm/ptrace.h, and the part of it that the CPU
-// pushes on an interrupt.
-const (
-	regsR13   = 16
-	regsBP    = 32
-	regsR10   = 56
-	regsAX    = 80
-	regsDX    = 96
-	regsDI    = 112
-	regsIP    = 128
-	regsCS    = 136
-	regsSP    = 152
-	RegsBytes = 168 // sizeof(struct pt_regs)
-)
-
 // walker is the state of a stack walk.
 type walker struct {
 	k      *Kernel
@@ -93,12 +78,12 @@ func (w *walker) step() bool {
 
 // reg reads a register of the interrupted code: of the CPU while nothing was
 // unwound, of complete pt_regs behind an interrupt.
-func (w *walker) reg(r cpu.Reg, off uint64) (uint64, bool) {
+func (w *walker) reg(r cpu.Reg) (uint64, bool) {
 	switch {
 	case w.cpu != nil:
 		return w.cpu.Get(r), true
 	case w.regs != 0:
-		return w.k.view.u64(w.regs + off)
+		return w.k.view.saved(w.regs, r)
 	}
 	return 0, false
 }
@@ -122,15 +107,15 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 	case orcBPIndirect:
 		sp, indirect = w.bp+uint64(int64(e.spOffset)), true
 	case orcR10:
-		sp, ok = w.reg(cpu.R10, regsR10)
+		sp, ok = w.reg(cpu.R10)
 	case orcR13:
-		sp, ok = w.reg(cpu.R13, regsR13)
+		sp, ok = w.reg(cpu.R13)
 	case orcDI:
-		sp, ok = w.reg(cpu.RDI, regsDI)
+		sp, ok = w.reg(cpu.RDI)
 	case orcAX:
-		sp, ok = w.reg(cpu.RAX, regsAX)
+		sp, ok = w.reg(cpu.RAX)
 	case orcDX:
-		sp, ok = w.reg(cpu.RDX, regsDX)
+		sp, ok = w.reg(cpu.RDX)
 	default:
 		return false
 	}
@@ -154,13 +139,13 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 	default:
 		regs = sp
 		if e.kind == orcRegsPartial {
-			regs = sp - regsIP
+			regs = sp - pushedAt
 		}
 		var ok1, ok2, ok3 bool
 		var cs uint64
-		ip, ok1 = v.u64(regs + regsIP)
-		newSP, ok2 = v.u64(regs + regsSP)
-		cs, ok3 = v.u64(regs + regsCS)
+		ip, ok1 = v.saved(regs, cpu.RIP)
+		newSP, ok2 = v.saved(regs, cpu.RSP)
+		cs, ok3 = v.saved(regs, cpu.CS)
 		ok = ok1 && ok2 && ok3 && cs&3 == 0
 	}
 	if !ok {
@@ -174,11 +159,11 @@ func (w *walker) stepORC(t *orcTable, pc uint64) bool {
 	case orcUndefined:
 		// The interrupted code's own, when all of it is there.
 		if e.kind == orcRegs {
-			w.bp, ok = v.u64(regs + regsBP)
+			w.bp, ok = v.saved(regs, cpu.RBP)
 		} else if w.cpu != nil {
 			w.bp = w.cpu.Get(cpu.RBP)
 		} else if oldRegs != 0 && e.kind != orcCall {
-			w.bp, ok = v.u64(oldRegs + regsBP)
+			w.bp, ok = v.saved(oldRegs, cpu.RBP)
 		}
 	}
 	if !ok || newSP == w.sp && ip == w.ip {
@@ -231,10 +216,14 @@ func (w *walker) stepFP() bool {
 	if w.bp&encodedRegs != 0 {
 		regs := w.bp &^ encodedRegs
 		p, ok := v.bytes(regs, RegsBytes)
-		if !ok || le64(p, regsCS)&3 != 0 {
+		if !ok {
 			return false
 		}
-		w.ip, w.sp, w.bp = le64(p, regsIP), le64(p, regsSP), le64(p, regsBP)
+		s := savedState(p)
+		if !s.Kernel() {
+			return false
+		}
+		w.ip, w.sp, w.bp = s.PC(), s.SP(), s.Get(cpu.RBP)
 		w.signal, w.regs = true, regs
 		return true
 	}
