@@ -15,13 +15,16 @@ import (
 // Registers, selectors, their bits, and paging modes, as Go names of fields,
 // constants and variables.
 var (
-	x86Names = regexp.MustCompile(`^([RE]?(AX|BX|CX|DX|SI|DI|BP|SP|IP)|R[0-9]+|[RE]FLAGS|[CDEFGS]S|LDT|TR|GDT|IDT|CR[0-9][A-Za-z0-9]*|(Has)?KernelGSBase|GSInKernel|DR[0-9]|X64L5|X86PAE)$`)
-	armNames = regexp.MustCompile(`^([XWV]([0-9]|[12][0-9]|30|31)|ELR|SPSR|TTBR[01]|TCR|VBAR|SCTLR|TPIDR|PSTATE|FPCR|ARM64)$`)
-	// Of two names that machines and modes share: only a mode's is one.
+	x86Names = regexp.MustCompile(`^([RE]?(AX|BX|CX|DX|SI|DI|BP|SP|IP)|R[0-9]+|[RE]FLAGS|([CDEFGS]S|LDT|TR|GDT|IDT)(Base|Limit)?|CR[0-9][A-Za-z0-9]*|(Has)?KernelGSBase|GSInKernel|DR[0-9]|EFER|[LC]?STAR|SFMASK|Sysenter[A-Z]+|F[CST]W|MXCSR|(ST|XMM)[0-9]+|OrigAX|X64L5|X86PAE)$`)
+	armNames = regexp.MustCompile(`^([XWV]([0-9]|[12][0-9]|30|31)|Arm(SP|PC)|SPEL[01]|ELR|SPSR|TTBR[01]|TCR|MAIR|VBAR|SCTLR|TPIDR[A-Z0-9]*|PSTATE|FPCR|FPSR|ARM64)$`)
+	// The paging modes whose names are no register's.
 	modeNames = map[string]bool{"paging.X64": true, "paging.X86": true, "windows.X64": true}
 	// common names the words that are no register where they stand for what any
 	// processor has.
 	common = map[string]bool{"SP": true}
+	// generic is what of package cpu belongs to no processor: all that a file which
+	// is not named for one may use of it.
+	generic = map[string]bool{"State": true, "Arch": true, "Reg": true, "Layout": true, "Field": true, "Bits": true, "None": true}
 )
 
 // forArchitecture reports whether a file may name what belongs to a processor:
@@ -44,12 +47,12 @@ func TestArchitectureIsData(t *testing.T) {
 	walkSources(t, []string{"windows", "dmp", "summary"}, func(path string, f *ast.File) {
 		inside := forArchitecture(path)
 		ast.Inspect(f, func(n ast.Node) bool {
-			name := ""
+			name, processor := "", false
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
 				name = n.Sel.Name
-				if x, ok := n.X.(*ast.Ident); ok && modeNames[x.Name+"."+name] {
-					name = "X64L5"
+				if x, ok := n.X.(*ast.Ident); ok && (modeNames[x.Name+"."+name] || x.Name == "cpu" && !generic[name]) {
+					name, processor = x.Name+"."+name, true
 				}
 			case *ast.Field:
 				for _, id := range n.Names {
@@ -58,7 +61,7 @@ func TestArchitectureIsData(t *testing.T) {
 					}
 				}
 			}
-			if !register(name) {
+			if !processor && !register(name) {
 				return true
 			}
 			if inside {

@@ -82,7 +82,7 @@ func (f *finder) compatImage(s *paging.Space) (found *pe.Image) {
 		switch {
 		case err != nil:
 			f.refuse("image at %v: %v", base, err)
-		case img.Machine != f.p.machine || !upstreamTakes(s, base):
+		case img.Machine != f.p.arch.PE || !upstreamTakes(s, base):
 			f.refuseImage(img)
 		default:
 			found = img

@@ -84,7 +84,7 @@ func (f *finder) examine(s *paging.Space, r root, base mem.VA) *found {
 		f.refuse("image at %v: %v", base, err)
 		return nil
 	}
-	if img.Machine != f.p.machine || !looksLikeKernel(img) {
+	if img.Machine != f.p.arch.PE || !looksLikeKernel(img) {
 		f.refuseImage(img)
 		return nil
 	}

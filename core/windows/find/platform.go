@@ -13,8 +13,8 @@ type starts func(f *finder, s *paging.Space) []mem.VA
 // platform is what differs between processor architectures in the search. It is
 // chosen once, by the machine's.
 type platform struct {
-	machine uint16 // of PE images
-	roots   []strategy
+	arch  *cpu.Arch
+	roots []strategy
 	// handler is the likeliest pointer into the kernel that a CPU has; starts are
 	// others, which are tried only while no kernel has been seen.
 	handler func(f *finder, s *paging.Space, cpu int) (mem.VA, bool)
@@ -28,13 +28,15 @@ type platform struct {
 	inRoot func(m *paging.Mode, entry uint64) bool
 }
 
-// platforms are those that are known. A machine of which the architecture is not
-// known is searched as x86-64.
-var platforms = map[*cpu.Arch]*platform{cpu.X64: x64}
+// platforms are those that are known. A machine of any other architecture, or of
+// which it is not known, is searched as x86-64.
+var platforms = []*platform{x64}
 
 func platformOf(m *machine.Machine) *platform {
-	if p := platforms[m.Arch]; p != nil {
-		return p
+	for _, p := range platforms {
+		if p.arch == m.Arch {
+			return p
+		}
 	}
 	return x64
 }

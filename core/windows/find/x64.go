@@ -4,13 +4,12 @@ import (
 	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
-	"coredrop/core/pe"
 	"coredrop/core/windows"
 )
 
 // x64 is the search on x86-64.
 var x64 = &platform{
-	machine: pe.MachineAMD64,
+	arch:    cpu.X64,
 	roots:   x64Roots,
 	handler: func(f *finder, s *paging.Space, cpu int) (mem.VA, bool) { return f.gate(s, cpu, 0) },
 	starts:  []starts{(*finder).otherGates, (*finder).hintStarts, (*finder).pcStarts, (*finder).stackStarts},
