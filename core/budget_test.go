@@ -132,7 +132,7 @@ type lost struct{ f *os.File }
 
 func (l lost) source(s source.Source, m *machine.Machine) source.Source {
 	first := s.Size
-	for _, b := range m.Blocks {
+	for _, b := range m.ELF.Loads {
 		first = min(first, b.Offset)
 	}
 	s.ReaderAt = reader(func(p []byte, off int64) (int, error) {

@@ -118,17 +118,17 @@ func trim(blocks []mem.Extent) []mem.Extent {
 // upstreamLayout gives upstream's blocks and runs, or refuses where upstream
 // would lose or corrupt data.
 func upstreamLayout(m *machine.Machine) (*compatLayout, error) {
-	if m.Format != "elf" {
+	if m.ELF == nil {
 		return nil, fault.New(fault.CompatLossy, "elf2dmp reads ELF cores only, this one is %s", m.Format)
 	}
-	trimmed := trim(m.Blocks)
-	if m.Headers > 0xffff {
+	trimmed := trim(m.ELF.Loads)
+	if m.ELF.Headers > 0xffff {
 		// One of the headers that upstream sees is the notes'.
 		lost := uint64(0)
 		for _, e := range trimmed[min(len(trimmed), 0xffff-1):] {
 			lost += e.Bytes / mem.PageSize
 		}
-		return nil, fault.New(fault.CompatLossy, "elf2dmp reads 65,535 of this core's %d program headers and would drop %d pages", m.Headers, lost)
+		return nil, fault.New(fault.CompatLossy, "elf2dmp reads 65,535 of this core's %d program headers and would drop %d pages", m.ELF.Headers, lost)
 	}
 	l := &compatLayout{extents: mem.Normalize(trimmed)}
 	var listed, held uint64

@@ -206,7 +206,7 @@ func TestShrunkenFile(t *testing.T) {
 	g := newGuest(1, true)
 	k := g.kernel(t, nil)
 	im := build(t, k, Options{})
-	im.memory, _ = mem.NewFile(source.Source{ReaderAt: shrunken{}, Size: int64(len(g.file))}, k.Machine.Blocks, 0)
+	im.memory, _ = mem.NewFile(source.Source{ReaderAt: shrunken{}, Size: int64(len(g.file))}, k.Machine.ELF.Loads, 0)
 	_, err := im.ReadAt(make([]byte, 4096), im.Size()-4096)
 	if !fault.Is(err, fault.FileChanged) {
 		t.Error(err)

@@ -157,9 +157,9 @@ func TestCompatRefusesWhatUpstreamLoses(t *testing.T) {
 	whole := mem.Extent{Start: guestPA, Bytes: uint64(len(g.data)), Offset: 0x333}
 	overlap := g.kernel(t, []mem.Extent{whole, {Start: guestPA + 4096, Bytes: 8192, Offset: 0x333 + 4096}})
 	many := g.kernel(t, nil)
-	many.Machine.Headers = 70572
+	many.Machine.ELF.Headers = 70572
 	other := g.kernel(t, nil)
-	other.Machine.Format = "kdump"
+	other.Machine.Format, other.Machine.ELF = "kdump", nil
 	for name, k := range map[string]*windows.Kernel{"overlap": overlap, "headers": many, "format": other} {
 		if _, err := New(context.Background(), k, Options{Compat: true}); !fault.Is(err, fault.CompatLossy) {
 			t.Errorf("%s: %v", name, err)

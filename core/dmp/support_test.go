@@ -135,7 +135,7 @@ func (g *guest) kernel(t testing.TB, blocks []mem.Extent) *windows.Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine.Machine{Format: "elf", Arch: cpu.X64, Mem: file, Blocks: blocks, Headers: len(blocks) + 1}
+	m := &machine.Machine{Format: "elf", Arch: cpu.X64, Mem: file, ELF: &machine.ELF{Loads: blocks, Headers: len(blocks) + 1}}
 	k := &windows.Kernel{Machine: m, DTB: guestPA, HeaderDTB: guestPA, Space: paging.New(file, uint64(guestPA), paging.X64),
 		KDBG:        windows.KDBG{VA: at(pageKDBG, 0xf00), Size: kdbgSize, Encoded: true, Plain: g.plain},
 		EncodedFlag: at(pageLists, 0x40),

@@ -34,19 +34,29 @@ type Machine struct {
 	Arch   *cpu.Arch // of the guest's processors; nil: not known
 	CPUs   []CPU
 	Mem    mem.Physical
-	Blocks []mem.Extent // memory as the container lists it: its order, overlaps kept
-	Guest  []Note       // notes that the guest itself supplied (vmcoreinfo device)
+	Guest  []Note // notes that the guest itself supplied (vmcoreinfo device)
 
 	// Writer is the tool that wrote the core, "QEMU", as far as it says; "" unknown.
 	Writer     string
-	Headers    int   // program headers the container announces; 0 where it has none
 	MissingEnd int64 // bytes of memory announced behind the end of the file
+
+	// Listed is the memory that a container names, where Mem is nil: it cannot be
+	// read, but is told of.
+	Listed []mem.Extent
+
+	ELF *ELF // nil: the container is none
 
 	// Doubt is the refusal when no kernel of Arch is found: the registers do not
 	// show that the guest is of that architecture. nil: they do.
 	Doubt *fault.Error
 
 	Warnings []fault.Warning
+}
+
+// ELF is what only an ELF core says of itself.
+type ELF struct {
+	Headers int          // program headers it announces
+	Loads   []mem.Extent // of memory in the file, in the headers' order, overlaps kept
 }
 
 // Note is a note record that is not a CPU's.

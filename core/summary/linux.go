@@ -120,7 +120,11 @@ const manyBlocks = 16
 func debuggers(k *linux.Kernel, core string) []string {
 	quoted := "'" + strings.ReplaceAll(core, "'", `'\''`) + "'"
 	out := []string{"crash --kaslr=auto vmlinux-" + k.Release + " " + quoted}
-	if k.InfoFrom == "note" && len(k.Machine.Blocks) >= manyBlocks {
+	pieces := len(k.Machine.Mem.Extents())
+	if elf := k.Machine.ELF; elf != nil {
+		pieces = len(elf.Loads)
+	}
+	if k.InfoFrom == "note" && pieces >= manyBlocks {
 		out = append(out, "drgn -s vmlinux-"+k.Release+" -c "+quoted)
 	}
 	return out

@@ -103,11 +103,11 @@ func (s *Summary) machine(m *machine.Machine, size int64) {
 	switch {
 	case m.Mem != nil:
 		s.memory(m.Mem.Extents())
-	case m.Blocks != nil: // of a container whose memory is not read
-		s.memory(mem.Normalize(m.Blocks))
+	case m.Listed != nil:
+		s.memory(mem.Normalize(m.Listed))
 	}
-	if m.Headers > 0 && size > 0 {
-		percent := math.Round(1e5*float64(named(m.Blocks))/float64(size)) / 1e3
+	if m.ELF != nil && m.ELF.Headers > 0 && size > 0 {
+		percent := math.Round(1e5*float64(named(m.ELF.Loads))/float64(size)) / 1e3
 		s.File.NamesPercent = &percent
 	}
 	for i, c := range m.CPUs {

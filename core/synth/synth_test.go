@@ -110,7 +110,7 @@ func TestExtraRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		runs, partial := mem.Runs(m.Mem.Extents())
-		if len(runs) != n+1 || partial != nil || m.Blocks[0].Start == 0x100000 && m.Blocks[1].Start == 0x40000000 {
+		if len(runs) != n+1 || partial != nil || m.ELF.Loads[0].Start == 0x100000 && m.ELF.Loads[1].Start == 0x40000000 {
 			t.Errorf("%d runs", len(runs))
 		}
 	}

@@ -110,11 +110,11 @@ func compare(t *testing.T, m *machine.Machine, want *truth) {
 	if want.Expect.Pages*mem.PageSize < uint64(want.ELF.Size)/100*99 {
 		warned = "paging-core"
 	}
-	if m.Headers != want.ELF.Phnum || len(m.Blocks) != want.ELF.Loads || m.MissingEnd != 0 || codes(m) != warned {
-		t.Errorf("%d headers, %d blocks, %d missing, %s", m.Headers, len(m.Blocks), m.MissingEnd, codes(m))
+	if m.ELF.Headers != want.ELF.Phnum || len(m.ELF.Loads) != want.ELF.Loads || m.MissingEnd != 0 || codes(m) != warned {
+		t.Errorf("%d headers, %d blocks, %d missing, %s", m.ELF.Headers, len(m.ELF.Loads), m.MissingEnd, codes(m))
 	}
 	for i, l := range want.ELF.LoadList {
-		if got, load := m.Blocks[i], (mem.Extent{Start: mem.PA(l[2]), Bytes: uint64(l[3]), Offset: int64(l[0])}); got != load {
+		if got, load := m.ELF.Loads[i], (mem.Extent{Start: mem.PA(l[2]), Bytes: uint64(l[3]), Offset: int64(l[0])}); got != load {
 			t.Fatalf("load %d is %v, want %v", i, got, load)
 		}
 	}

@@ -80,8 +80,8 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	if err != nil {
 		return nil, err
 	}
-	m := &machine.Machine{Format: Format, Headers: int(table.count),
-		Blocks: segments.blocks, MissingEnd: segments.missing(s.Size)}
+	loads := segments.blocks
+	m := &machine.Machine{Format: Format, ELF: &machine.ELF{Headers: int(table.count), Loads: loads}, MissingEnd: segments.missing(s.Size)}
 	form := formOf(le.Uint16(head[ehdrMachine:]))
 	if form != nil {
 		m.Arch = form.arch
@@ -94,7 +94,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	if m.Arch == cpu.X86 {
 		m.Arch, m.Doubt = cpu.X64, doubt(m.CPUs)
 	}
-	if len(m.Blocks) == 0 {
+	if len(loads) == 0 {
 		switch {
 		case m.MissingEnd > 0:
 			return nil, fault.New(fault.NoMemory, "the core holds no memory: the file ends at %s, %s early", words.Bytes(s.Size), words.Bytes(m.MissingEnd))
@@ -103,7 +103,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 		}
 		return nil, fault.New(fault.NoMemory, "")
 	}
-	file, err := mem.NewFile(s, m.Blocks, o.CacheBytes)
+	file, err := mem.NewFile(s, loads, o.CacheBytes)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.DamagedHeader, "the program headers are damaged: %v", err)
 	}
@@ -125,7 +125,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	case !form.counted():
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
-	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(m.Blocks), len(file.Extents()))
+	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(loads), len(file.Extents()))
 	return m, nil
 }
 

@@ -100,15 +100,15 @@ func TestWhereThingsAreDoesNotMatter(t *testing.T) {
 			}
 			for i, l := range e.Loads {
 				holds(t, m, l.PA, l.Data)
-				if m.Blocks[i].Start != l.PA || m.Blocks[i].Bytes != uint64(len(l.Data)) {
-					t.Errorf("block %d is %v", i, m.Blocks[i])
+				if m.ELF.Loads[i].Start != l.PA || m.ELF.Loads[i].Bytes != uint64(len(l.Data)) {
+					t.Errorf("block %d is %v", i, m.ELF.Loads[i])
 				}
 			}
-			if len(m.Blocks) != 3 || len(m.Warnings) != 0 || m.MissingEnd != 0 || m.Format != "elf" || m.Arch != cpu.X64 {
+			if len(m.ELF.Loads) != 3 || len(m.Warnings) != 0 || m.MissingEnd != 0 || m.Format != "elf" || m.Arch != cpu.X64 {
 				t.Errorf("%+v", m)
 			}
-			if want := 4 + e.Nulls; !e.SplitNotes && m.Headers != want {
-				t.Errorf("%d headers, want %d", m.Headers, want)
+			if want := 4 + e.Nulls; !e.SplitNotes && m.ELF.Headers != want {
+				t.Errorf("%d headers, want %d", m.ELF.Headers, want)
 			}
 		})
 	}
@@ -132,8 +132,8 @@ func TestWhatLoadsHold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := mustOpen(t, synth.ELF{Loads: c.loads, CPUs: cpus(1)})
 			got := m.Mem.Extents()
-			if len(got) != len(c.want) || len(m.Blocks) != c.blocks {
-				t.Fatalf("%v, %d blocks", got, len(m.Blocks))
+			if len(got) != len(c.want) || len(m.ELF.Loads) != c.blocks {
+				t.Fatalf("%v, %d blocks", got, len(m.ELF.Loads))
 			}
 			for i := range got {
 				if got[i].Start != c.want[i].Start || got[i].Bytes != c.want[i].Bytes {
@@ -160,7 +160,7 @@ func TestAllOnesIsNowhere(t *testing.T) {
 	at := bytes.Index(data, bytes.Repeat([]byte{0xff}, 8)) // p_offset
 	binary.LittleEndian.PutUint64(data[at+24:], 0x1000)    // p_filesz
 	m, err := open(data)
-	if err != nil || len(m.Blocks) != 1 || m.MissingEnd != 0 || codes(m) != "" {
+	if err != nil || len(m.ELF.Loads) != 1 || m.MissingEnd != 0 || codes(m) != "" {
 		t.Fatal(err, m)
 	}
 }
@@ -177,7 +177,7 @@ func TestTruncatedTail(t *testing.T) {
 	whole := len(synth.WriteELF(e))
 	e.Truncate = 0x1800
 	m := mustOpen(t, e)
-	if m.MissingEnd != 0x1800 || codes(m) != "truncated" || len(m.Blocks) != 2 || m.Blocks[1].Bytes != 0x1800 {
+	if m.MissingEnd != 0x1800 || codes(m) != "truncated" || len(m.ELF.Loads) != 2 || m.ELF.Loads[1].Bytes != 0x1800 {
 		t.Fatalf("%+v", m)
 	}
 	want := fmt.Sprintf("the file ends 6.1 kB early: expected %s, have %s; 6144 bytes of memory are missing, 30 %%", words.Bytes(int64(whole)), words.Bytes(int64(whole)-0x1800))
@@ -198,12 +198,12 @@ func TestHostileSizesOfLoads(t *testing.T) {
 		{PA: 1<<64 - 8, Data: make([]byte, 16)},
 		{PA: 0x5000, Data: make([]byte, 16), Offset: 1<<64 - 2},
 	}})
-	if len(m.Blocks) != 1 || codes(m) != "truncated damaged-header" || m.MissingEnd <= 0 {
+	if len(m.ELF.Loads) != 1 || codes(m) != "truncated damaged-header" || m.MissingEnd <= 0 {
 		t.Fatalf("%+v", m)
 	}
 	// Beyond 52 bits nothing is memory, and a core of nothing else has none.
 	m = mustOpen(t, synth.ELF{CPUs: cpus(1), Loads: []synth.Load{pages(0x1000, 1), pages(1<<52, 1), pages(1<<52-0x1000, 1)}})
-	if len(m.Blocks) != 2 || codes(m) != "damaged-header" || !strings.Contains(m.Warnings[0].Text, "1 program headers") {
+	if len(m.ELF.Loads) != 2 || codes(m) != "damaged-header" || !strings.Contains(m.Warnings[0].Text, "1 program headers") {
 		t.Fatalf("%+v", m)
 	}
 	if _, err := open(synth.WriteELF(synth.ELF{CPUs: cpus(1), Loads: []synth.Load{pages(1<<52, 1)}})); !fault.Is(err, fault.DamagedHeader) || !strings.Contains(err.Error(), "no processor can address") {
@@ -283,8 +283,8 @@ func TestEveryTruncationOfTheHeaders(t *testing.T) {
 func TestManyHeaders(t *testing.T) {
 	loads := synth.Shuffle(synth.Fragments(5000, 0x100000), 3)
 	m := mustOpen(t, synth.ELF{Loads: loads, Nulls: 61_000, CPUs: cpus(1)})
-	if m.Headers != 66_001 || len(m.Mem.Extents()) != 5000 || m.Blocks[0].Start != loads[0].PA {
-		t.Fatalf("%d headers, %d extents", m.Headers, len(m.Mem.Extents()))
+	if m.ELF.Headers != 66_001 || len(m.Mem.Extents()) != 5000 || m.ELF.Loads[0].Start != loads[0].PA {
+		t.Fatalf("%d headers, %d extents", m.ELF.Headers, len(m.Mem.Extents()))
 	}
 	holds(t, m, loads[4321].PA, loads[4321].Data)
 
@@ -299,7 +299,7 @@ func TestManyHeaders(t *testing.T) {
 	source := source.Source{ReaderAt: src, Size: int64(len(src.data))}
 	var last int64
 	m, err := elfcore.Open(context.Background(), source, machine.Options{Sink: progress.Sink{OnProgress: func(_ string, done, _ int64) { last = done }}})
-	if err != nil || len(m.Mem.Extents()) != 1 || len(m.Blocks) != len(many) || last != 1_000_001 {
+	if err != nil || len(m.Mem.Extents()) != 1 || len(m.ELF.Loads) != len(many) || last != 1_000_001 {
 		t.Fatal(m, err, last)
 	}
 	if src.most > 1<<20 {

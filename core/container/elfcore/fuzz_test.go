@@ -21,7 +21,7 @@ func check(t *testing.T, data []byte) {
 		}
 		return
 	}
-	for _, b := range m.Blocks {
+	for _, b := range m.ELF.Loads {
 		if b.Offset < 0 || b.Bytes == 0 || b.Offset+int64(b.Bytes) > int64(len(data)) || b.End() < b.Start {
 			t.Fatalf("block %v in %d bytes", b, len(data))
 		}
@@ -41,7 +41,7 @@ func check(t *testing.T, data []byte) {
 			t.Fatalf("CPU %d: %+v", i, c)
 		}
 	}
-	if m.MissingEnd < 0 || m.Arch != cpu.X64 || len(m.Blocks) == 0 {
+	if m.MissingEnd < 0 || m.Arch != cpu.X64 || len(m.ELF.Loads) == 0 {
 		t.Fatalf("%+v", m)
 	}
 }

@@ -71,7 +71,7 @@ func open(ctx context.Context, file source.Source, next func(off, end int64) (in
 		return err
 	}
 	b, list, err := h.readBitmap(ctx, file, next)
-	m.Blocks = list
+	m.Listed = list
 	if err != nil {
 		return err
 	}
@@ -82,15 +82,15 @@ func open(ctx context.Context, file source.Source, next func(off, end int64) (in
 	if list, err = c.present(ctx, list, m); err != nil {
 		return err
 	}
-	m.Blocks = list
+	m.Listed = list
 	if err := c.leftOut(ctx, next, m); err != nil {
 		return err
 	}
-	o.Logf("%d blocks in the file, %d extents", b.set, len(m.Blocks))
-	if len(m.Blocks) == 0 {
+	o.Logf("%d blocks in the file, %d extents", b.set, len(list))
+	if len(list) == 0 {
 		return fault.New(fault.NoMemory, "")
 	}
-	m.Mem = mem.NewPages(m.Blocks, h.block, min(runtime.GOMAXPROCS(0), maxWorkers), o.CacheBytes,
+	m.Listed, m.Mem = nil, mem.NewPages(list, h.block, min(runtime.GOMAXPROCS(0), maxWorkers), o.CacheBytes,
 		func() mem.BlockReader { return &reader{core: c} })
 	if m.Arch != cpu.X64 && m.Arch != nil {
 		return fault.New(fault.UnsupportedCPU, "this is a kdump core of a guest whose processor is not supported: %s", m.Arch)
