@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"syscall/js"
@@ -77,20 +76,14 @@ func offline(ctx context.Context, err error, url string) error {
 func refused(ctx context.Context, answer js.Value, url string) error {
 	status := answer.Get("status").Int()
 	if kind := answer.Get("headers").Call("get", "Content-Type"); kind.Type() == js.TypeString && strings.HasPrefix(kind.String(), "application/json") {
-		if text, err := await(ctx, answer.Call("text")); err == nil {
-			var said struct {
-				Code   fault.Code `json:"code"`
-				Text   string     `json:"text"`
-				Remedy []string   `json:"remedy"`
-			}
-			if json.Unmarshal([]byte(text.String()), &said) == nil {
-				if _, known := fault.Lookup(said.Code); known {
-					refusal := fault.New(said.Code, "%s", said.Text)
-					for _, line := range said.Remedy {
-						refusal.Hint("%s", line)
-					}
-					return refusal
+		if said, err := await(ctx, answer.Call("json")); err == nil && said.Type() == js.TypeObject {
+			code := fault.Code(textOf(said.Get("code")))
+			if _, known := fault.Lookup(code); known {
+				refusal := fault.New(code, "%s", textOf(said.Get("text")))
+				for _, line := range linesOf(said.Get("remedy")) {
+					refusal.Hint("%s", line)
 				}
+				return refusal
 			}
 		}
 	}
@@ -101,4 +94,26 @@ func refused(ctx context.Context, answer js.Value, url string) error {
 	return fault.New(code, "this server answered %d for the PDB", status).
 		Hint("the address asked: %s", url).
 		Hint("get the file by other means and drop it on this page")
+}
+
+// textOf gives what is text; of anything else "".
+func textOf(v js.Value) string {
+	if v.Type() != js.TypeString {
+		return ""
+	}
+	return v.String()
+}
+
+// linesOf gives what an array has of text.
+func linesOf(v js.Value) []string {
+	if !v.InstanceOf(js.Global().Get("Array")) {
+		return nil
+	}
+	var list []string
+	for i := range v.Length() {
+		if line := textOf(v.Index(i)); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
 }

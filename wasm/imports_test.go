@@ -4,7 +4,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,5 +55,35 @@ func TestFrozenPackagesAreBehindOneFile(t *testing.T) {
 		if !strings.HasPrefix(path, "../wasm/") {
 			t.Errorf("%s imports syscall/js", path)
 		}
+	}
+}
+
+// Each of these costs the program that every visit fetches dozens of kilobytes, on
+// the wire: a decoder of any JSON, a scanner of any format.
+func TestNothingOfTheBrowsersCallsALargeDecoder(t *testing.T) {
+	list := exec.Command("go", "list", "-tags", "lean", "-deps", "-f", `{{if not .Standard}}{{range .GoFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}{{end}}`, ".")
+	list.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	out, err := list.Output()
+	if err != nil {
+		t.Skipf("no go command here: %v", err)
+	}
+	calls := regexp.MustCompile(`\bjson\.(Unmarshal|NewDecoder)\b|\bfmt\.(S|F)?[Ss]can(f|ln)?\(`)
+	read := 0
+	for file := range strings.Lines(string(out)) {
+		file = strings.TrimSpace(file)
+		if file == "" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read++
+		if found := calls.Find(text); found != nil {
+			t.Errorf("%s calls %s", file, found)
+		}
+	}
+	if read < 100 {
+		t.Errorf("only %d files were looked at", read)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"strconv"
+	"strings"
 	"syscall/js"
 
 	"coredrop/core/dmp"
@@ -74,23 +74,25 @@ func (s *sentinels) check(ctx context.Context, file *blobReader) error {
 	return nil
 }
 
-// remembered is a sentinel as the page keeps it for another worker.
-type remembered struct {
-	Marked bool   `json:"marked"` // it is in the file with the mark
-	Offset int64  `json:"offset"`
-	SHA256 string `json:"sha256"`
-}
+// What a line of a proof begins with: where its sentinel is.
+const (
+	inFile   = "file"
+	inMarked = "marked" // the file with the mark behind its end
+)
 
-// proof gives the sentinels as JSON: with them a worker that opens the file later
-// can tell whether it is still what it was.
+// proof gives the sentinels, one a line: where, offset, SHA-256. With them a worker
+// that opens the file later can tell whether it is still what it was.
 func (s *session) proof([]js.Value) (any, error) {
 	return s.work(func(context.Context) (any, error) {
-		list := []remembered{}
+		var list []string
 		for at, sum := range s.sentinels.pages {
-			list = append(list, remembered{at.in == s.marked, at.off, hex.EncodeToString(sum[:])})
+			where := inFile
+			if at.in == s.marked {
+				where = inMarked
+			}
+			list = append(list, where+" "+strconv.FormatInt(at.off, 10)+" "+hex.EncodeToString(sum[:]))
 		}
-		text, err := json.Marshal(list)
-		return string(text), err
+		return strings.Join(list, "\n"), nil
 	})
 }
 
@@ -98,20 +100,20 @@ func (s *session) proof([]js.Value) (any, error) {
 // unchanged compares with it.
 func (s *session) recall(args []js.Value) (any, error) {
 	return s.work(func(context.Context) (any, error) {
-		var list []remembered
-		if err := json.Unmarshal([]byte(args[0].String()), &list); err != nil || len(list) > maxSentinels {
-			return nil, fault.New(fault.BadOption, "these are no sentinels: %v", err)
+		list := strings.Split(args[0].String(), "\n")
+		if len(list) > maxSentinels {
+			return nil, fault.New(fault.BadOption, "these are too many sentinels: %d", len(list))
 		}
-		for _, r := range list {
-			at := place{s.file, r.Offset}
-			if r.Marked {
-				at.in = s.marked
-			}
-			sum, err := hex.DecodeString(r.SHA256)
-			if err != nil || len(sum) != sha256.Size {
+		for _, line := range list {
+			where, rest, _ := strings.Cut(line, " ")
+			offset, digits, _ := strings.Cut(rest, " ")
+			in := map[string]*blobReader{inFile: s.file, inMarked: s.marked}[where]
+			off, err := strconv.ParseInt(offset, 10, 64)
+			sum, noHex := hex.DecodeString(digits)
+			if in == nil || err != nil || noHex != nil || len(sum) != sha256.Size {
 				return nil, fault.New(fault.BadOption, "these are no sentinels")
 			}
-			s.sentinels.pages[at] = [sha256.Size]byte(sum)
+			s.sentinels.pages[place{in, off}] = [sha256.Size]byte(sum)
 		}
 		return nil, nil
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -57,13 +58,27 @@ func (s *fsStore) readMeta(dir string, k Key) (meta, error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return meta{}, err
 	}
-	var m meta
-	if _, err := fmt.Sscanf(string(text), metaFormat, &m.size, &m.block, &m.generation); err != nil ||
-		fmt.Sprintf(metaFormat, m.size, m.block, m.generation) != string(text) ||
+	m := parseMeta(string(text))
+	if fmt.Sprintf(metaFormat, m.size, m.block, m.generation) != string(text) ||
 		m.size < 0 || m.size > maxFileBytes || m.block < minBlock || m.block > maxBlock || m.generation < 0 {
 		return meta{}, fs.ErrNotExist
 	}
 	return m, nil
+}
+
+// parseMeta gives the numbers of a description; what is none has others than these,
+// or another form. Scanning by format would cost the browser's program the scanner.
+func parseMeta(text string) meta {
+	var numbers []int64
+	for _, word := range strings.Fields(text) {
+		if n, err := strconv.ParseInt(word, 10, 64); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	if len(numbers) != 4 { // the version and those of a meta
+		return meta{size: -1}
+	}
+	return meta{size: numbers[1], block: numbers[2], generation: int(numbers[3])}
 }
 
 // blockFile reads a file that is stored in blocks.
@@ -286,8 +301,8 @@ func (b *blockStaged) sweep() {
 		return
 	}
 	for _, n := range names {
-		var g int
-		if _, err := fmt.Sscanf(n, generationPrefix+"%d", &g); err == nil && strings.HasPrefix(n, generationPrefix) && b.s.used[b.dir+"/"+n] == 0 {
+		number, ours := strings.CutPrefix(n, generationPrefix)
+		if _, err := strconv.Atoi(number); ours && err == nil && b.s.used[b.dir+"/"+n] == 0 {
 			b.s.removeGeneration(b.dir + "/" + n)
 		}
 	}
