@@ -6,7 +6,7 @@
 //
 // The build puts this file beside index.html, where it sees the whole page, with
 // a line in front that sets `build`: {hash, files: {name: its SHA-256}, later}. What
-// is later is kept once it was used.
+// is later is kept once it was used, or when the page asks for the rest.
 
 const PREFIX = 'coredrop-';
 const cacheName = PREFIX + build.hash;
@@ -48,6 +48,20 @@ async function keepLater(name, answer) {
   await (await caches.open(cacheName)).put(name, new Response(data, { headers: answer.headers }));
 }
 
+// keepRest keeps all that is later. What does not arrive is asked for another time.
+async function keepRest() {
+  const cache = await caches.open(cacheName);
+  for (const name of Object.keys(build.later)) {
+    if (await cache.match(name)) continue;
+    const answer = await fetch(name);
+    if (answer.ok) await keepLater(name, answer);
+  }
+}
+
+addEventListener('message', (event) => {
+  if (event.data?.keep === build.hash) event.waitUntil(keepRest().catch(() => {}));
+});
+
 async function sha256(data) {
   return [...new Uint8Array(await crypto.subtle.digest('SHA-256', data))].map((b) => b.toString(16).padStart(2, '0')).join('');
 }
@@ -67,14 +81,17 @@ addEventListener('fetch', (event) => {
   if (request.method !== 'GET' || origin !== scope.origin || !pathname.startsWith(scope.pathname)) return;
   const name = pathname.slice(scope.pathname.length) || INDEX;
   if (name.startsWith('app/')) event.respondWith(kept(request, name));
-  else if (name === INDEX || name in build.files) event.respondWith(searchParams.has('kept') ? kept(request, name) : page(request, name));
+  else if (name === INDEX || name in build.files || name in build.later) event.respondWith(searchParams.has('kept') ? kept(request, name) : page(request, name));
 });
 
 // page gives what has one name in every build: a newer one is never held back.
 async function page(request, name) {
   const fresh = fetch(request), late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS, null));
   const first = await Promise.race([fresh, late]).catch(() => null);
-  if (first && first.ok) return first;
+  if (first && first.ok) {
+    if (build.later[name]) await keepLater(name, first.clone());
+    return first;
+  }
   return await (await caches.open(cacheName)).match(name) || first || fresh;
 }
 

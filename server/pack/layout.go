@@ -27,6 +27,10 @@ type build struct {
 	Files []string `json:"files"` // all names below app/HASH
 }
 
+// notFirst is what a first visit does not pay for: it is kept when it was used, or
+// on a later visit. The style stands in the page itself.
+var notFirst = []string{wholeName, styleName, errorsName}
+
 // layout gives the files by their names in the folder that is served.
 func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 	index, worker := files["index.html"], files["web/sw.js"]
@@ -59,11 +63,12 @@ func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {
 	if out["version.json"], err = line(about); err != nil {
 		return nil, err
 	}
-	// The whole program is kept when it was used: a first visit does not pay for it.
 	later := map[string]string{}
-	if name := "app/" + hash + "/" + wholeName; sums[name] != "" {
-		later[name] = sums[name]
-		delete(sums, name)
+	for name, sum := range sums {
+		if slices.Contains(notFirst, strings.TrimPrefix(name, "app/"+hash+"/")) {
+			later[name] = sum
+			delete(sums, name)
+		}
 	}
 	kept, err := json.Marshal(map[string]any{"hash": hash, "files": sums, "later": later})
 	if err != nil {

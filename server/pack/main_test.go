@@ -99,14 +99,18 @@ func TestPackLaysOutThePage(t *testing.T) {
 	worker := read("sw.js")
 	first, rest, _ := strings.Cut(worker, "\n")
 	var kept struct {
-		Hash  string
-		Files map[string]string
+		Hash         string
+		Files, Later map[string]string
 	}
 	if err := json.Unmarshal([]byte(strings.TrimSuffix(strings.TrimPrefix(first, "const build = "), ";")), &kept); err != nil || rest != "// the service worker\n" {
 		t.Fatalf("the service worker is %s: %v", worker, err)
 	}
-	if kept.Hash != about.Hash || len(kept.Files) != len(want)+1 || kept.Files[errorsName] != sum([]byte(read(errorsName))) || kept.Files[app+"coredrop.wasm"] != about.Wasm {
+	if kept.Hash != about.Hash || len(kept.Files)+len(kept.Later) != len(want)+1 || kept.Files[app+"coredrop.wasm"] != about.Wasm {
 		t.Errorf("the service worker keeps %+v", kept)
+	}
+	// The style, which stands in the page, and the errors' own page a first visit does without.
+	if later := slices.Sorted(maps.Keys(kept.Later)); !slices.Equal(later, []string{app + "web/style.css", errorsName}) || kept.Later[errorsName] != sum([]byte(read(errorsName))) {
+		t.Errorf("later it keeps %+v", kept.Later)
 	}
 
 	// Any other content is another build, the page's own too.

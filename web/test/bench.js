@@ -135,9 +135,9 @@ for (const kind of kinds) {
   await driver.close();
 }
 // A first visit asks for index.html, the worker that keeps the page, and each file
-// of the build once.
-const { hash, files } = JSON.parse(readFileSync(join(dist, 'version.json'), 'utf8'));
-const wire = ['index.html', 'sw.js', ...files.map((name) => `app/${hash}/${name}`)]
+// that it keeps at once.
+const { files } = JSON.parse(readFileSync(join(dist, 'sw.js'), 'utf8').split('\n')[0].replace(/^const build = |;$/g, ''));
+const wire = ['index.html', 'sw.js', ...Object.keys(files)]
   .reduce((n, name) => n + Math.min(...['', '.br'].map((s) => statSync(join(dist, name + s), { throwIfNoEntry: false })?.size ?? Infinity)), 0);
 say(`bytes over the wire, first visit: ${wire} (brotli)`);
 await server.stop();

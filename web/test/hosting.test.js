@@ -97,13 +97,13 @@ for (const kind of kinds) {
         return navigator.serviceWorker.controller && name && await (await caches.open(name)).match('index.html');
       });
       await kept();
+      // What only Linux needs is kept once it was used.
+      await view.press('#sample-races');
+      await view.page.waitForFunction(async () => caches.match(new URL(`app/${globalThis.coredropBoot.build.hash}/coredrop-whole.wasm`, document.baseURI)));
       replace['index.html'] = readFileSync(join(dist, 'index.html'), 'utf8').replace('<h1>Coredrop</h1>', '<h1>Coredrop, newer</h1>');
       await view.page.reload();
       await view.ready();
       assert.equal(await view.text('h1'), 'Coredrop, newer');
-      // What only Linux needs is kept once it was used.
-      await view.press('#sample-races');
-      await view.page.waitForFunction(async () => caches.match(new URL(`app/${globalThis.coredropBoot.build.hash}/coredrop-whole.wasm`, document.baseURI)));
       host.stop();
       await view.page.reload();
       await view.ready();
@@ -118,6 +118,29 @@ for (const kind of kinds) {
       await view.click('#close');
       await view.press('#sample-races');
       assert.equal(await view.page.$$eval('#races-list > li', (l) => l.length), 46, 'the samples are kept too');
+      assert.deepEqual(view.errors, []);
+      await view.page.close();
+    });
+
+    test('both samples without their server, though nothing was opened before: a first visit pays for one, who comes back gets the rest', async () => {
+      const host = await staticHost(), view = await driver.visit(host.url);
+      const has = (name) => view.page.waitForFunction(async (name) => caches.match(new URL(name === 'index.html' ? name : `app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI)), {}, name);
+      await has('index.html');
+      const first = host.requests.map((path) => path.replace(/^\/app\/[0-9a-f]+\//, ''));
+      for (const name of ['coredrop-whole.wasm', 'web/style.css', '/errors.html']) assert.ok(!first.includes(name), name);
+      assert.ok(first.includes('samples/crash.elf.packed'));
+      await view.page.waitForFunction(() => navigator.serviceWorker.controller);
+      await view.page.reload();
+      await view.ready();
+      for (const name of ['coredrop-whole.wasm', 'web/style.css']) await has(name);
+      host.stop();
+      await view.page.reload();
+      await view.ready();
+      await view.press('#sample-races');
+      assert.equal(await view.page.$$eval('#races-list > li', (l) => l.length), 46);
+      await view.click('#close');
+      await view.press('#sample-crash');
+      await view.converted();
       assert.deepEqual(view.errors, []);
       await view.page.close();
     });

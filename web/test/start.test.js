@@ -217,7 +217,7 @@ for (const kind of kinds) {
       test('a build that does not arrive whole is not kept', async () => {
         const answers = {}, { h, view } = await visitedA(answers);
         h.dist = another();
-        answers['web/style.css'] = broken['cut off'];
+        answers['web/view.js'] = broken['cut off'];
         await view.page.evaluate(() => navigator.serviceWorker.getRegistration().then((r) => r.update()).catch(() => {}));
         await view.page.waitForFunction(async () => {
           const { installing } = await navigator.serviceWorker.getRegistration();
