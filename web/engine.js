@@ -264,7 +264,7 @@ export class Engine {
 
   // faulty says what is wrong with a file of the worker's, '' where nothing is.
   async faulty() {
-    const faults = await Promise.all(['worker.js', 'stream.js', 'blobtree.js', '../wasm_exec.js'].map(async (name) => {
+    const faults = await Promise.all(['worker.js', 'stream.js', 'blobtree.js', 'pieces.js', '../wasm_exec.js'].map(async (name) => {
       const url = new URL(name, import.meta.url), file = url.pathname.split('/').pop();
       try {
         const answer = await fetch(url);

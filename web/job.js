@@ -9,7 +9,7 @@ export class Job {
   /**
    * @param {import('./engine.js').EngineLike} engine
    * @param {import('./store.js').Store} store
-   * @param {import('./session.js').Host} host
+   * @param {import('./opened.js').Host} host
    */
   constructor(engine, store, host) {
     this.engine = engine;

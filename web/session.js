@@ -1,32 +1,18 @@
-// What is done with files: look at each, inspect the one that is usable, describe
-// its dump, take PDBs, save. It knows an engine, the store and a host for what
-// needs a browser, and no element of the page.
+// What is done with files that come: look at each, open the one that is usable, take
+// PDBs, and read more of what is open. It knows an engine, the store and a host for
+// what needs a browser, and no element of the page.
 
-import { dumpName, size } from './format.js';
-import { Job } from './job.js';
+import { size } from './format.js';
+import { Opened } from './opened.js';
 import { isPasted, sort, leftAside } from './input.js';
-import { blockedBy, leading } from './verdict.js';
+import { leading } from './verdict.js';
 import { lineOf } from './loglines.js';
 
 /**
  * @typedef {import('./store.js').Session} Session
- * @typedef {{file: File, handle: any, id: string}} Source the id is that of package identify
+ * @typedef {import('./opened.js').Source} Source
+ * @typedef {import('./opened.js').Host} Host
  * @typedef {{files: File[], handles: any[], folders: string[], via: string, wanted?: string}} Input
- */
-
-/**
- * What needs a browser.
- * @typedef {object} Host
- * @property {() => number} now milliseconds
- * @property {(engine: any, description: any, file: File) => Promise<Blob>} dumpBlob
- * @property {(description: any) => boolean} streamed
- * @property {(blob: Blob) => string} address
- * @property {(url: string) => void} release
- * @property {(blob: Blob, name: string, report: (stage: string, done: number, total: number) => void, signal: AbortSignal) => Promise<boolean>} saveByPicker
- * @property {(id: string) => void} pick opens a picker
- * @property {() => void} save presses the link that saves
- * @property {(url: string, signal: AbortSignal) => Promise<Response>} fetch
- * @property {string} symbols the address of this server's symbols
  */
 
 // What comes with the page, for those who have no file at hand: see package pack.
@@ -46,25 +32,7 @@ async function textOf(file) {
 
 const SEVERAL_MS = [5, 10, 20, 0]; // seconds between two asks of a busy server
 
-export class Controller extends Job {
-  /**
-   * @param {import('./engine.js').EngineLike} engine
-   * @param {import('./store.js').Store} store
-   * @param {Host} host
-   */
-  constructor(engine, store, host) {
-    super(engine, store, host);
-    this.sessions = 0;
-    this.held = { id: 0, generation: -1 }; // what the worker has open
-    /** @type {Source & {mark: Uint8Array, given: File[], lines: File[], proof: string} | null} */
-    this.source = null; // of the session
-  }
-
-  get session() { return this.store.state.session; }
-
-  /** @param {Partial<Session>} change */
-  change(change) { this.store.dispatch({ type: 'session', change }); }
-
+export class Controller extends Opened {
   // take handles what was dropped, picked or pasted: it looks at each file before
   // any costs something. What comes while something runs is offered afterwards.
   /** @param {Input} input */
@@ -138,7 +106,7 @@ export class Controller extends Job {
     try {
       await this.ask('open', file, mark);
       answer = await this.inspected(given, mark);
-      summary = JSON.parse(answer.json);
+      summary = await this.read(answer);
       const error = answer.error || summary.error;
       const known = summary.file.format && !answer.otherText;
       if (error && (!known || this.session && !anyway)) {
@@ -160,39 +128,6 @@ export class Controller extends Job {
     const fault = this.session?.summary.error;
     if (fault) this.store.dispatch({ type: 'notice', notice: { at: 'bar', subject: file.name, ...leading(this.engine, /** @type {Session} */ (this.session).summary, fault) } });
     await this.describe();
-  }
-
-  // inspected gives the summary of what is open in the worker, whatever it is. The
-  // program of a first visit reads Windows cores only: for the rest the whole one is
-  // fetched.
-  /**
-   * @param {Source & {error?: import('./store.js').Fault | null}} source
-   * @param {Uint8Array} mark
-   * @returns {Promise<any>}
-   */
-  async inspected({ file, id, error }, mark) {
-    let answer = await this.ask('inspect'), code = answer.error?.code;
-    if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '')) {
-      const proof = await this.ask('proof'); // the file is still what the first worker opened
-      if (await this.engine.whole()) {
-        await this.openAgain(file, mark, proof);
-        answer = await this.ask('inspect');
-        code = answer.error?.code;
-      }
-    }
-    if (code === 'is-linux') return this.ask('races');
-    if (code !== 'is-log' && code !== 'unknown-format') return answer;
-    const log = await this.ask('races'), { file: { format }, reports, warnings } = JSON.parse(log.json);
-    // The text of a kernel log, and not another text.
-    if (format === 'log' && !log.error && (reports.length || warnings.length || isPasted(file) || id === 'kernel-log')) return log;
-    return { ...answer, error: error || answer.error, otherText: true };
-  }
-
-  // again inspects what is open once more, with what is known since.
-  async again() {
-    if (!this.source) return;
-    const { json } = await this.inspected(this.source, this.source.mark);
-    this.change({ json, summary: JSON.parse(json) });
   }
 
   // takePDBs handles PDBs without a core: they are for the core that is open, or wait
@@ -265,9 +200,9 @@ export class Controller extends Job {
     await this.hold();
     for (const file of files) {
       this.retitle(`Looking up source lines in ${file.name}`);
-      const { json } = await this.ask('debug', file), summary = JSON.parse(json);
+      const answer = await this.ask('debug', file), summary = await this.read(answer);
       const used = summary.linux?.debug?.find((/** @type {{name: string}} */ d) => d.name === file.name);
-      this.change({ json, summary });
+      this.change({ json: answer.json, summary });
       if (!used) {
         this.tell('bar', `${file.name} was not used: see the warnings.`);
         continue;
@@ -275,136 +210,6 @@ export class Controller extends Job {
       this.source?.lines.push(file);
       this.tell('bar', `Source lines of ${used.module || 'the kernel'} from ${file.name}: ${size(used.bytes_read)} of ${size(file.size)} read.`);
     }
-  }
-
-  // describe makes the dump of what is open: at once where that costs nothing, else
-  // it is offered to be prepared.
-  async describe() {
-    const { session, source } = this;
-    if (!session || !source) return;
-    this.withdraw();
-    if (blockedBy(session.summary, session.options)) return;
-    this.retitle(`Describing the dump of ${session.name}`);
-    const answer = await this.ask('convert', session.options);
-    const summary = JSON.parse(answer.json), description = await this.ask('parts');
-    this.change({ summary });
-    const dump = { name: dumpName(summary), bytes: description.size, url: '', blob: null, sha256: '', saved: false };
-    if (this.host.streamed(description)) this.change({ dump });
-    else await this.offer(dump, await this.host.dumpBlob(this.engine, description, source.file));
-    this.measure();
-  }
-
-  // offer offers a dump, after a last look at the core.
-  /**
-   * @param {import('./store.js').Dump} dump
-   * @param {Blob} blob
-   */
-  async offer(dump, blob) {
-    await this.ask('unchanged');
-    if (this.source) this.source.proof = await this.ask('proof');
-    this.change({ dump: { ...dump, blob, url: this.host.address(blob) } });
-    this.store.dispatch({ type: 'said', text: `The dump is ready: ${size(blob.size)}` });
-  }
-
-  // measure finds out how fast this browser hashes, so that the time can be said
-  // before it is spent. Nobody waits for it.
-  async measure() {
-    if (this.store.state.hashRate) return;
-    const rate = await this.engine.call('hashRate').catch(() => 0);
-    this.store.dispatch({ type: 'hashRate', rate });
-  }
-
-  // prepare writes a dump that takes its time, for the browser to keep until it is saved.
-  async prepare() {
-    await this.run('Preparing the dump', 'dump', async () => {
-      await this.hold();
-      if (!this.session?.dump) await this.describe();
-      const dump = this.session?.dump, file = this.source?.file;
-      if (dump && !dump.url && file) await this.offer(dump, await this.host.dumpBlob(this.engine, await this.ask('parts'), file));
-    });
-  }
-
-  // choose takes other options for the dump.
-  /** @param {Partial<Session['options']>} options */
-  async choose(options) {
-    const { session } = this;
-    if (!session) return;
-    this.change({ options: { ...session.options, ...options } });
-    this.withdraw();
-    if (blockedBy(session.summary, { ...session.options, ...options })) return;
-    await this.run('Describing the dump', 'dump', async () => {
-      await this.hold();
-      await this.describe();
-    });
-  }
-
-  // hold makes sure that the worker has open what the page shows: another file may
-  // have been looked at since, or the worker is new. The file must still be what it
-  // was.
-  async hold() {
-    const { session, source, engine } = this;
-    if (!session || !source || this.held.id === session.id && this.held.generation === engine.generation) return;
-    await this.openAgain(source.file, source.mark, source.proof);
-    await this.inspected(source, source.mark);
-    for (const file of source.given) await this.ask('give', file);
-    if (source.given.length) await this.inspected(source, source.mark);
-    for (const file of source.lines) await this.ask('debug', file);
-    if (session.dump) await this.ask('convert', session.options);
-    this.held = { id: session.id, generation: engine.generation };
-  }
-
-  // openAgain opens a file that the worker has not open any more; with the proof of what it
-  // was, it must still be that.
-  /**
-   * @param {File} file
-   * @param {Uint8Array} mark
-   * @param {string} proof '' where there is none yet
-   */
-  async openAgain(file, mark, proof) {
-    await this.ask('open', file, mark);
-    if (!proof) return;
-    await this.ask('recall', proof);
-    await this.ask('unchanged');
-  }
-
-  async recheck() {
-    await this.run('Checking the core', 'dump', async () => {
-      await this.hold();
-      await this.ask('unchanged');
-      this.tell('dump', 'The core is as it was when it was opened.');
-    });
-  }
-
-  async hash() {
-    await this.run('Computing SHA-256', 'dump', async () => {
-      await this.hold();
-      const sha256 = await this.ask('sha256'), dump = this.session?.dump;
-      if (dump) this.change({ dump: { ...dump, sha256 } });
-      this.store.dispatch({ type: 'said', text: 'SHA-256 computed' });
-    }, 'Cancelled; the dump is still offered.');
-  }
-
-  // save is the link's own doing: this says so.
-  saving() {
-    const dump = this.session?.dump;
-    if (!dump) return;
-    this.log(`saving ${dump.name}, ${dump.bytes} bytes`);
-    this.change({ dump: { ...dump, saved: true } });
-    this.store.dispatch({ type: 'said', text: `Saving ${dump.name}: ${size(dump.bytes)} are expected` });
-  }
-
-  async saveAs() {
-    const dump = this.session?.dump, blob = dump?.blob;
-    if (!dump || !blob) return;
-    await this.run('Saving', 'dump', async (signal) => {
-      if (!await this.host.saveByPicker(blob, dump.name, (...count) => this.report(...count), signal)) {
-        this.tell('dump', 'Nothing was saved.');
-        return;
-      }
-      await this.hold();
-      await this.ask('unchanged');
-      this.tell('dump', `Saved: ${size(blob.size)}.`);
-    }, 'Cancelled; the dump is still offered, no part of it was saved there.');
   }
 
   async symbols() {
@@ -441,10 +246,9 @@ export class Controller extends Job {
   async stacks() {
     await this.run('Reading the stacks of all threads', 'threads', async () => {
       await this.hold();
-      const { json } = await this.ask('inspect', true), { session } = this;
-      let summary = JSON.parse(json);
-      if (session?.dump) summary = JSON.parse((await this.ask('convert', session.options)).json);
-      this.change({ json, summary, stacks: true });
+      const answer = await this.ask('inspect', true), { session } = this;
+      const summary = await this.read(session?.dump ? await this.ask('convert', session.options) : answer);
+      this.change({ json: answer.json, summary, stacks: true });
       this.store.dispatch({ type: 'said', text: `${summary.threads.length} threads are shown.` });
     });
   }
@@ -546,18 +350,6 @@ export class Controller extends Job {
     this.listCached();
   }
 
-  // release lets go of the address of a dump; a download that has begun goes on
-  // without it.
-  release() {
-    const url = this.session?.dump?.url;
-    if (url) this.host.release(url);
-  }
-
-  withdraw() {
-    this.release();
-    if (this.session?.dump) this.change({ dump: null });
-  }
-
   // The PDBs: those that wait, and those that the browser keeps.
 
   /** @param {string} id */
@@ -579,14 +371,5 @@ export class Controller extends Job {
       this.store.dispatch({ type: 'cached', cached: await this.ask('cached') });
       this.tell('start', `${key.split('/')[0]} is deleted from this browser.`);
     });
-  }
-
-  // failed is what a fault costs: only what can no longer be true.
-  /** @param {import('./store.js').Fault & {candidate?: boolean}} fault */
-  failed(fault) {
-    if (fault.code !== 'file-changed' || fault.candidate || !this.session) return [];
-    this.withdraw();
-    this.change({ changed: true });
-    return [{ command: 'reopen', name: `Open ${this.session.name} again` }];
   }
 }

@@ -53,16 +53,17 @@ export function facts(s) {
 const memoryText = once((/** @type {Summary['memory']} */ { bytes, runs = [] }) => {
   const number = (/** @type {number} */ n, /** @type {string} */ word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
   const more = runs.reduce((sum, run) => sum + run.bytes, 0) < bytes ? 'more than ' : '';
-  let holes = 0, missing = 0n, end = null;
+  // Physical addresses have 52 bits: plain numbers hold them.
+  let holes = 0, missing = 0, end = null;
   for (const run of runs) {
-    const start = BigInt(run.start);
+    const start = Number(run.start);
     if (end !== null && start > end) {
       holes++;
       missing += start - end;
     }
-    end = start + BigInt(run.bytes);
+    end = start + run.bytes;
   }
-  const between = holes ? `; ${more}${number(holes, 'hole')} of ${more}${size(Number(missing))} between them` : '';
+  const between = holes ? `; ${more}${number(holes, 'hole')} of ${more}${size(missing)} between them` : '';
   return `${size(bytes)} in ${more}${number(runs.length, 'run')}${between}`;
 });
 

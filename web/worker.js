@@ -5,6 +5,7 @@
 import '../wasm_exec.js';
 import { streamBlob } from './stream.js';
 import { withMark } from './blobtree.js';
+import { apart } from './pieces.js';
 
 // Progress is passed on at most ten times a second, but a stage's first and
 // last count always are.
@@ -63,7 +64,9 @@ addEventListener('message', async ({ data: { module, id, method, args } }) => {
   }
   try {
     await ready;
-    postMessage({ id, value: await methods[method](...args) });
+    const value = await methods[method](...args);
+    // A long summary comes in pieces too.
+    postMessage({ id, value: typeof value?.json === 'string' ? { ...value, pieces: apart(value.json) } : value });
   } catch (error) {
     postMessage({ id, error: error && typeof error.code === 'string' ? error : { code: 'internal', text: String(error), remedy: [] } });
   }

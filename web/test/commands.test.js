@@ -30,7 +30,7 @@ describe('the table', () => {
   test('every command that the page names is in it', () => {
     const web = join(import.meta.dirname, '..'), named = new Set();
     for (const name of readdirSync(web, { recursive: true })) {
-      if (!/^(frame|panels)\/.*\.js$|^(main|session|job)\.js$/.test(name)) continue;
+      if (!/^(frame|panels)\/.*\.js$|^(main|session|opened|job)\.js$/.test(name)) continue;
       const text = readFileSync(join(web, name), 'utf8');
       for (const [, id] of text.matchAll(/\b(?:act|button)\('([a-z-]+)'|command: '([a-z-]+)'/g)) if (id) named.add(id);
       for (const [, id] of text.matchAll(/command: '([a-z-]+)'/g)) named.add(id);

@@ -1,6 +1,7 @@
 // What is done with files, at an engine that is none and without a browser.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { apart } from '../pieces.js';
 import { desk, summary } from './lib/fakes.js';
 
 const said = (store, at) => store.state.notices.find((n) => n.at === at);
@@ -13,6 +14,21 @@ describe('looking before leaping', () => {
     assert.match(store.state.session.dump.url, /^blob:/);
     assert.equal(store.state.session.dump.name, 'vm.dmp');
     assert.deepEqual(engine.calls, ['identify vm.elf', 'open vm.elf', 'inspect', 'convert', 'parts', 'unchanged', 'proof', 'hashRate']);
+  });
+
+  test('a summary that comes in pieces is read whole', async () => {
+    const { store, engine, drop, file } = desk();
+    const cpus = Array.from({ length: 50 }, (_, index) => ({ index }));
+    for (const method of ['_inspect', '_convert']) {
+      const first = engine[method].bind(engine);
+      engine[method] = async () => {
+        const { json } = await first(), long = JSON.stringify({ ...JSON.parse(json), cpus });
+        return { json: long, pieces: apart(long, 200) };
+      };
+    }
+    await drop(file('vm.elf', 'core'));
+    assert.deepEqual(store.state.session.summary.cpus, cpus);
+    assert.deepEqual(JSON.parse(store.state.session.json).cpus, cpus);
   });
 
   test('a program that is fetched on the way takes over how the file was', async () => {
