@@ -75,6 +75,8 @@ export const commands = [
   { id: 'open-next', name: 'Open what came meanwhile', hidden: true, when: (s) => idle(s) && s.next.length > 0, run: ({ controller }) => controller.openNext() },
   { id: 'drop-next', name: 'Leave it', hidden: true, when: always, run: ({ store }) => store.dispatch({ type: 'taken' }) },
   { id: 'forget-refused', name: 'Clear the list', hidden: true, when: always, run: ({ store }) => store.dispatch({ type: 'forgetRefused' }) },
+  { id: 'open-recent', name: 'Open it again', hidden: true, when: idle, run: ({ controller }, recent) => controller.openRecent(recent) },
+  { id: 'forget-recent', name: 'Take it off the list', hidden: true, when: always, run: ({ controller }, id) => controller.forgetRecent(id) },
   { id: 'take-back', name: 'Take back', hidden: true, when: idle, run: ({ controller }, id) => controller.takeBack(id) },
   { id: 'forget', name: 'Delete', hidden: true, when: idle, run: ({ controller }, key) => controller.forget(key) },
   { id: 'log-line', name: 'Show in the log', hidden: true, when: open, run: ({ controller, page }, report) => controller.logLine(report).then(() => page.reveal('dmesg-line')) },

@@ -22,4 +22,5 @@ interface DataTransferItem {
   getAsFileSystemHandle?(): Promise<FileSystemHandle | null>;
 }
 
+declare function showOpenFilePicker(options: object): Promise<any[]>;
 declare function showSaveFilePicker(options: object): Promise<any>;

@@ -7,6 +7,7 @@ import { dumpBlob, saveByPicker, streamed } from './download.js';
 import { copyText } from './copy.js';
 import { Screen } from './screen.js';
 import { keepOffline } from './offline.js';
+import * as recent from './recent.js';
 
 const boot = window.coredropBoot;
 /** @param {string} id */
@@ -42,6 +43,7 @@ const controller = new Controller(engine, store, {
   save: () => $('save').click(),
   fetch: (url, signal) => fetch(url, { signal }),
   symbols: new URL('symbols', document.baseURI).href,
+  recent,
 });
 
 /** @type {import('./commands.js').Context} */
@@ -106,6 +108,19 @@ boot.take((event) => {
   }
 });
 
+// Where there is a picker that gives handles, it takes the place of the input's own.
+let plain = !('showOpenFilePicker' in window);
+addEventListener('click', (event) => {
+  if (plain || event.target !== $('file')) return;
+  event.preventDefault();
+  recent.picked().then(({ files, handles }) => {
+    if (files.length) controller.take({ files, handles, folders: [], via: 'pick' });
+  }, () => {
+    plain = true; // it is not for this page: the input's own is
+    $('file').click();
+  });
+});
+
 // The address names a panel, never what is open: it leads there once there is one.
 function toPanel() {
   const id = /^#(panel-[a-z-]+)$/.exec(location.hash)?.[1];
@@ -122,6 +137,7 @@ store.subscribe((state) => {
 engine.ready.then(() => {
   store.dispatch({ type: 'ready', catalogue: engine.catalogue });
   controller.listCached();
+  controller.listRecent();
   keepOffline(store, (text) => controller.log(text));
   if (location.hash === '#demo') {
     if (store.state.build.demo) act('demo');

@@ -9,6 +9,7 @@ import { blockedBy } from './verdict.js';
 
 /**
  * @typedef {import('./store.js').Session} Session
+ * @typedef {import('./recent.js').Recent} Recent
  * @typedef {{file: File, handle: any, id: string}} Source the id is that of package identify
  */
 
@@ -25,6 +26,7 @@ import { blockedBy } from './verdict.js';
  * @property {() => void} save presses the link that saves
  * @property {(url: string, signal: AbortSignal) => Promise<Response>} fetch
  * @property {string} symbols the address of this server's symbols
+ * @property {{recent: () => Promise<Recent[]>, remember: (handle: any, file: File) => Promise<void>, forget: (id?: number) => Promise<void>, again: (handle: any) => Promise<File | null>}} recent see recent.js
  */
 
 export class Opened extends Job {

@@ -124,6 +124,7 @@ export class Controller extends Opened {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
       options: { compat: false, type: '' }, dump: null, log: '', stacks: false, changed: false,
     } });
+    this.remember(handle, file);
     await this.giveWaiting(pdbs);
     const fault = this.session?.summary.error;
     if (fault) this.store.dispatch({ type: 'notice', notice: { at: 'bar', subject: file.name, ...leading(this.engine, /** @type {Session} */ (this.session).summary, fault) } });
@@ -330,6 +331,42 @@ export class Controller extends Opened {
     await this.take({ files: [file], handles: [handle], folders: [], via: 'again' });
   }
 
+  // The files that were opened before: see recent.js.
+
+  async listRecent() {
+    this.store.dispatch({ type: 'recent', recent: await this.host.recent.recent().catch(() => []) });
+  }
+
+  /**
+   * remember keeps the way back to a file that was opened. A browser that does not
+   * let it is none that has such.
+   * @param {any} handle
+   * @param {File} file
+   */
+  async remember(handle, file) {
+    await this.host.recent.remember(handle, file).catch((error) => this.log(`${file.name} is not in the list of files opened before: ${error}`));
+  }
+
+  /** @param {number} [id] without: all */
+  async forgetRecent(id) {
+    await this.host.recent.forget(id).catch(() => {});
+    await this.listRecent();
+  }
+
+  /** @param {import('./recent.js').Recent} recent */
+  async openRecent({ id, name, handle }) {
+    let file;
+    try {
+      file = await this.host.recent.again(handle);
+    } catch {
+      this.tell('start', `${name} is not where it was: it is off the list.`);
+      await this.forgetRecent(id);
+      return;
+    }
+    if (file) await this.take({ files: [file], handles: [handle], folders: [], via: 'recent' });
+    else this.tell('start', `${name} was not opened: this page may not read it.`);
+  }
+
   /** @param {Source} source */
   async openAnyway(source) {
     await this.run(`Inspecting ${source.file.name}`, 'bar', () => this.open(source, [], true));
@@ -348,6 +385,7 @@ export class Controller extends Opened {
     this.source = null;
     this.store.dispatch({ type: 'closed' });
     this.listCached();
+    this.listRecent();
   }
 
   // The PDBs: those that wait, and those that the browser keeps.

@@ -66,6 +66,7 @@ import { advance, begin } from './progress.js';
  * @property {{name: string, text: string}[]} refused in this visit
  * @property {WaitingPDB[]} pdbs
  * @property {{key: string, bytes: number}[]} cached PDBs that the browser keeps
+ * @property {import('./recent.js').Recent[]} recent files that were opened before
  * @property {number} hashRate bytes a second
  * @property {Record<string, Record<string, any>>} ui what each panel remembers
  * @property {string} log
@@ -77,7 +78,7 @@ export const initial = {
   phase: 'loading', ready: false, stopped: false, loading: { done: 0, total: 0 },
   build: {}, catalogue: {}, offline: false, secure: true,
   session: null, job: null, progress: null, said: '', notices: [], next: [],
-  refused: [], pdbs: [], cached: [], hashRate: 0, ui: {}, log: '', update: false,
+  refused: [], pdbs: [], cached: [], recent: [], hashRate: 0, ui: {}, log: '', update: false,
 };
 
 /** @type {Record<string, (state: State, event: any) => Partial<State>>} */
@@ -111,6 +112,7 @@ const steps = {
   taken: () => ({ next: [] }),
   pdbs: (_, { pdbs }) => ({ pdbs }),
   cached: (_, { cached }) => ({ cached }),
+  recent: (_, { recent }) => ({ recent }),
   hashRate: (_, { rate }) => ({ hashRate: rate }),
   ui: (state, { panel, change }) => ({ ui: { ...state.ui, [panel]: { ...state.ui[panel], ...change } } }),
   line: (state, { text }) => ({ log: `${state.log}${text}\n` }),

@@ -21,6 +21,7 @@ export function start(state, act) {
     <p id="privacy">The file is read in place, in this tab${typeof build.symbols === 'boolean' ? html`<span id="promise">: there is no code on the server that could receive it</span>` : nothing}.
       ${offline ? html`<span id="no-network">Nothing at all is asked of the network.</span>` : html`The one thing that may be asked of the network is the kernel’s PDB, from this server, by its name and identity,
       and only after you agreed to the address shown.`}</p>
+    ${state.recent.length ? before(state, act, busy) : nothing}
     ${where(state.ui.where || {}, act)}
     ${secure ? nothing : html`<p id="insecure">Opened over plain http: working offline and the save picker are off (nothing else is).</p>`}
     ${state.pdbs.length ? html`<section aria-labelledby="waiting-title"><h3 id="waiting-title">PDBs for the next core</h3>
@@ -29,6 +30,20 @@ export function start(state, act) {
     ${state.cached.length ? html`<details id="cached"><summary>PDBs kept in this browser: ${state.cached.length}, ${size(state.cached.reduce((n, c) => n + c.bytes, 0), false)}</summary>
       <ul class="files">${state.cached.map(({ key, bytes }) => html`<li><span><code>${key.split('/').slice(0, 2).join(' ')}</code> <span class="soft">${size(bytes, false)}</span></span>
         ${button('forget', model, act, { arg: key, at: `forget-${key.split('/')[1]}`, describe: `Delete ${key.split('/').slice(0, 2).join(' ')}` })}</li>`)}</ul></details>` : nothing}`;
+}
+
+/**
+ * before lists the files that were opened before.
+ * @param {import('../store.js').State} state
+ * @param {import('../panels.js').Act} act
+ * @param {boolean} busy
+ */
+function before({ recent }, act, busy) {
+  return html`<section aria-labelledby="recent-title"><h3 id="recent-title">Opened before</h3>
+    <ul id="recent" class="files">${recent.map((r) => html`<li><span>${name(r.name)} <span class="soft">${size(r.size, false)}</span></span>
+      <span class="row"><button type="button" data-recent="open" aria-label="Open ${r.name} again" ?disabled=${busy} @click=${() => act('open-recent', r)}>Open again</button>
+      <button type="button" data-recent="forget" aria-label="Take ${r.name} off the list" @click=${() => act('forget-recent', r.id)}>✕</button></span></li>`)}</ul>
+    <p class="soft">This browser keeps the names and the way back to the files, no data of them. <button type="button" class="plain" id="recent-clear" @click=${() => act('forget-recent')}>Clear the list</button></p></section>`;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Where the page works from: below a path, over plain http under another name,
 // from a host that knows nothing of it, and without any network.
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -23,6 +23,16 @@ for (const kind of kinds) {
     let driver;
     before(async () => { driver = await launch(kind, { map: 'intranet.test' }); });
     after(() => driver?.close());
+    const hosts = [];
+    const hosted = async (...args) => {
+      const host = await staticHost(...args);
+      hosts.push(host);
+      return host;
+    };
+    afterEach(async () => {
+      for (const host of hosts.splice(0)) host.stop();
+      for (const page of (await driver.browser.pages()).slice(1)) await page.close();
+    });
 
     test('plain http, another name, below a path; every answer has the security headers', async () => {
       const server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-base', '/sub/', '-upstream', 'none']);
@@ -65,32 +75,27 @@ for (const kind of kinds) {
     });
 
     test('any static host: a dropped PDB; asked for symbols it says what to do', async () => {
-      const host = await staticHost('/tools/dump/');
-      try {
-        const view = await driver.visit(host.url);
-        assert.ok(await view.hidden('#promise'), 'nobody knows what this server does');
-        const { core, pdb } = demo();
-        await view.pick(core);
-        await view.settled();
-        await view.click('#symbols-more');
-        assert.equal(await view.text('#symbols-url'), `${host.url}symbols/ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb`);
-        await view.press('#symbols-get');
-        assert.equal(await view.failure(), 'symbols-not-found');
-        assert.match(await view.text('.fault .steps'), /drop it/);
-        await view.drop(pdb);
-        await view.settled();
-        assert.equal((await view.summary()).symbols.status, 'found');
-        await view.converted();
-        assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
-        assert.deepEqual(view.foreign(), []);
-        await view.page.close();
-      } finally {
-        host.stop();
-      }
+      const host = await hosted('/tools/dump/');
+      const view = await driver.visit(host.url);
+      assert.ok(await view.hidden('#promise'), 'nobody knows what this server does');
+      const { core, pdb } = demo();
+      await view.pick(core);
+      await view.settled();
+      await view.click('#symbols-more');
+      assert.equal(await view.text('#symbols-url'), `${host.url}symbols/ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E1/ntkrnlmp.pdb`);
+      await view.press('#symbols-get');
+      assert.equal(await view.failure(), 'symbols-not-found');
+      assert.match(await view.text('.fault .steps'), /drop it/);
+      await view.drop(pdb);
+      await view.settled();
+      assert.equal((await view.summary()).symbols.status, 'found');
+      await view.converted();
+      assert.equal(await sha256(await view.save()), await byCommandLine(core, '-symbols', pdb));
+      assert.deepEqual(view.foreign(), []);
     });
 
     test('the page kept for the time without its server, and never instead of a newer one', async () => {
-      const replace = {}, host = await staticHost('/tools/dump/', replace);
+      const replace = {}, host = await hosted('/tools/dump/', replace);
       const view = await driver.visit(host.url), { core, pdb } = demo();
       const kept = () => view.page.waitForFunction(async () => {
         const [name] = await caches.keys();
@@ -119,11 +124,10 @@ for (const kind of kinds) {
       await view.press('#sample-races');
       assert.equal(await view.page.$$eval('#races-list > li', (l) => l.length), 46, 'the samples are kept too');
       assert.deepEqual(view.errors, []);
-      await view.page.close();
     });
 
     test('both samples without their server, though nothing was opened before: a first visit pays for one, who comes back gets the rest', async () => {
-      const host = await staticHost(), view = await driver.visit(host.url);
+      const host = await hosted(), view = await driver.visit(host.url);
       const has = (name) => view.page.waitForFunction(async (name) => caches.match(new URL(name === 'index.html' ? name : `app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI)), {}, name);
       await has('index.html');
       const first = host.requests.map((path) => path.replace(/^\/app\/[0-9a-f]+\//, ''));
@@ -142,7 +146,6 @@ for (const kind of kinds) {
       await view.press('#sample-crash');
       await view.converted();
       assert.deepEqual(view.errors, []);
-      await view.page.close();
     });
 
     test('the demo without a network', (t) => {

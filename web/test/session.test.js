@@ -6,6 +6,41 @@ import { desk, summary } from './lib/fakes.js';
 
 const said = (store, at) => store.state.notices.find((n) => n.at === at);
 
+describe('what was opened before', () => {
+  // opened gives a desk at which a file with a handle was opened and closed.
+  async function opened(handle) {
+    const d = desk();
+    await d.controller.take({ files: [d.file('vm.elf', 'core')], handles: [handle], folders: [], via: 'drop' });
+    d.controller.close();
+    await d.controller.listRecent();
+    return { ...d, recent: d.store.state.recent };
+  }
+
+  test('a file is in the list, and opened again by its handle', async () => {
+    const { store, controller, file, recent } = await opened({ file: () => file('vm.elf', 'core') });
+    assert.deepEqual(recent.map((r) => [r.name, r.size]), [['vm.elf', 4]]);
+    await controller.openRecent(recent[0]);
+    assert.equal(store.state.session.name, 'vm.elf');
+  });
+
+  test('one without a handle is not', async () => {
+    assert.deepEqual((await opened(null)).recent, []);
+  });
+
+  test('one that is gone is said, and off the list; one that may not be read stays', async () => {
+    const gone = await opened({ file: () => { throw new Error('not found'); } });
+    await gone.controller.openRecent(gone.recent[0]);
+    assert.match(said(gone.store, 'start').text, /^vm\.elf is not where it was/);
+    assert.deepEqual(gone.store.state.recent, []);
+    const refused = await opened({ file: () => null });
+    await refused.controller.openRecent(refused.recent[0]);
+    assert.match(said(refused.store, 'start').text, /may not read it/);
+    assert.equal(refused.store.state.recent.length, 1);
+    await refused.controller.forgetRecent();
+    assert.deepEqual(refused.store.state.recent, []);
+  });
+});
+
 describe('looking before leaping', () => {
   test('one action from drop to a dump that can be saved', async () => {
     const { store, engine, drop, file } = desk();

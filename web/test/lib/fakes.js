@@ -105,7 +105,7 @@ export class FakeEngine {
 // desk gives a controller at an engine that is none, its store and what the host
 // was asked for.
 export function desk(state = {}) {
-  const engine = new FakeEngine(), store = new Store({ ready: true, ...state }), asked = [];
+  const engine = new FakeEngine(), store = new Store({ ready: true, ...state }), asked = [], kept = [];
   let now = 0;
   const host = {
     now: () => ++now,
@@ -118,6 +118,12 @@ export function desk(state = {}) {
     save: () => asked.push('save'),
     fetch: async () => { throw new TypeError('Failed to fetch'); },
     symbols: 'https://host/symbols',
+    recent: {
+      recent: async () => [...kept].reverse(),
+      remember: async (handle, { name, size }) => { if (handle) kept.push({ id: kept.length + 1, name, size, handle }); },
+      forget: async (id) => { kept.splice(0, kept.length, ...kept.filter((r) => id !== undefined && r.id !== id)); },
+      again: async (handle) => handle.file(),
+    },
   };
   const controller = new Controller(engine, store, host);
   const file = (name, text) => new File([text], name);
