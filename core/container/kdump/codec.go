@@ -1,15 +1,13 @@
 package kdump
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/anchore/go-lzo"
 	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"coredrop/core/container/inflate"
 )
 
 // The codecs, by the bit that a page's flags have; 0: stored. Source:
@@ -22,15 +20,9 @@ const (
 	flagCodecs = flagZlib | flagLZO | flagSnappy | flagZstd
 )
 
-// errSize says that a block is not as long as a block must be: a bomb, or damage.
-var errSize = errors.New("it has not the length of a block")
-
 // codec unpacks blocks, keeping what can be kept from one to the next.
 type codec struct {
-	zlib interface {
-		io.ReadCloser
-		zlib.Resetter
-	}
+	zlib inflate.Zlib
 	zstd *zstd.Decoder
 }
 
@@ -40,12 +32,12 @@ func (c *codec) unpack(p, packed []byte, flags uint32) error {
 	switch flags & flagCodecs {
 	case 0:
 		if len(packed) != len(p) {
-			return errSize
+			return inflate.ErrSize
 		}
 		copy(p, packed)
 		return nil
 	case flagZlib:
-		return c.inflate(p, packed)
+		return c.zlib.Unpack(p, packed)
 	case flagLZO:
 		if n, err := lzo.Decompress(packed, p); err != nil || n != len(p) {
 			return whole(n, p, err)
@@ -66,37 +58,9 @@ func (c *codec) unpack(p, packed []byte, flags uint32) error {
 // whole words a block of n bytes.
 func whole(n int, p []byte, err error) error {
 	if err == nil && n != len(p) {
-		return errSize
+		return inflate.ErrSize
 	}
 	return err
-}
-
-func (c *codec) inflate(p, packed []byte) error {
-	r := bytes.NewReader(packed)
-	if c.zlib == nil {
-		z, err := zlib.NewReader(r)
-		if err != nil {
-			return err
-		}
-		c.zlib = z.(interface {
-			io.ReadCloser
-			zlib.Resetter
-		})
-	} else if err := c.zlib.Reset(r, nil); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(c.zlib, p); err != nil {
-		return err
-	}
-	// The end of the stream has the checksum.
-	var more [1]byte
-	switch n, err := c.zlib.Read(more[:]); {
-	case n > 0:
-		return errSize
-	case err != io.EOF:
-		return err
-	}
-	return nil
 }
 
 func (c *codec) unzstd(p, packed []byte) error {
