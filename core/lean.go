@@ -4,7 +4,7 @@ package core
 
 import (
 	"context"
-	"strings"
+	"slices"
 
 	"coredrop/core/fault"
 	"coredrop/core/identify"
@@ -12,14 +12,23 @@ import (
 	"coredrop/core/source"
 )
 
-// kdumpOpener leaves kdump cores, with their four compressors, to the whole
-// program.
-func kdumpOpener(_ context.Context, s source.Source, _ machine.Options) (*machine.Machine, error) {
-	f, err := identify.Look(s)
-	if err == nil && strings.HasPrefix(f.ID, "kdump") {
-		return nil, fault.New(fault.NeedsWhole, "")
+// kdumpOpener and savevmOpener leave kdump cores, with their four compressors, and
+// saved states to the whole program.
+var (
+	kdumpOpener  = elsewhere("kdump", "kdump-flat")
+	savevmOpener = elsewhere("savevm", "libvirt-save", "libvirt-part")
+)
+
+// elsewhere is the opener of files, by what identify calls them, that the whole
+// program reads.
+func elsewhere(ids ...string) machine.Opener {
+	return func(_ context.Context, s source.Source, _ machine.Options) (*machine.Machine, error) {
+		f, err := identify.Look(s)
+		if err == nil && slices.Contains(ids, f.ID) {
+			return nil, fault.New(fault.NeedsWhole, "")
+		}
+		return nil, machine.ErrNotMine
 	}
-	return nil, machine.ErrNotMine
 }
 
 // debugFile is not there: source lines are the whole program's.

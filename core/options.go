@@ -29,4 +29,4 @@ type Options struct {
 }
 
 // openers are the containers that can be read, in the order they are tried.
-var openers = []machine.Opener{elfcore.Open, kdumpOpener}
+var openers = []machine.Opener{elfcore.Open, kdumpOpener, savevmOpener}

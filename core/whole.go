@@ -6,14 +6,18 @@ import (
 	"context"
 
 	"coredrop/core/container/kdump"
+	"coredrop/core/container/savevm"
 	"coredrop/core/machine"
 	"coredrop/core/races"
 	"coredrop/core/source"
 	"coredrop/core/summary"
 )
 
-// kdumpOpener reads kdump cores.
-var kdumpOpener machine.Opener = kdump.Open
+// kdumpOpener reads kdump cores, savevmOpener saved states of QEMU.
+var (
+	kdumpOpener  machine.Opener = kdump.Open
+	savevmOpener machine.Opener = savevm.Open
+)
 
 // Races recovers the data-race reports that a Linux core or the text of a kernel
 // log holds. The summary is never nil, and has the reports too.

@@ -4,7 +4,8 @@
 export const words = {
   "formats": {
     "elf": "ELF core",
-    "log": "kernel log"
+    "log": "kernel log",
+    "savevm": "saved VM state"
   },
   "dtb_from": {
     "cr3": "CR3 of CPU {cpu}",

@@ -47,7 +47,7 @@ func with(first []Step, more ...Step) []Step { return append(first, more...) }
 
 var catalogue = map[Code]Entry{
 	KdumpCompressed: {"this kdump core is of a form that is not read", []Step{do("take it again as ELF", "virsh dump --memory-only --format elf VM vm.core"), say("in QEMU's monitor: dump-guest-memory without -z, -l, -s and -R")}},
-	SavevmImage:     {"this is a saved VM state, not a memory core", []Step{do("a VM that runs: take a core with --memory-only", "virsh dump --memory-only --format elf VM vm.core"), do("a VM that is gone: restore it, then take the core", "virsh restore --paused {file}")}},
+	SavevmImage:     {"this saved VM state cannot be read", []Step{do("restore it without letting the VM run, then take a core", "virsh restore --paused {file}"), do("a VM that runs: take a core with --memory-only", "virsh dump --memory-only --format elf VM vm.core")}},
 	RawImage:        {"this looks like raw memory, which has no CPU state", TakeCore()},
 	IsDmp:           {"this already is a Windows dump", []Step{say("open it in WinDbg as it is")}},
 	OtherFormat:     {"this is another tool's file", with([]Step{readable}, TakeCore()...)},
@@ -78,6 +78,7 @@ var catalogue = map[Code]Entry{
 	NoteDamaged:     {"the core's notes are damaged", []Step{say("the notes before the damage are used")}},
 	PartialPage:     {"a page is in the core only in part; the rest is zero", nil},
 	NoMemory:        {"the core holds no memory", TakeCore()},
+	MemoryUnplaced:  {"the file does not say where a part of the memory was, so it is left out", nil},
 
 	KernelPagedState: {"page tables could not be walked from any CPU", []Step{whyNone, again}},
 	IDTUnreadable:    {"the kernel could not be reached through any CPU's interrupt table", []Step{whyNone, again}},

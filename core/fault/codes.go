@@ -37,6 +37,7 @@ const (
 	NoteDamaged     Code = "note-damaged"
 	PartialPage     Code = "partial-page"
 	NoMemory        Code = "no-memory"
+	MemoryUnplaced  Code = "memory-unplaced"
 )
 
 // The way to the kernel:

@@ -27,7 +27,7 @@ func TestOpenAsksOneAfterAnother(t *testing.T) {
 	}
 	no := opener("no", nil, machine.ErrNotMine)
 	want := &machine.Machine{Format: "x"}
-	s := file([]byte("QEVM...."))
+	s := file([]byte("DISKDUMP"))
 	open := func(list ...machine.Opener) (*machine.Machine, error) {
 		asked = nil
 		return machine.Open(context.Background(), s, machine.Options{}, list...)
@@ -39,7 +39,7 @@ func TestOpenAsksOneAfterAnother(t *testing.T) {
 	if _, err := open(no, opener("broken", nil, broken), no); err != error(broken) || len(asked) != 2 {
 		t.Error(err, asked)
 	}
-	if _, err := open(no, no); !fault.Is(err, fault.SavevmImage) || len(asked) != 2 {
+	if _, err := open(no, no); !fault.Is(err, fault.KdumpCompressed) || len(asked) != 2 {
 		t.Error(err, asked)
 	}
 	s = file(nil)
