@@ -51,6 +51,7 @@ const (
 	boardVirt    = "virt-"
 	blockVirt    = "mach-virt.ram"
 	blockPC      = "pc.ram"
+	blockMicro   = "microvm.ram"
 	blockBIOS    = "pc.bios"
 	blockROM     = "pc.rom"
 	blockNode    = "ram-node"
@@ -82,7 +83,7 @@ func (st *state) base() (own, plugged []*block, sure bool) {
 	for i := range blocks {
 		b := &blocks[i]
 		switch {
-		case b.name == blockPC || b.name == blockVirt || b.name == "microvm.ram":
+		case b.name == blockPC || b.name == blockVirt || b.name == blockMicro:
 			own = append(own, b)
 		case !isRAM(b.name):
 		case isNumbered(b.name, blockDIMM):
@@ -94,18 +95,18 @@ func (st *state) base() (own, plugged []*block, sure bool) {
 	if len(own) > 0 {
 		return own, append(plugged, free...), true
 	}
+	slices.SortFunc(free, func(a, b *block) int { return naturally(a.name, b.name) })
+	var others []*block
 	for _, b := range free {
 		if isNumbered(b.name, blockNode) {
 			own = append(own, b)
 		} else {
-			plugged = append(plugged, b)
+			others = append(others, b)
 		}
 	}
 	if len(own) > 0 {
-		slices.SortFunc(own, func(a, b *block) int { return naturally(a.name, b.name) })
-		return own, plugged, true
+		return own, append(plugged, others...), true
 	}
-	slices.SortFunc(free, func(a, b *block) int { return naturally(a.name, b.name) })
 	return free, plugged, len(free) == 1
 }
 
@@ -205,14 +206,14 @@ func (st *state) lay(a arrangement) (list []place, lost uint64) {
 func (st *state) guessArch() machine.Arch {
 	for _, b := range st.ram.blocks {
 		switch {
-		case b.name == blockPC || b.name == blockBIOS:
+		case b.name == blockPC || b.name == blockBIOS || b.name == blockMicro:
 			return machine.X64
 		case b.name == blockVirt:
 			return machine.ARM64
 		}
 	}
 	switch {
-	case strings.HasPrefix(st.board, "pc-"):
+	case strings.HasPrefix(st.board, "pc-") || strings.HasPrefix(st.board, "microvm"):
 		return machine.X64
 	case strings.HasPrefix(st.board, boardVirt):
 		return machine.ARM64
