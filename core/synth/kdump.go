@@ -215,6 +215,9 @@ func (k *packer) pack(c Codec, p []byte) []byte {
 	panic("no such codec")
 }
 
+// Deflated packs bytes by zlib.
+func Deflated(p []byte) []byte { return new(packer).pack(Zlib, p) }
+
 // lzoLiterals is an LZO1X stream that copies: a run of literals, then the end
 // mark. Source: Linux Documentation/staging/lzo.rst.
 func lzoLiterals(p []byte) []byte {

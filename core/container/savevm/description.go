@@ -1,6 +1,7 @@
 package savevm
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -52,9 +53,13 @@ const (
 	// subsectionHead is the type, the name's length and the version.
 	subsectionHead = 1 + 1 + 4
 
-	// maxDescription bounds the text; real ones have 25 to 200 KB. maxDevices
-	// bytes are searched for it behind the memory.
+	// Bounds of the text: real ones have 25 to 200 KB, some 10 KB more for each
+	// processor, and an object in every 60 bytes. maxDevices bytes are searched for
+	// it behind the memory, and so many false beginnings are stepped over.
 	maxDescription = 16 << 20
+	maxObjects     = 1 << 19
+	maxElements    = 1 << 21
+	maxFalse       = 64
 	maxDevices     = 4 << 30
 )
 
@@ -105,46 +110,65 @@ func (d *device) length() (int64, error) {
 	return d.bytes()
 }
 
-// readDescription looks for the description from a place on; nil: there is none.
-// A cursor stays where it ends.
-func readDescription(c *cursor) (*description, error) {
-	begin := c.at
+// readDescription looks for the description from a place on; nil: there is none
+// that is whole. begun: one begins, and the file ends inside it.
+func readDescription(c *cursor) (found *description, begun bool, err error) {
+	begin, tried := c.at, 0
 	mark := []byte{sectionEOF, sectionDescription}
 	const head = 6 // the mark and a length
 	for c.at-begin < maxDevices {
 		n, err := c.find(mark)
 		if err != nil || n < 0 {
 			if err == errCut {
-				return nil, nil
+				return nil, begun, nil
 			}
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			continue
 		}
 		p, err := c.peek(head + 2)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if len(p) < head+2 {
-			return nil, nil
+			return nil, begun, nil
 		}
 		length := int64(be.Uint32(p[2:]))
-		if string(p[head:]) != `{"` || length > min(maxDescription, c.end-c.at-head) {
+		if string(p[head:]) != `{"` || length > maxDescription {
 			c.seek(c.at + 1)
 			continue
 		}
+		if length > c.end-c.at-head {
+			begun = true
+			c.seek(c.at + 1)
+			continue
+		}
+		if tried++; tried > maxFalse {
+			break
+		}
 		text := make([]byte, length)
 		if err := c.from.s.Full(text, c.at+head); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		var d description
-		if json.Unmarshal(text, &d) == nil && len(d.Devices) > 0 {
-			return &d, nil
+		if d := parseDescription(text); d != nil {
+			return d, false, nil
 		}
 		c.seek(c.at + 1)
 	}
-	return nil, nil
+	return nil, begun, nil
+}
+
+// parseDescription reads the text; nil: it is none.
+func parseDescription(text []byte) *description {
+	if bytes.Count(text, []byte("{")) > maxObjects || bytes.Count(text, []byte(",")) > maxElements {
+		return nil
+	}
+	var d description
+	if json.Unmarshal(text, &d) != nil || len(d.Devices) == 0 {
+		return nil
+	}
+	return &d
 }
 
 // span is where a field lies in a device's data: count elements of size bytes.

@@ -19,10 +19,11 @@ func (st *state) readDevices(c *cursor) error {
 		from = d.at
 	}
 	c.seek(from)
-	var err error
-	if st.description, err = readDescription(c); err != nil {
+	d, begun, err := readDescription(c)
+	if err != nil {
 		return err
 	}
+	st.description = d
 	if st.description != nil && st.devices != 0 {
 		c.seek(from)
 		err := st.step(c)
@@ -38,7 +39,43 @@ func (st *state) readDevices(c *cursor) error {
 	} else {
 		c.seek(from)
 	}
-	return st.search(c)
+	if err := st.search(c); err != nil {
+		return err
+	}
+	if begun || st.devices == 0 || st.description != nil {
+		return nil
+	}
+	whole, err := st.endsWhole(c.end, from)
+	if err != nil || whole {
+		return err
+	}
+	n := 0
+	for i := range st.found {
+		if st.found[i].name == deviceCPU {
+			n++
+		}
+	}
+	there := count(n, "processor's registers are", "processors' registers are")
+	if st.footers {
+		st.warn(fault.Truncated, "the file ends inside the machine's devices: %s there, others may be missing", there)
+	} else {
+		st.warn(fault.Truncated, "nothing in this saved state says which devices it has, so that it may have been cut among them: %s there", there)
+	}
+	return nil
+}
+
+// endsWhole reports whether the file ends as a stream without a description does:
+// behind a device's footer comes the end mark. Where sections have no footers,
+// nothing tells.
+func (st *state) endsWhole(end, from int64) (bool, error) {
+	p := make([]byte, footerBytes+1)
+	if end-from < int64(len(p)) || !st.footers {
+		return false, nil
+	}
+	if err := st.source.Full(p, end-int64(len(p))); err != nil {
+		return false, err
+	}
+	return p[footerBytes] == sectionEOF && p[0] == sectionFooter && be.Uint32(p[1:]) < maxID, nil
 }
 
 // step walks the devices by their description.
@@ -102,7 +139,7 @@ func (st *state) described(c *cursor, at int64, want *device) error {
 	if err := c.skip(n); err != nil {
 		return err
 	}
-	return footer(c, id)
+	return st.footer(c, id)
 }
 
 // deviceHead reads what stands behind a device's type.

@@ -2,6 +2,7 @@ package savevm
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 
@@ -63,17 +64,22 @@ func (st *state) open(ctx context.Context) error {
 // checkWhole refuses what was never finished.
 func (st *state) checkWhole() error {
 	w := &st.wrapping
-	if !st.ram.begun || len(st.ram.blocks) == 0 {
-		what := "the file ends before the machine's memory"
-		if st.trouble != nil && st.trouble != errCut {
-			what = st.trouble.Error()
-		}
-		return w.unfinished("%s", what)
+	if len(st.ram.blocks) == 0 || st.ram.unsound && (st.trouble != errCut || !st.ram.inPlace) {
+		return w.unfinished("%s", st.ending("the file ends before the machine's memory"))
 	}
 	if w.Part {
 		st.warn(fault.Truncated, "libvirt has not finished this saved state: it is being written, or that was broken off")
 	}
 	return nil
+}
+
+// ending says what ended the live part: the damage, else what is given.
+func (st *state) ending(otherwise string) string {
+	var d *damage
+	if errors.As(st.trouble, &d) {
+		return d.Error()
+	}
+	return otherwise
 }
 
 // memory makes the guest's memory of the places; missing counts the pages that are
@@ -127,9 +133,9 @@ func (st *state) warnMissing(missing uint64, places []place) error {
 	of := words.Bytes(int64(all) * st.ram.pageSize)
 	switch {
 	case missing == all:
-		return st.wrapping.unfinished("no page of the machine's memory is in the file")
+		return st.wrapping.unfinished("%s", st.ending("no page of the machine's memory is in the file"))
 	case st.trouble == errCut:
-		st.warn(fault.Truncated, "the file ends inside the machine's memory: %s of %s are missing; what is there may be older than the rest, if the guest was running", lost, of)
+		st.warn(fault.Truncated, "the file ends inside the machine's memory, it was cut or is still being written: %s of %s are missing, and what is there may be older than the rest if the guest was running", lost, of)
 	case st.trouble != nil:
 		st.warn(fault.DamagedCopy, "the saved state is damaged: %v; what stands behind that was not read, and %s of %s of memory are missing", st.trouble, lost, of)
 	case missing > 0:

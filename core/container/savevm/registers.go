@@ -24,7 +24,7 @@ type processor struct {
 // target/arm/machine.c.
 var processors = []processor{
 	{arch: cpu.X64, name: machine.X64, version: func(v uint32) bool { return v == 11 || v == 12 }, load: loadX86, bytes: 64 << 10},
-	{arch: cpu.ARM64, name: machine.ARM64, version: func(v uint32) bool { return v >= 20 && v <= 22 }, load: loadARM64, bytes: 1 << 20},
+	{arch: cpu.ARM64, name: machine.ARM64, version: func(v uint32) bool { return v >= 20 && v <= 22 }, load: loadARM64, bytes: 128 << 10},
 }
 
 // processor gives how a section's registers are read.

@@ -68,6 +68,7 @@ type state struct {
 	pageBits     uint
 	ram          ram
 	sections     map[uint32]section
+	footers      bool    // sections have footers
 	early        []found // devices that stand in front of the memory
 	devices      int64   // where the devices begin; 0: the stream ends before
 	trouble      error   // what ended the live part early: errCut or *damage
@@ -95,6 +96,9 @@ func (st *state) has(capability string) bool {
 func (st *state) read(ctx context.Context) error {
 	c := newCursor(ctx, st.source, st.wrapping.Stream, st.options.Sink)
 	defer c.close()
+	if st.source.Size > maxAt {
+		return refuse("this saved VM state is larger than %d bytes", int64(maxAt))
+	}
 	st.sections, st.pageBits = map[uint32]section{}, defaultPageBits
 	err := st.live(c)
 	var d *damage
@@ -316,15 +320,19 @@ func (st *state) data(c *cursor, id uint32, s section, end bool) error {
 		st.options.Logf("a live section that is not known: %q", s.name)
 		return st.unknown(c, id)
 	}
-	return footer(c, id)
+	return st.footer(c, id)
 }
 
 // footer steps over a section's footer, where there is one.
-func footer(c *cursor, id uint32) error {
+func (st *state) footer(c *cursor, id uint32) error {
 	p, err := c.peek(footerBytes)
-	if err != nil || len(p) < footerBytes || p[0] != sectionFooter {
+	switch {
+	case err != nil || len(p) == 0 || p[0] != sectionFooter:
 		return err
+	case len(p) < footerBytes:
+		return errCut
 	}
+	st.footers = true
 	if got := be.Uint32(p[1:]); got != id {
 		return c.damaged("section %d ends as section %d", id, got)
 	}
