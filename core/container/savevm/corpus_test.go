@@ -63,14 +63,6 @@ type truth struct {
 	ELF struct {
 		RAM [][3]string
 	}
-	State struct {
-		Machine      string
-		Capabilities []string
-		Records      uint64
-		Repeated     uint64
-	}
-	FixtureHash string `json:"fixture_ram_sha256"`
-	Runs        [][2]any
 }
 
 func fileSource(t testing.TB, f *os.File) source.Source {
@@ -112,6 +104,23 @@ func hashOf(t testing.TB, m mem.Physical, start mem.PA, bytes uint64, pass bool)
 		t.Fatal(err)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// TestFixture: the state in the repository, of which memory and registers are
+// known.
+func TestFixture(t *testing.T) {
+	tr := corpustest.ReadJSON[struct {
+		truth
+		Memory string `json:"memory_sha256"`
+	}](t, filepath.Join("testdata", "fixture.truth.json"))
+	m, err := Open(context.Background(), fileSource(t, corpustest.File(t, filepath.Join("testdata", "fixture.qevm.zst"))), machine.Options{})
+	if err != nil || len(m.Warnings) > 0 {
+		t.Fatal(err, m.Warnings)
+	}
+	if got := hashOf(t, m.Mem, 0, 64<<20, true); got != tr.Memory {
+		t.Errorf("memory %s, want %s", got, tr.Memory)
+	}
+	checkX64(t, m, &tr.truth)
 }
 
 // TestCorpus: memory and registers of every state are those of the core that was
