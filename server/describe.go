@@ -32,6 +32,8 @@ func describe(w io.Writer, s *summary.Summary) {
 		format = "not a core that can be read"
 	}
 	l.put("file", "%s, %s (%s)", s.File.Name, words.Bytes(s.File.Size), words.Of(words.All.Formats, format))
+	l.put("machine", "%s", words.Machine(s.File.Machine))
+	l.put("written with", "%s", strings.Join(s.File.Capabilities, ", "))
 	describeGuest(l, s)
 	if n := len(s.CPUs); n > 0 {
 		l.put("cpus", "%d, %s", n, modesText(s.CPUs))

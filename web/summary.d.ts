@@ -32,6 +32,8 @@ export interface File {
    */
   writer: string;
   names_percent: number | null;
+  machine: string;
+  capabilities: string[];
 }
 /**
  * Guest is the frozen machine's system.

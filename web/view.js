@@ -16,6 +16,8 @@ export function facts(s) {
   const guest = s.guest || {}, windows = s.windows, linux = s.linux;
   add('File', `${s.file.name}, ${size(s.file.size)}`);
   add('Format', of('formats', s.file.format));
+  add('Machine', s.file.machine);
+  add('Written with', (s.file.capabilities || []).join(', '));
   add('Guest', (linux ? [guest.version && `Linux ${guest.version}`, guest.arch] : [guest.version || (guest.os === 'windows' ? 'Windows' : ''), guest.build && !guest.version.includes(String(guest.build)) && `build ${guest.build}`, guest.product, guest.arch]).filter(Boolean).join(', '));
   add('Stopped at', (guest.system_time || '').replace(/^([\d-]+)T([\d:]+)(\.\d+)?Z$/, '$1 $2 UTC'));
   if (guest.uptime_seconds) add('Up for', duration(guest.uptime_seconds));

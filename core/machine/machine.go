@@ -36,6 +36,11 @@ type Machine struct {
 	Mem    mem.Physical
 	Guest  []Note // notes that the guest itself supplied (vmcoreinfo device)
 
+	// Board is the machine's type as its emulator calls it, "pc-q35-7.2"; "": the file
+	// does not say. Capabilities are those that changed how the file was written.
+	Board        string
+	Capabilities []string
+
 	// Writer is the tool that wrote the core, "QEMU", as far as it says; "" unknown.
 	Writer     string
 	MissingEnd int64 // bytes of memory announced behind the end of the file

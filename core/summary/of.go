@@ -48,7 +48,7 @@ func hex64(v uint64) string { return fmt.Sprintf("%#x", v) }
 // Of makes the summary of what was found.
 func Of(f Facts) *Summary {
 	s := New()
-	s.File = File{Name: f.File.Name, Size: f.File.Size, Format: f.Format}
+	s.File.Name, s.File.Size, s.File.Format = f.File.Name, f.File.Size, f.Format
 	if f.OS != "" {
 		s.Guest.OS = f.OS
 	}
@@ -96,7 +96,8 @@ func (s *Summary) warn(list ...fault.Warning) {
 
 // machine notes what the container says.
 func (s *Summary) machine(m *machine.Machine, size int64) {
-	s.File.Format, s.File.Writer = m.Format, m.Writer
+	s.File.Format, s.File.Writer, s.File.Machine = m.Format, m.Writer, m.Board
+	s.File.Capabilities = append(s.File.Capabilities, m.Capabilities...)
 	s.Guest.Arch = m.Arch.String()
 	s.Memory.MissingBytes = m.MissingEnd
 	s.warn(m.Warnings...)

@@ -37,13 +37,17 @@ type Summary struct {
 
 // File is the input file. Format is what it was opened as ("elf", "log", …), ""
 // where it is nothing that can be read. NamesPercent is how much of the file its
-// own headers name, null where the format has none.
+// own headers name, null where the format has none. Machine is the type of the
+// virtual machine as QEMU calls it ("pc-q35-7.2"), "" where the file does not say;
+// Capabilities are those that changed how the file was written ("mapped-ram").
 type File struct {
 	Name         string   `json:"name"`
 	Size         int64    `json:"size"`
 	Format       string   `json:"format"`
 	Writer       string   `json:"writer"` // the tool that wrote it, as far as the file says: "QEMU"
 	NamesPercent *float64 `json:"names_percent" jsonschema:"nullable"`
+	Machine      string   `json:"machine"`
+	Capabilities []string `json:"capabilities"`
 }
 
 // Guest is the frozen machine's system. OS is windows, linux or unknown;
@@ -199,6 +203,7 @@ type Error struct {
 func New() *Summary {
 	return &Summary{
 		Schema:    Schema,
+		File:      File{Capabilities: []string{}},
 		Guest:     Guest{OS: "unknown"},
 		Convert:   Convert{Needs: []fault.Code{}, Types: []DumpSize{}},
 		Memory:    Memory{Runs: []Run{}, Marks: []Mark{}},

@@ -107,3 +107,17 @@ func Count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// Machine words the type of a virtual machine as QEMU calls it, with the version
+// from which on QEMU has it.
+func Machine(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	version, _, _ := strings.Cut(name[i+1:], "+") // Proxmox VE adds its own
+	major, minor, ok := strings.Cut(version, ".")
+	_, err := strconv.ParseUint(major, 10, 8)
+	_, err2 := strconv.ParseUint(minor, 10, 8)
+	if i < 0 || !ok || err != nil || err2 != nil {
+		return name
+	}
+	return name + ", of QEMU " + version + " or later"
+}

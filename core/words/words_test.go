@@ -99,3 +99,17 @@ func TestPageHasTheSameUnits(t *testing.T) {
 		}
 	}
 }
+
+func TestMachine(t *testing.T) {
+	for name, want := range map[string]string{
+		"pc-q35-7.2":         "pc-q35-7.2, of QEMU 7.2 or later",
+		"pc-i440fx-9.0+pve0": "pc-i440fx-9.0+pve0, of QEMU 9.0 or later",
+		"pc-q35-rhel9.4.0":   "pc-q35-rhel9.4.0",
+		"microvm":            "microvm",
+		"":                   "",
+	} {
+		if got := Machine(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}

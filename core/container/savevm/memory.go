@@ -24,6 +24,7 @@ const (
 // open makes the machine of what the pass found.
 func (st *state) open(ctx context.Context) error {
 	m := st.machine
+	m.Board, m.Capabilities = st.board, st.capabilities
 	c := newCursor(ctx, st.source, st.wrapping.Stream, st.options.Sink)
 	defer c.close()
 	err := st.readDevices(c)
