@@ -12,6 +12,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/progress"
+	"coredrop/server/filelock"
 )
 
 // The dump holds all of the guest's memory: from its first byte it has no group
@@ -108,7 +109,7 @@ func TestLeftoversOfKilledRunsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !lock(probe) {
+	if !filelock.Try(probe) {
 		t.Skip("there are no locks here")
 	}
 	probe.Close()

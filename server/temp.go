@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"coredrop/server/filelock"
 )
 
 // A temporary file has a name of one length, whatever the output is called, so
@@ -22,7 +24,7 @@ func createNew(path string, mode fs.FileMode) (outFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock(f) // without a lock the file is only never swept
+	filelock.Try(f) // without a lock the file is only never swept
 	return f, nil
 }
 
@@ -70,7 +72,7 @@ func sweep(dir string) {
 		// A file is locked a moment after it is made: one that is empty may be
 		// at that moment.
 		info, err := f.Stat()
-		dead := err == nil && info.Size() > 0 && lock(f)
+		dead := err == nil && info.Size() > 0 && filelock.Try(f)
 		f.Close() // Windows removes no file that is open
 		if dead {
 			os.Remove(path)
