@@ -22,13 +22,14 @@ func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
 	case s == http.StatusNotFound || s == http.StatusGone:
 		return fault.New(fault.SymbolsNotFound, "%s does not have %s", c.Host(), k)
 	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
-		busy := fault.New(fault.ServerBusy, "%s is busy (status %d)", c.Host(), s)
+		said := &answer{status: s, after: retryAfter(resp.Header.Get("Retry-After"))}
+		busy := fault.Wrap(said, fault.ServerBusy, "%s is busy (status %d)", c.Host(), s)
 		if after := resp.Header.Get("Retry-After"); after != "" && len(after) < 40 {
 			busy.Hint("the server says: retry after %q", after)
 		}
 		return busy
 	default:
-		return c.manual(k, fault.New(fault.SymbolsOffline, "%s refused %s with status %d", c.Host(), k, s))
+		return c.manual(k, fault.Wrap(&answer{status: s}, fault.SymbolsOffline, "%s refused %s with status %d", c.Host(), k, s))
 	}
 }
 
@@ -59,7 +60,10 @@ func (c *Client) reason(err error) string {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var timeout net.Error
+	var near *errReserved
 	switch {
+	case errors.As(err, &near):
+		return way + near.Error()
 	case errors.As(err, &dns) && (strings.EqualFold(dns.Name, c.Host()) || c.allowedHost(&url.URL{Host: dns.Name})):
 		return way + "the host " + dns.Name + " was not found"
 	case errors.As(err, &dns):
@@ -78,5 +82,3 @@ func (c *Client) reason(err error) string {
 func (c *Client) manual(k symstore.Key, f *fault.Error) *fault.Error {
 	return f.Hint("download %s by other means and save it as STORE/%s, then use -symbols STORE", c.KeyURL(k), k)
 }
-
-func dialer() *net.Dialer { return &net.Dialer{Timeout: connectTimeout, KeepAlive: idleTimeout} }

@@ -44,6 +44,9 @@ func (b *body) begin() error {
 		agent = "coredrop"
 	}
 	req.Header.Set("User-Agent", agent)
+	if via := viaOf(b.ctx); via != "" {
+		req.Header.Set("Via", via)
+	}
 	req.Header.Set("Accept", "application/octet-stream, */*;q=0.1")
 	resp, err := b.c.client.Do(req)
 	if err != nil {
@@ -51,6 +54,7 @@ func (b *body) begin() error {
 	}
 	b.r, b.length = resp.Body, resp.ContentLength
 	if err := b.c.checkStatus(b.k, resp); err != nil {
+		b.drain()
 		return err
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -61,11 +65,28 @@ func (b *body) begin() error {
 	}
 	head := make([]byte, len(pdb.Magic))
 	n, err := io.ReadFull(b.r, head)
+	b.stall.Reset(b.idle)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return b.c.offline(b.ctx, b.k, err)
 	}
 	b.head = head[:n]
 	return b.checkHead()
+}
+
+// What is read of the text of a refusal: behind a text that was read to its end
+// the connection can be used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = time.Second
+)
+
+// drain reads the text of a refusal, which nobody needs.
+func (b *body) drain() {
+	if b.length > drainBytes {
+		return
+	}
+	b.stall.Reset(drainTime)
+	io.CopyN(io.Discard, b.r, drainBytes) // else another connection is made
 }
 
 // checkHead refuses what is no PDB before any of it is stored.
@@ -86,10 +107,12 @@ func (b *body) cut(after int64) error {
 	return fault.Wrap(io.ErrUnexpectedEOF, fault.SymbolsOffline, "%s ended %s after %d of %d bytes", b.c.Host(), b.k.Name, after, b.length)
 }
 
+var errLong = errors.New("more than was announced")
+
 // overlong is the error of a body that goes on. Over HTTP/1 net/http drops what
 // is too much before it can be seen; the verification finds the file cut then.
 func (b *body) overlong() error {
-	return fault.New(fault.SymbolsOffline, "%s did not end %s after the %d bytes that it announced", b.c.Host(), b.k.Name, b.length)
+	return fault.Wrap(errLong, fault.SymbolsOffline, "%s did not end %s after the %d bytes that it announced", b.c.Host(), b.k.Name, b.length)
 }
 
 // Read gives the body, what was looked at first.

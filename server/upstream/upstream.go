@@ -34,9 +34,12 @@ const (
 	maxRedirects   = 3
 	maxFile        = 2 << 30          // kernel PDBs have about 11 MB; this stops a server that never ends
 	headerTimeout  = 15 * time.Second // a server that accepts and says nothing
+	proxyTimeout   = 35 * time.Second // one that fetches the file itself says nothing for 25 s
 	idleTimeout    = 30 * time.Second // a transfer that stalls
 	totalTimeout   = 10 * time.Minute // 11 MB over 20 KB/s
 	connectTimeout = 5 * time.Second
+	// DefaultConnections is how many connections one server gets.
+	DefaultConnections = 8
 )
 
 // Client asks one symbol server. Only URL is needed; it is safe for concurrent
@@ -52,6 +55,12 @@ type Client struct {
 	// RedirectHosts lists where the server may redirect to besides its own
 	// host: a name, or a suffix that begins with a dot. Nil: BlobHosts.
 	RedirectHosts []string
+	// Proxy says that the server fetches what it does not have, as Coredrop and
+	// SymProxy do: it may take 25 seconds to answer, and does not tell cases of
+	// letters apart.
+	Proxy bool
+	// Connections is how many the server gets at once. 0: 8.
+	Connections int
 	// UserAgent is sent as it is. Empty: "coredrop".
 	UserAgent string
 	// Transport makes the connections. Nil: one that honours HTTPS_PROXY and
@@ -65,10 +74,11 @@ type Client struct {
 	// TotalTimeout ends a transfer that takes longer in all. 0: 10 minutes.
 	TotalTimeout time.Duration
 
-	once   sync.Once
-	client *http.Client
-	base   *url.URL
-	err    error
+	once     sync.Once
+	client   *http.Client
+	base     *url.URL
+	err      error
+	resolver *net.Resolver // nil: the system's
 }
 
 // NewTransport makes the transport that a Client without one uses.
@@ -77,6 +87,8 @@ func NewTransport() *http.Transport {
 	t.DialContext = dialer().DialContext
 	t.TLSHandshakeTimeout = 2 * connectTimeout
 	t.ResponseHeaderTimeout = headerTimeout
+	t.MaxConnsPerHost = DefaultConnections
+	t.MaxIdleConnsPerHost = DefaultConnections
 	// Go would unzip silently and drop Content-Length with it: the one thing
 	// that tells a whole body from a cut one, and that progress is made of.
 	t.DisableCompression = true
@@ -101,11 +113,30 @@ func (c *Client) prepare() error {
 		}
 		t := c.Transport
 		if t == nil {
-			t = NewTransport()
+			t = c.transport()
 		}
 		c.client = &http.Client{Transport: t, CheckRedirect: c.checkRedirect}
 	})
 	return c.err
+}
+
+// transport makes the client's own.
+func (c *Client) transport() *http.Transport {
+	t := NewTransport()
+	t.DialContext = c.dial
+	t.ResponseHeaderTimeout = c.patience()
+	if c.Connections > 0 {
+		t.MaxConnsPerHost, t.MaxIdleConnsPerHost = c.Connections, c.Connections
+	}
+	return t
+}
+
+// patience is how long the server may take to begin its answer.
+func (c *Client) patience() time.Duration {
+	if c.Proxy {
+		return proxyTimeout
+	}
+	return headerTimeout
 }
 
 func (c *Client) allowedScheme(u *url.URL) bool {
@@ -197,9 +228,10 @@ func (c *Client) Host() string {
 	return c.base.Hostname()
 }
 
-// Open asks for a key and gives the body with its length, -1 where the server
-// does not say. The first bytes are those of a PDB, but what comes must be
-// verified. Errors, of reading too, are *fault.Error:
+// Open asks for a key, as it is spelled, and then in lower case, for servers that
+// tell cases apart and have names in the form of SSQP. It gives the body with its
+// length, -1 where the server does not say. The first bytes are those of a PDB,
+// but what comes must be verified. Errors, of reading too, are *fault.Error:
 // symbols-not-found, server-busy, symbols-not-a-pdb, symbols-compressed,
 // symbols-offline (any network trouble), cancelled, bad-option and plain-http (the
 // address).
@@ -207,6 +239,24 @@ func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 	if err := c.prepare(); err != nil {
 		return nil, 0, err
 	}
+	r, length, err := c.open(ctx, k)
+	lower := symstore.Key{Name: strings.ToLower(k.Name), ID: strings.ToLower(k.ID)}
+	if !fault.Is(err, fault.SymbolsNotFound) || lower == k || c.foldsCase() {
+		return r, length, err
+	}
+	if r, length, again := c.open(ctx, lower); !fault.Is(again, fault.SymbolsNotFound) {
+		return r, length, again
+	}
+	return nil, 0, err
+}
+
+// foldsCase reports whether the server is known to take any spelling for the
+// same: asking twice would be in vain.
+func (c *Client) foldsCase() bool {
+	return c.Proxy || strings.HasSuffix(strings.ToLower(c.base.Hostname()), ".microsoft.com")
+}
+
+func (c *Client) open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
 	b := &body{c: c, k: k, limit: c.MaxBytes, idle: orDefault(c.IdleTimeout, idleTimeout)}
 	if b.limit <= 0 {
 		b.limit = maxFile
@@ -214,7 +264,11 @@ func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 	ctx, cancel := context.WithCancelCause(ctx)
 	b.ctx, b.cancel = ctx, cancel
 	b.total = time.AfterFunc(orDefault(c.TotalTimeout, totalTimeout), func() { cancel(errTooSlow) })
-	b.stall = time.AfterFunc(b.idle, func() { cancel(errStalled) })
+	first := b.idle
+	if c.Proxy {
+		first = max(first, c.patience()+connectTimeout)
+	}
+	b.stall = time.AfterFunc(first, func() { cancel(errStalled) })
 	if err := b.begin(); err != nil {
 		b.Close() // the error of the request says more
 		return nil, 0, err
