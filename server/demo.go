@@ -46,7 +46,7 @@ func runDemo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	if err != nil {
 		return fail(stderr, err)
 	}
-	h := &symbols.Handler{Stores: []symstore.Store{store}}
+	h := &symbols.Handler{Stores: []symbols.Store{store}}
 	return listen(ctx, *addr, site{base: path, symbols: h, demo: core}, stdout, stderr)
 }
 
@@ -76,9 +76,6 @@ func (s demoStore) Get(_ context.Context, key symstore.Key) (symstore.File, erro
 	}
 	return memoryFile{bytes.NewReader(data)}, nil
 }
-
-// Put refuses: the demo keeps nothing.
-func (s demoStore) Put(context.Context, symstore.Key, io.Reader) error { return fs.ErrPermission }
 
 // memoryFile is a file in memory.
 type memoryFile struct{ *bytes.Reader }

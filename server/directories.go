@@ -21,7 +21,12 @@ var (
 // are kept in it. "" is the default store.
 func (r *resolver) directories(dir string, filled bool) []string {
 	if dir == "" {
-		return []string{defaultStore()}
+		dir, err := defaultStore()
+		if err != nil {
+			r.warn("the symbol path's default store was left out: there is no HOME, and so no place for it")
+			return nil
+		}
+		return []string{dir}
 	}
 	if _, err := os.Stat(dir); err == nil {
 		return []string{dir}

@@ -9,13 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"coredrop/core/fault"
-	"coredrop/core/symstore"
+	"coredrop/server/cache"
+	"coredrop/server/conns"
+	"coredrop/server/diskstore"
 	"coredrop/server/symbols"
 	"coredrop/server/upstream"
 )
@@ -35,6 +36,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
 	shutdownTimeout   = 5 * time.Second
+	stalled           = 30 * time.Second // of a client that takes nothing
 )
 
 // allowHTTPUsage is the help of the flag that convert, info, get and serve share.
@@ -51,7 +53,7 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	set := flag.NewFlagSet("serve", flag.ContinueOnError)
 	addr := set.String("addr", defaultAddress, "the `address` to listen on; others than this machine reach it only if you say so")
 	base := set.String("base", "/", "the `path` the site is served under")
-	cache := set.String("cache", defaultStore(), "the `directory` that keeps fetched PDBs")
+	cacheDir := set.String("cache", "", "the `directory` that keeps fetched PDBs (default: $CACHE_DIRECTORY, else the user's cache)")
 	var stores, upstreams, redirects, allowHTTP texts
 	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	set.Var(&stores, "store", "a symbol store `directory` to read; may be repeated")
@@ -75,10 +77,7 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	h := &symbols.Handler{Log: log, Base: ctx}
 	defer h.Wait(shutdownTimeout) // its downloads end with ctx
 	for _, dir := range stores {
-		s, err := openStore(dir)
-		if err == nil {
-			_, err = os.ReadDir(dir)
-		}
+		s, err := diskstore.New(dir)
 		if err != nil {
 			return fail(stderr, fault.Wrap(err, fault.SymbolsUnreadable, "could not read the store %s: %v", dir, reasonOf(err)))
 		}
@@ -94,20 +93,16 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 		}
 		h.Upstreams = append(h.Upstreams, c)
 	}
-	if len(h.Upstreams) > 0 {
-		if h.Cache, err = openCache(*cache); err != nil {
-			return fail(stderr, fault.Wrap(err, fault.SymbolsUnreadable, "could not use the cache %s: %v", *cache, reasonOf(err)))
+	if h.Cache, err = openCache(cache.Options{Dir: *cacheDir}, len(h.Upstreams) > 0); err != nil {
+		return fail(stderr, err)
+	}
+	if h.Cache != nil {
+		if text := h.Cache.Warning(); text != "" {
+			fmt.Fprintf(stderr, "coredrop: warning: %s\n", text)
 		}
+		go h.Cache.Maintain(ctx)
 	}
 	return listen(ctx, *addr, site{base: path, symbols: h}, stdout, stderr)
-}
-
-// openCache makes the cache's directory, tries to write there, and opens it.
-func openCache(dir string) (symstore.Store, error) {
-	if err := symbols.PrepareCache(dir); err != nil {
-		return nil, err
-	}
-	return openStore(dir)
 }
 
 // listen serves a site until the context ends.
@@ -129,7 +124,7 @@ func listen(ctx context.Context, addr string, s site, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "coredrop: warning: %s can be reached from other machines: they get the page and PDBs, nothing of yours\n", l.Addr())
 	}
 	fmt.Fprintf(stdout, "coredrop: serving on http://%s%s\n", reachable(l.Addr()), s.base)
-	return serve(ctx, newServer(h), l, stderr)
+	return serve(ctx, newServer(conns.Guard(h, stalled)), conns.Limit(l, maxConnections()), stderr)
 }
 
 // reachable gives the address to open in a browser on this machine.
@@ -148,6 +143,7 @@ func newServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
+		ConnContext:                  conns.Context,
 		DisableGeneralOptionsHandler: true, // OPTIONS * gets our headers too
 	}
 }

@@ -98,6 +98,7 @@ func TestServeReadsItsStore(t *testing.T) {
 	if _, about := fetch(t, url+"version.json"); !bytes.Contains(about, []byte(`"symbols":true`)) {
 		t.Errorf("the page is not told: %s", about)
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	bare, stopBare := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", "none")
 	defer stopBare()
 	if _, about := fetch(t, bare+"version.json"); !bytes.Contains(about, []byte(`"symbols":false`)) {

@@ -29,7 +29,7 @@ func (s site) handler() (http.Handler, error) {
 	}
 	// A proxy that has nothing and asks nobody is not announced: the page would
 	// send the visitor there.
-	about.Symbols = s.symbols != nil && len(s.symbols.Stores)+len(s.symbols.Upstreams) > 0
+	about.Symbols = s.symbols != nil && s.symbols.HasFiles()
 	extra := map[string][]byte{}
 	if s.demo != nil {
 		about.Demo = "demo/" + demoFile

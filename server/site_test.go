@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"coredrop/core/demo"
-	"coredrop/core/symstore"
 	"coredrop/server/page"
 	"coredrop/server/symbols"
 	"coredrop/server/upstream"
@@ -24,7 +23,7 @@ func demoSite(t *testing.T, base string) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := site{base: base, symbols: &symbols.Handler{Stores: []symstore.Store{store}}, demo: core}.handler()
+	h, err := site{base: base, symbols: &symbols.Handler{Stores: []symbols.Store{store}}, demo: core}.handler()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +91,7 @@ func TestSymbolsAreAnnouncedWhereThereAreAny(t *testing.T) {
 	}{
 		"no proxy":     {nil, false},
 		"an empty one": {&symbols.Handler{}, false},
-		"a store":      {&symbols.Handler{Stores: []symstore.Store{store}}, true},
+		"a store":      {&symbols.Handler{Stores: []symbols.Store{store}}, true},
 		"an upstream":  {&symbols.Handler{Upstreams: []symbols.Upstream{&upstream.Client{}}}, true},
 	} {
 		h, err := site{base: "/", symbols: c.symbols}.handler()

@@ -14,6 +14,7 @@ import (
 	"coredrop/core/pe"
 	"coredrop/core/progress"
 	"coredrop/core/symstore"
+	"coredrop/server/cache"
 	"coredrop/server/upstream"
 )
 
@@ -21,21 +22,59 @@ import (
 const noSymbols = "none"
 
 // defaultSymbolPath is what the debuggers use, else a cache of our own in front
-// of Microsoft's server.
+// of Microsoft's server; without a place for one, that server alone.
 func defaultSymbolPath() string {
 	if p := os.Getenv("_NT_SYMBOL_PATH"); p != "" {
 		return p
 	}
-	return "srv*" + defaultStore() + "*" + upstream.Microsoft
+	if dir, err := defaultStore(); err == nil {
+		return "srv*" + dir + "*" + upstream.Microsoft
+	}
+	return upstream.Microsoft
 }
 
-// defaultStore is the symbol store in the user's cache directory.
-func defaultStore() string {
+// defaultStore is the symbol store in the user's cache directory. Who has none
+// gets no place below /tmp instead: others could have put anything there.
+func defaultStore() (string, error) {
 	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
+	return filepath.Join(dir, "coredrop", "symbols"), err
+}
+
+// cacheDirectory gives the directory of the proxy's cache, and whether it is for
+// that alone: the one that was named, or systemd's, or the user's.
+func cacheDirectory(named string) (dir string, owned bool, err error) {
+	if named != "" {
+		return named, false, nil
 	}
-	return filepath.Join(dir, "coredrop", "symbols")
+	if dir, _, _ := strings.Cut(os.Getenv("CACHE_DIRECTORY"), ":"); dir != "" { // systemd.exec(5): there may be several
+		return dir, true, nil
+	}
+	dir, err = defaultStore()
+	if err != nil {
+		return "", false, fault.Wrap(err, fault.BadOption, "there is no place for the cache: neither HOME nor CACHE_DIRECTORY is set").Hint("name a directory: -cache DIR")
+	}
+	return dir, true, nil
+}
+
+// openCache opens the proxy's cache. Where nobody is asked nothing is written:
+// what it has is served, if it is there.
+func openCache(o cache.Options, asks bool) (*cache.Cache, error) {
+	dir, owned, err := cacheDirectory(o.Dir)
+	if err != nil {
+		if !asks {
+			return nil, nil
+		}
+		return nil, err
+	}
+	o.Dir, o.Owned = dir, owned
+	if _, err := os.Stat(dir); err != nil && !asks {
+		return nil, nil
+	}
+	c, err := cache.Open(o)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.SymbolsUnreadable, "could not use the cache %s: %v", dir, reasonOf(err))
+	}
+	return c, nil
 }
 
 // resolver finds PDBs along a symbol path; it implements windows.Symbols. It

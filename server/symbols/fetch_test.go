@@ -3,14 +3,12 @@ package symbols
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +19,7 @@ import (
 	"coredrop/core/demo"
 	"coredrop/core/fault"
 	"coredrop/core/symstore"
+	"coredrop/server/cache"
 	"coredrop/server/upstream"
 )
 
@@ -39,7 +38,22 @@ func dirStore(t *testing.T, dir string) symstore.Store {
 	return symstore.NewFS(sub)
 }
 
-// names lists a directory.
+// cacheIn is a cache in a directory of the test's.
+func cacheIn(t *testing.T) *cache.Cache {
+	t.Helper()
+	return cacheAt(t, t.TempDir())
+}
+
+func cacheAt(t *testing.T, dir string) *cache.Cache {
+	t.Helper()
+	c, err := cache.Open(cache.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// names lists a directory, but for what says that it is a cache.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -48,7 +62,9 @@ func names(t *testing.T, dir string) []string {
 	}
 	var list []string
 	for _, e := range entries {
-		list = append(list, e.Name())
+		if e.Name() != ".coredrop-cache" {
+			list = append(list, e.Name())
+		}
 	}
 	return list
 }
@@ -78,11 +94,11 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	base, stop := context.WithCancel(t.Context())
 	up := slow{half: pdbBytes(t)[:70000], reached: make(chan struct{})}
-	h := &Handler{Base: base, Cache: dirStore(t, dir), Upstreams: []Upstream{up}}
+	h := &Handler{Base: base, Cache: cacheAt(t, dir), Upstreams: []Upstream{up}}
 	answer := make(chan *httptest.ResponseRecorder)
 	go func() { answer <- ask(h, "/"+demo.PDBKey) }()
 	<-up.reached
-	if list := names(t, dir); len(list) != 1 || !symstore.Unfinished(list[0]) {
+	if list := names(t, dir); len(list) != 1 || !strings.HasPrefix(list[0], ".coredrop-tmp-") {
 		t.Errorf("while it is fetched the cache holds %q", list)
 	}
 	stop()
@@ -107,7 +123,7 @@ func TestShutdownLeavesNothing(t *testing.T) {
 func TestWaitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		proceed := make(chan struct{})
-		h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
+		h := &Handler{Cache: cacheIn(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
 			<-proceed
 			return nil, fault.New(fault.SymbolsOffline, "")
 		})}}
@@ -130,75 +146,27 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// What a killed program left is removed once nobody can be writing to it, and
-// nothing else is.
-func TestPrepareCacheSweeps(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "cache")
-	if err := PrepareCache(dir); err != nil {
-		t.Fatal(err)
-	}
-	if list := names(t, dir); len(list) != 0 {
-		t.Errorf("the probe was left: %q", list)
-	}
-	k := key(t)
-	old := time.Now().Add(-fetchLimit - time.Minute)
-	left := "." + k.Name + "-" + k.ID + "-0"
-	writing := "." + k.Name + "-" + k.ID + "-1"
-	keep := []string{".hidden", writing, "notes.txt"}
-	for _, name := range append([]string{left, probePrefix + "1"}, keep...) {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte("half"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if name != writing {
-			if err := os.Chtimes(path, old, old); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := PrepareCache(dir); err != nil {
-		t.Fatal(err)
-	}
-	if list := names(t, dir); strings.Join(list, " ") != strings.Join(keep, " ") {
-		t.Errorf("%q stay, not %q", list, keep)
-	}
-}
-
-func TestPrepareCacheThatCannotBeWritten(t *testing.T) {
+// takesNothing is a cache whose directory cannot be there: root or not.
+func takesNothing(t *testing.T) *cache.Cache {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if PrepareCache(file) == nil {
-		t.Error("a file was taken for a cache")
-	}
-	if _, err := os.Stat("/proc/self"); err == nil && runtime.GOOS == "linux" && PrepareCache("/proc/self") == nil {
-		t.Error("a directory that takes no files was taken for a cache") // for root too
-	}
-}
-
-// broken is a cache that does not take files, with a path in its reason.
-type broken struct{ symstore.Store }
-
-func (broken) Stage(context.Context, symstore.Key, io.Reader) (symstore.Staged, error) {
-	return nil, fault.Wrap(errors.New("no space left"), fault.SymbolsUnreadable, "it could not be stored: no space left")
-}
-func (b broken) Put(ctx context.Context, k symstore.Key, r io.Reader) error {
-	_, err := b.Stage(ctx, k, r)
-	return err
+	return cacheAt(t, filepath.Join(file, "cache"))
 }
 
 // A full cache does not keep the file from the clients, and the log says why
 // each of them waits for it.
 func TestCacheThatTakesNothing(t *testing.T) {
 	var lines strings.Builder
-	h := &Handler{Cache: broken{store(t)}, Log: slog.New(slog.NewTextHandler(&lines, nil)),
+	h := &Handler{Cache: takesNothing(t), Log: slog.New(slog.NewTextHandler(&lines, nil)),
 		Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return pdbBytes(t), nil })}}
 	w := ask(h, "/"+demo.PDBKey)
 	if w.Code != 200 || !bytes.Equal(w.Body.Bytes(), pdbBytes(t)) {
 		t.Fatalf("%d %.200q", w.Code, w.Body)
 	}
-	for _, want := range []string{"level=WARN", "result=ok", "no space left", "upstream=fake.example"} {
+	for _, want := range []string{"level=WARN", "result=ok", "not a directory", "upstream=fake.example", "source=memory", "status=200"} {
 		if !strings.Contains(lines.String(), want) {
 			t.Errorf("the log has no %s: %s", want, &lines)
 		}
@@ -208,11 +176,18 @@ func TestCacheThatTakesNothing(t *testing.T) {
 // A directory that vanished is a cache that takes nothing; where it was is not
 // told. Neither is a place for temporary files needed, nor shown.
 func TestPathsAreNotShown(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "gone")
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	for name, body := range map[string][]byte{"good": pdbBytes(t), "other": otherBuild(t)} {
+		dir := filepath.Join(t.TempDir(), "gone")
 		var lines strings.Builder
-		h := &Handler{Stores: []symstore.Store{dirStore(t, dir)}, Cache: dirStore(t, dir), Log: slog.New(slog.NewTextHandler(&lines, nil)),
+		gone := cacheAt(t, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o644); err != nil { // nor can it be made again
+			t.Fatal(err)
+		}
+		h := &Handler{Stores: []Store{dirStore(t, dir)}, Cache: gone, Log: slog.New(slog.NewTextHandler(&lines, nil)),
 			Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return body, nil })}}
 		w := ask(h, "/"+demo.PDBKey)
 		if (w.Code == 200) != (name == "good") {
@@ -239,8 +214,8 @@ func TestLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&lines, nil))
-	has := &Handler{Log: log, Stores: []symstore.Store{full}}
-	fails := &Handler{Log: log, Cache: store(t), Upstreams: []Upstream{&upstream.Client{URL: first.URL, Transport: first.Client().Transport}}}
+	has := &Handler{Log: log, Stores: []Store{full}}
+	fails := &Handler{Log: log, Cache: cacheIn(t), Upstreams: []Upstream{&upstream.Client{URL: first.URL, Transport: first.Client().Transport}}}
 	for _, test := range []struct {
 		h           *Handler
 		method, url string
@@ -252,7 +227,7 @@ func TestLog(t *testing.T) {
 		{has, "POST", "/" + demo.PDBKey + "?SECRET", []string{"method=POST", "result=method"}},
 		{fails, "GET", "/" + demo.PDBKey + "?SECRET", []string{"result=symbols-offline", "upstream=127.0.0.1", "could not get ntkrnlmp.pdb from 127.0.0.1"}},
 		{fails, "GET", "/" + demo.PDBKey, []string{"result=symbols-offline"}}, // remembered
-		{&Handler{Log: log, Stores: []symstore.Store{failing{}}}, "GET", "/" + demo.PDBKey, []string{"level=WARN", "input/output error"}},
+		{&Handler{Log: log, Stores: []Store{failing{}}}, "GET", "/" + demo.PDBKey, []string{"level=WARN", "input/output error"}},
 	} {
 		lines.Reset()
 		w := httptest.NewRecorder()

@@ -2,22 +2,26 @@
 // page, which may ask its own origin only, and for debuggers. It looks in local
 // stores, then asks the upstreams fixed at start on its own account, verifies
 // what they give before anybody sees it, and keeps it. It takes no upstream and
-// no path from a client: what reaches a store is built from a parsed key.
+// no path from a client: what reaches a store is built from a parsed key. All
+// that costs is bounded: connections, waiting, memory, and the time of an answer.
 package symbols
 
 import (
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"coredrop/core/fault"
 	"coredrop/core/symstore"
+	"coredrop/server/cache"
 )
 
 const (
@@ -25,8 +29,14 @@ const (
 	// gives up after 30 seconds, and blames the server.
 	defaultDeadline = 25 * time.Second
 	// retryAfter is what a client is told whose file is still on its way.
-	retryAfter = "15"
+	retryAfter = 15 * time.Second
 )
+
+// Store is a symbol store that is only read; symstore.Store is one. Where the
+// files it opens have a method OS() *os.File, they are sent by the kernel.
+type Store interface {
+	Get(ctx context.Context, k symstore.Key) (symstore.File, error)
+}
 
 // Upstream gives the body of a key's file with its length, -1 where it is not
 // known; *upstream.Client is one. Its errors, of reading too, are *fault.Error.
@@ -36,122 +46,206 @@ type Upstream interface {
 	Host() string
 }
 
+// Limits bound what is asked of one upstream.
+type Limits struct {
+	Downloads int // at once; 0: 8
+	Waiting   int // for one of those to end, before a client is refused; 0: 64
+}
+
 // Handler is the symbol server. The zero value works and has nothing. Its
 // fields must not change once it serves.
 type Handler struct {
 	// Stores are read in order, before the cache; nothing is written to them.
-	Stores []symstore.Store
+	Stores []Store
 	// Cache keeps what the upstreams gave. If nil, upstreams are not asked.
-	Cache symstore.Store
+	Cache *cache.Cache
 	// Upstreams are asked in order.
 	Upstreams []Upstream
+	// Limits bound what is asked of each of them.
+	Limits Limits
 	// Base ends the downloads when it ends. If nil, they outlive all but Wait.
 	Base context.Context
 	// Deadline is when a client is answered at the latest; its download goes
 	// on. 0: 25 seconds.
 	Deadline time.Duration
+	// Instance names this server among the proxies that a request goes through.
+	// If empty, a random name.
+	Instance string
+	// Hosts are the names under which the server is asked. If nil, any.
+	Hosts []string
+	// Observe is told of each request, once it is answered. If nil, nobody is.
+	Observe func(Request)
+	// Fetched is told of each download. If nil, nobody is.
+	Fetched func(Fetch)
 	// Log gets one line a request. If nil, nothing is logged.
 	Log *slog.Logger
-	// Now is the clock of the negative cache. If nil, time.Now.
+	// Now is the clock of the negative cache and of what is known of the
+	// upstreams. If nil, time.Now.
 	Now func() time.Time
 
-	flights flights
-	misses  misses
+	once     sync.Once
+	pools    []*pool
+	name     string
+	looking  chan struct{} // holds a token for each look at the stores
+	flights  flights
+	misses   misses
+	verified verified
+	requests atomic.Int64
+}
+
+// lookups is how many look into the stores at once. More wait, which matters
+// where a store hangs, such as one on a server that is gone.
+const lookups = 256
+
+// prepare makes what the fields ask for.
+func (h *Handler) prepare() {
+	h.once.Do(func() {
+		h.name = h.Instance
+		if h.name == "" {
+			h.name = randomName()
+		}
+		h.looking = make(chan struct{}, lookups)
+		for _, u := range h.Upstreams {
+			h.pools = append(h.pools, newPool(u, h.Limits))
+		}
+	})
 }
 
 // ServeHTTP answers a request whose path is /NAME/ID/NAME, relative to where
-// the handler is mounted. A failure is 404 and never 403, for which debuggers
-// strike a host off for the whole session; its body is {code, text, remedy}.
+// the handler is mounted. A failure is 404, or 503 where asking again helps, and
+// never 403, for which debuggers strike a host off for the whole session; its
+// body is {code, text, remedy}.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.prepare()
+	h.requests.Add(1)
+	defer h.requests.Add(-1)
 	began := time.Now()
-	h.log(r, h.answer(w, r), began)
+	sent := &meter{ResponseWriter: w}
+	said := h.answer(sent, r)
+	said.Method = r.Method[:min(len(r.Method), 8)]
+	said.Status, said.Bytes, said.Took = sent.status, sent.bytes, time.Since(began)
+	h.log(r, said)
+	if h.Observe != nil {
+		h.Observe(said)
+	}
 }
 
-// answered is what the log says of a request.
-type answered struct {
-	key    string // empty where the address is none: that may hold anything
-	result string
-	bytes  int64
-	err    error
-	fetched
-}
-
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request) answered {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) Request {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return answered{result: "method"}
+		return Request{Result: "method"}
 	}
-	key, err := parsePath(r)
+	asked, key, err := h.parse(r)
 	if err != nil {
-		refuse(w, err)
-		return answered{result: string(fault.As(err).Code), err: err}
+		refuse(w, err, false)
+		return Request{Result: resultOf(err), Code: fault.As(err).Code, Err: err}
 	}
-	if r.URL.Query().Get("_refresh") == "1" && fromLoopback(r) {
-		h.misses.forget(key)
+	q := question{key: key, asked: asked, via: via(r), looped: h.looped(r)}
+	deadline := h.Deadline
+	if deadline == 0 {
+		deadline = defaultDeadline
 	}
-	f, got, err := h.find(r.Context(), key)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), deadline, errLate)
+	defer cancel()
+	found, err := h.find(ctx, q)
+	said := Request{Key: key.String(), Upstream: found.host, Source: found.source, Unkept: found.unkept, Result: "hit"}
 	if err != nil {
-		refuse(w, err)
-		return answered{key: key.String(), result: string(fault.As(err).Code), err: err, fetched: got}
+		refuse(w, err, q.via != "")
+		said.Result, said.Code, said.Err = resultOf(err), fault.As(err).Code, err
+		if found.source == sourceMisses {
+			said.Result, said.Source = "negative", ""
+		}
+		return said
 	}
-	defer f.Close()
+	defer found.file.Close()
+	if found.source == sourceUpstream || found.source == sourceMemory {
+		said.Result = "miss"
+	}
 	head := w.Header()
 	head.Set("Content-Type", "application/octet-stream")
 	head.Set("ETag", `"`+key.ID+`"`)
 	head.Set("Cache-Control", "public, max-age=31536000, immutable") // the key names the content
-	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f, 0, f.Size()))
-	return answered{key: key.String(), result: "ok", bytes: f.Size(), fetched: got}
+	var body io.ReadSeeker = io.NewSectionReader(found.file, 0, found.file.Size())
+	if f, ok := found.file.(interface{ OS() *os.File }); ok {
+		body = f.OS()
+	}
+	http.ServeContent(w, r, "", time.Time{}, body)
+	return said
 }
 
-// parsePath reads the key and makes it the one of all its spellings, so that one
-// file is fetched, kept and missed once. A path with escapes that Go decodes
-// into something else (%2f, %00) is refused before it is looked at.
-func parsePath(r *http.Request) (symstore.Key, error) {
-	if r.URL.RawPath != "" {
-		return symstore.Key{}, fault.New(fault.SymbolsNotFound, "this is not the address of a symbol file")
-	}
-	asked, err := symstore.ParseKey(strings.TrimPrefix(r.URL.Path, "/"))
-	// Debuggers probe for compressed files, file.ptr, index2.txt, pingme.txt; and
-	// what has no GUID and age cannot be verified.
-	guid, age, ok := asked.GUIDAge()
-	if err != nil || !ok {
-		return symstore.Key{}, fault.New(fault.SymbolsNotFound, "this is not the address of a PDB")
-	}
-	return symstore.PDBKey(strings.ToLower(asked.Name), guid, age)
+// meter counts what is sent, and leaves the way through the kernel open.
+type meter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
 }
 
-// find gives the verified file, by whatever way is nearest.
-func (h *Handler) find(ctx context.Context, key symstore.Key) (symstore.File, fetched, error) {
-	var bad error // a store has something else under this name
-	stores := h.Stores
-	if h.Cache != nil {
-		stores = append(stores[:len(stores):len(stores)], h.Cache)
+// WriteHeader notes the status.
+func (m *meter) WriteHeader(status int) {
+	if m.status == 0 {
+		m.status = status
 	}
-	for _, s := range stores {
-		f, err := symstore.Verified(ctx, s, key)
-		if err == nil {
-			return f, fetched{}, nil
+	m.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts.
+func (m *meter) Write(p []byte) (int, error) {
+	if m.status == 0 {
+		m.status = http.StatusOK
+	}
+	n, err := m.ResponseWriter.Write(p)
+	m.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom counts what the connection takes from a file.
+func (m *meter) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(m.ResponseWriter, r)
+	m.bytes += n
+	return n, err
+}
+
+// Unwrap gives the writer to http.ResponseController.
+func (m *meter) Unwrap() http.ResponseWriter { return m.ResponseWriter }
+
+// looped reports whether a request went through this server before: a chain of
+// proxies that leads back to its beginning.
+func (h *Handler) looped(r *http.Request) bool {
+	for hop := range strings.SplitSeq(via(r), ",") {
+		if fields := strings.Fields(hop); len(fields) >= 2 && fields[1] == h.name {
+			return true
 		}
-		if !errors.Is(err, fs.ErrNotExist) && bad == nil {
-			bad = err
-		}
 	}
-	if h.Cache == nil || len(h.Upstreams) == 0 {
-		if bad != nil {
-			return nil, fetched{}, bad
-		}
-		return nil, fetched{}, fault.New(fault.SymbolsNotFound, "this server does not have %s and asks no other", key)
+	return false
+}
+
+// maxVia is how much is passed on of what proxies say of themselves.
+const maxVia = 2 << 10
+
+// via gives the proxies that a request went through.
+func via(r *http.Request) string {
+	all := strings.Join(r.Header.Values("Via"), ", ")
+	return all[:min(len(all), maxVia)]
+}
+
+// onward is what the Via header of a request that is passed on says.
+func (h *Handler) onward(via string) string {
+	own := "1.1 " + h.name
+	if via == "" {
+		return own
 	}
-	if err := h.misses.known(key, h.now()); err != nil {
-		return nil, fetched{}, err
+	return via + ", " + own
+}
+
+// knows reports whether the server is asked under one of its names: a page of
+// another site can have its own name lead here.
+func (h *Handler) knows(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
-	got, err := h.fetch(ctx, key)
-	if err != nil || got.file != nil {
-		return got.file, got, err
-	}
-	f, err := symstore.Verified(ctx, h.Cache, key)
-	return f, got, err
+	host = strings.Trim(host, "[]")
+	return h.Hosts == nil || slices.ContainsFunc(h.Hosts, func(own string) bool { return strings.EqualFold(own, host) })
 }
 
 func (h *Handler) now() time.Time {
@@ -159,34 +253,4 @@ func (h *Handler) now() time.Time {
 		return h.Now()
 	}
 	return time.Now()
-}
-
-// log writes one line: no query, no header, nothing of the client's files. What
-// the one who runs the server can mend is a warning.
-func (h *Handler) log(r *http.Request, a answered, began time.Time) {
-	if h.Log == nil {
-		return
-	}
-	level := slog.LevelInfo
-	line := []any{"method", r.Method[:min(len(r.Method), 8)], "key", a.key, "result", a.result, "bytes", a.bytes, "ms", time.Since(began).Milliseconds()}
-	if a.host != "" {
-		line = append(line, "upstream", a.host)
-	}
-	if a.err != nil {
-		line = append(line, "error", fault.As(a.err).Text)
-		if fault.Is(a.err, fault.SymbolsUnreadable) || fault.As(a.err).Code == fault.Internal {
-			level = slog.LevelWarn
-		}
-	}
-	if a.unkept != "" {
-		line = append(line, "unkept", a.unkept)
-		level = slog.LevelWarn
-	}
-	h.Log.Log(context.WithoutCancel(r.Context()), level, "symbols", line...)
-}
-
-// fromLoopback reports whether the client is this machine.
-func fromLoopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return err == nil && net.ParseIP(host).IsLoopback()
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,7 @@ func TestLocalStore(t *testing.T) {
 	if err := s.Put(t.Context(), key(t), bytes.NewReader(pdbBytes(t))); err != nil {
 		t.Fatal(err)
 	}
-	h := &Handler{Stores: []symstore.Store{store(t), s}}
+	h := &Handler{Stores: []Store{store(t), s}}
 	url := "/" + demo.PDBKey
 	w := ask(h, url)
 	if w.Code != 200 || !bytes.Equal(w.Body.Bytes(), pdbBytes(t)) {
@@ -133,7 +134,7 @@ func TestLocalStoreWithAnotherBuild(t *testing.T) {
 	if err := s.Put(t.Context(), key(t), bytes.NewReader(otherBuild(t))); err != nil {
 		t.Fatal(err)
 	}
-	w := ask(&Handler{Stores: []symstore.Store{s}}, "/"+demo.PDBKey)
+	w := ask(&Handler{Stores: []Store{s}}, "/"+demo.PDBKey)
 	if code := refusal(t, w); w.Code != 404 || code != fault.SymbolsMismatch {
 		t.Errorf("%d %s", w.Code, code)
 	}
@@ -148,7 +149,7 @@ func TestZeroValue(t *testing.T) {
 
 // What is no key never reaches a store or an upstream.
 func TestKeysAreStrict(t *testing.T) {
-	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
+	h := &Handler{Cache: cacheIn(t), Upstreams: []Upstream{fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
 		t.Errorf("asked for %v", k)
 		return nil, nil
 	})}}
@@ -220,7 +221,7 @@ func TestUpstreams(t *testing.T) {
 			defer first.Close()
 			transport := first.Client().Transport.(*http.Transport).Clone()
 			transport.TLSClientConfig.InsecureSkipVerify = true // names do not matter here
-			cache := store(t)
+			cache := cacheIn(t)
 			h := &Handler{Cache: cache, Upstreams: []Upstream{&upstream.Client{URL: first.URL, Transport: transport, RedirectHosts: []string{"localhost"}}}}
 			w := ask(h, "/"+demo.PDBKey)
 			if c.code == "" {
@@ -253,7 +254,7 @@ func TestUpstreams(t *testing.T) {
 func TestCoalescing(t *testing.T) {
 	var calls atomic.Int32
 	started, proceed := make(chan struct{}), make(chan struct{})
-	h := &Handler{Cache: store(t), Upstreams: []Upstream{fake(func(ctx context.Context, _ symstore.Key) ([]byte, error) {
+	h := &Handler{Cache: cacheIn(t), Upstreams: []Upstream{fake(func(ctx context.Context, _ symstore.Key) ([]byte, error) {
 		if calls.Add(1) == 1 {
 			close(started)
 		}
@@ -276,6 +277,7 @@ func TestCoalescing(t *testing.T) {
 	for i := range codes {
 		wait.Go(func() { codes[i] = ask(h, "/"+demo.PDBKey).Code })
 	}
+	joined(h, key(t), len(codes)+1)
 	leave()
 	<-gone
 	close(proceed)
@@ -290,13 +292,24 @@ func TestCoalescing(t *testing.T) {
 	}
 }
 
+// joined waits until so many want a download.
+func joined(h *Handler, k symstore.Key, n int) {
+	for wanted := -1; wanted != n; runtime.Gosched() {
+		h.flights.mu.Lock()
+		if f := h.flights.list[k]; f != nil {
+			wanted = f.wanted
+		}
+		h.flights.mu.Unlock()
+	}
+}
+
 // Past the deadline the client is told to come back, before SymSrv's 30 seconds
 // are over, and the download goes on.
 func TestDeadline(t *testing.T) {
 	for _, set := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			proceed := make(chan struct{})
-			h := &Handler{Deadline: set, Cache: store(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
+			h := &Handler{Deadline: set, Cache: cacheIn(t), Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) {
 				<-proceed
 				return pdbBytes(t), nil
 			})}}
@@ -322,11 +335,11 @@ func TestSeveralUpstreams(t *testing.T) {
 	fails := func(code fault.Code) Upstream {
 		return fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(code, "") })
 	}
-	h := &Handler{Cache: store(t), Upstreams: []Upstream{fails(fault.SymbolsNotFound), fails(fault.SymbolsOffline), fails(fault.SymbolsNotFound)}}
+	h := &Handler{Cache: cacheIn(t), Upstreams: []Upstream{fails(fault.SymbolsNotFound), fails(fault.SymbolsOffline), fails(fault.SymbolsNotFound)}}
 	if code := refusal(t, ask(h, "/"+demo.PDBKey)); code != fault.SymbolsOffline {
 		t.Errorf("%s", code)
 	}
-	h = &Handler{Cache: store(t), Upstreams: []Upstream{fails(fault.SymbolsOffline), fake(func(context.Context, symstore.Key) ([]byte, error) { return pdbBytes(t), nil })}}
+	h = &Handler{Cache: cacheIn(t), Upstreams: []Upstream{fails(fault.SymbolsOffline), fake(func(context.Context, symstore.Key) ([]byte, error) { return pdbBytes(t), nil })}}
 	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
 		t.Errorf("%d", w.Code)
 	}
@@ -334,7 +347,7 @@ func TestSeveralUpstreams(t *testing.T) {
 
 // A store's own trouble is not told to strangers word for word.
 func TestInternalErrorsAreNotShown(t *testing.T) {
-	h := &Handler{Stores: []symstore.Store{failing{}}}
+	h := &Handler{Stores: []Store{failing{}}}
 	w := ask(h, "/"+demo.PDBKey)
 	if strings.Contains(w.Body.String(), "/srv/secret") || refusal(t, w) != fault.SymbolsUnreadable {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -32,11 +32,8 @@ func spellings(t *testing.T) []string {
 func TestSpellingsAreOneKey(t *testing.T) {
 	for _, there := range []bool{false, true} {
 		var asked []string
-		files, err := mem.NewFS()
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := &Handler{Cache: symstore.NewFS(files), Upstreams: []Upstream{fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
+		dir := t.TempDir()
+		h := &Handler{Cache: cacheAt(t, dir), Upstreams: []Upstream{fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
 			asked = append(asked, k.String())
 			if !there {
 				return nil, fault.New(fault.SymbolsNotFound, "")
@@ -59,11 +56,7 @@ func TestSpellingsAreOneKey(t *testing.T) {
 		if len(asked) != 1 || asked[0] != demo.PDBKey {
 			t.Errorf("asked for %q", asked)
 		}
-		root, err := hackpadfs.ReadDir(files, ".")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if there && len(root) != 1 || !there && len(root) != 0 {
+		if root := names(t, dir); there && len(root) != 1 || !there && len(root) != 0 {
 			t.Errorf("the cache has %v", root)
 		}
 	}
@@ -89,7 +82,7 @@ func TestStoreInMixedCase(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h := &Handler{Stores: []symstore.Store{symstore.NewFS(files)}}
+		h := &Handler{Stores: []Store{symstore.NewFS(files)}}
 		for _, s := range spellings(t) {
 			if w := ask(h, "/"+s); w.Code != 200 || !bytes.Equal(w.Body.Bytes(), pdbBytes(t)) {
 				t.Errorf("%s, asked as %s: %d", dir, s, w.Code)
