@@ -32,8 +32,8 @@ type Key struct {
 }
 
 // ParseKey reads "NAME/ID/NAME". A name has letters, digits and "_.+-", does
-// not begin with a dot and ends in .pdb, .exe, .dll or .sys; both names are the
-// same apart from case. The ID becomes upper case, except the size in an image's
+// not begin with a dot, is no device of Windows and ends in .pdb, .exe, .dll or
+// .sys; both names are the same apart from case. The ID becomes upper case, except the size in an image's
 // ID, which symbol stores write in lower case. Everything else is refused with
 // the code bad-option.
 func ParseKey(s string) (Key, error) {
@@ -90,12 +90,26 @@ func validName(s string) bool {
 			return false
 		}
 	}
+	if device(s) {
+		return false
+	}
 	for _, ext := range []string{".pdb", ".exe", ".dll", ".sys"} {
 		if len(s) > len(ext) && strings.EqualFold(s[len(s)-len(ext):], ext) {
 			return true
 		}
 	}
 	return false
+}
+
+// device reports whether Windows takes a file's name for a device, whatever
+// follows its first dot and in whatever directory it is.
+func device(name string) bool {
+	base, _, _ := strings.Cut(strings.ToUpper(name), ".")
+	switch base {
+	case "CON", "PRN", "AUX", "NUL":
+		return true
+	}
+	return len(base) == 4 && (base[:3] == "COM" || base[:3] == "LPT") && digit(base[3])
 }
 
 func validID(s string) bool {

@@ -28,6 +28,11 @@ func TestParseKey(t *testing.T) {
 			t.Errorf("%q: %q, %v", in, k, err)
 		}
 	}
+	for _, in := range []string{"console.pdb", "com.pdb", "com10.pdb", "comx.pdb", "x.con.pdb", "null.pdb"} { // no devices
+		if _, err := ParseKey(in + "/123456789/" + in); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
 	for _, in := range []string{
 		"", "/", "//", "a.pdb", "a.pdb/123456789", "a.pdb/123456789/", "a.pdb/123456789/b.pdb", "a.pdb/123456789/a.pdb/",
 		"a.pdb/123456789/a.pdb/x", "/a.pdb/123456789/a.pdb", "a.pdb/12345678/a.pdb", "a.pdb/" + strings.Repeat("1", 41) + "/a.pdb",
@@ -35,6 +40,7 @@ func TestParseKey(t *testing.T) {
 		"../a.pdb/123456789/../a.pdb", "..\\a.pdb/123456789/..\\a.pdb", "a b.pdb/123456789/a b.pdb", "a\x00.pdb/123456789/a\x00.pdb",
 		"a%2f.pdb/123456789/a%2f.pdb", "ä.pdb/123456789/ä.pdb", "a.pd_/123456789/a.pd_", "file.ptr/123456789/file.ptr",
 		"a.txt/123456789/a.txt", "a/123456789/a", "n" + long + "/123456789/n" + long, "a.pdb/1２3456789/a.pdb", "a:.pdb/123456789/a:.pdb",
+		"con.pdb/123456789/con.pdb", "NUL.x.pdb/123456789/NUL.x.pdb", "Com1.pdb/123456789/Com1.pdb", "lpt9.dll/123456789/lpt9.dll", "aux.sys/123456789/aux.sys", "prn.exe/123456789/prn.exe",
 	} {
 		if k, err := ParseKey(in); !fault.Is(err, fault.BadOption) {
 			t.Errorf("%q: %q, %v", in, k, err)

@@ -51,7 +51,7 @@ func (c *Cache) probe() {
 	c.taken()
 }
 
-// scan lists the files of a directory, those used longest ago first.
+// scan lists the files of a directory, those used longest ago last.
 func scan(root *os.Root, tiers bool) []*file {
 	var found []*file
 	bases := []string{"."}
@@ -72,7 +72,7 @@ func scan(root *os.Root, tiers bool) []*file {
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *file) int { return a.used.Compare(b.used) })
+	slices.SortStableFunc(found, func(a, b *file) int { return b.used.Compare(a.used) })
 	return found
 }
 

@@ -78,6 +78,11 @@ func (s *Store) find(k symstore.Key) (*File, error) {
 			}
 		}
 	}
+	for _, name := range dirs {
+		if f, err := s.open(name); !missing(err) {
+			return f, err // a PDB that lies loose beside the store
+		}
+	}
 	packed := false
 	for _, dir := range dirs {
 		ids, err := s.spelled(dir, k.ID)
