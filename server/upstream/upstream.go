@@ -56,9 +56,11 @@ type Client struct {
 	// host: a name, or a suffix that begins with a dot. Nil: BlobHosts.
 	RedirectHosts []string
 	// Proxy says that the server fetches what it does not have, as Coredrop and
-	// SymProxy do: it may take 25 seconds to answer, and does not tell cases of
-	// letters apart.
+	// SymProxy do: it may take 25 seconds to answer. AnyCase is implied.
 	Proxy bool
+	// AnyCase says that the server does not tell cases of letters apart, as
+	// Microsoft's is known not to.
+	AnyCase bool
 	// Connections is how many the server gets at once. 0: 8.
 	Connections int
 	// UserAgent is sent as it is. Empty: "coredrop".
@@ -253,7 +255,7 @@ func (c *Client) Open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 // foldsCase reports whether the server is known to take any spelling for the
 // same: asking twice would be in vain.
 func (c *Client) foldsCase() bool {
-	return c.Proxy || strings.HasSuffix(strings.ToLower(c.base.Hostname()), ".microsoft.com")
+	return c.Proxy || c.AnyCase || strings.HasSuffix(strings.ToLower(c.base.Hostname()), ".microsoft.com")
 }
 
 func (c *Client) open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64, error) {
