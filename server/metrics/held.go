@@ -1,0 +1,46 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// held are the metrics that are read when somebody asks.
+type held struct{ m *Metrics }
+
+var (
+	downloads  = prometheus.NewDesc("symcache_downloads", "Downloads from upstreams that are running.", nil, nil)
+	waiting    = prometheus.NewDesc("symcache_waiting", "Downloads that wait for their turn.", nil, nil)
+	heldBytes  = prometheus.NewDesc("symcache_held_bytes", "Bytes in memory, of files that the cache does not take.", nil, nil)
+	cacheBytes = prometheus.NewDesc("symcache_cache_bytes", "Bytes in the cache.", nil, nil)
+	cacheLimit = prometheus.NewDesc("symcache_cache_limit_bytes", "Bytes the cache may have; 0: no limit.", nil, nil)
+	oldestAge  = prometheus.NewDesc("symcache_cache_oldest_age_seconds", "Since the file that is evicted next was last used.", nil, nil)
+	breaker    = prometheus.NewDesc("symcache_breaker_open", "1 while an upstream is left alone because it failed too often.", []string{"upstream"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (held) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{downloads, waiting, heldBytes, cacheBytes, cacheLimit, oldestAge, breaker} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (h held) Collect(c chan<- prometheus.Metric) {
+	s := h.m.snapshot()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(downloads, float64(s.Downloads))
+	gauge(waiting, float64(s.Waiting))
+	gauge(heldBytes, float64(s.HeldBytes))
+	gauge(cacheBytes, float64(s.CacheBytes))
+	gauge(cacheLimit, float64(s.CacheLimit))
+	if !s.CacheOldest.IsZero() {
+		gauge(oldestAge, h.m.now().Sub(s.CacheOldest).Seconds())
+	}
+	for _, b := range s.Breakers {
+		open := 0.0
+		if b.Open {
+			open = 1
+		}
+		gauge(breaker, open, b.Upstream)
+	}
+}
