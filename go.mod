@@ -5,6 +5,7 @@ go 1.26
 require (
 	github.com/anchore/go-lzo v0.1.1
 	github.com/andybalholm/brotli v1.2.1
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/hack-pad/hackpadfs v0.2.4
 	github.com/invopop/jsonschema v0.14.0
 	github.com/klauspost/compress v1.18.0

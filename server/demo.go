@@ -47,7 +47,8 @@ func runDemo(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 		return fail(stderr, err)
 	}
 	h := &symbols.Handler{Stores: []symbols.Store{store}}
-	return listen(ctx, *addr, site{base: path, symbols: h, demo: core}, stdout, stderr)
+	s := service{addr: *addr, site: site{base: path, symbols: h, demo: core}}
+	return s.run(ctx, stdout, stderr)
 }
 
 // demoStore is a symbol store that holds the PDBs of the examples' kernels and

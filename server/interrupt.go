@@ -35,6 +35,9 @@ func interruptible() (ctx context.Context, finish func()) {
 	}
 	go func() {
 		s := <-signals
+		for s == syscall.SIGHUP && hangUpTaken.Load() {
+			s = <-signals
+		}
 		first.Store(s)
 		signal.Reset(list...)
 		cancel()
@@ -43,6 +46,33 @@ func interruptible() (ctx context.Context, finish func()) {
 		if s, ok := first.Load().(syscall.Signal); ok {
 			raise(s)
 		}
+	}
+}
+
+// hangUpTaken says that SIGHUP has another meaning than the end.
+var hangUpTaken atomic.Bool
+
+// onHangUp calls f for each SIGHUP, which ends nothing then, also where it was
+// ignored from the start, until the function it gives is called.
+func onHangUp(f func()) (stop func()) {
+	hangUpTaken.Store(true)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				f()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		hangUpTaken.Store(false)
+		close(done)
 	}
 }
 

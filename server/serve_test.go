@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -19,6 +20,13 @@ import (
 // and gives its exit code and what it wrote on stderr.
 func start(t *testing.T, args ...string) (url string, stop func() (int, string)) {
 	t.Helper()
+	said, stop := startSaying(t, 1, args...)
+	return said[0], stop
+}
+
+// startSaying is start for a command that says several addresses.
+func startSaying(t *testing.T, lines int, args ...string) (urls []string, stop func() (int, string)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	ended := make(chan int, 1)
@@ -31,17 +39,20 @@ func start(t *testing.T, args ...string) (url string, stop func() (int, string))
 		cancel()
 		return <-ended, complaints.String()
 	}
-	line := make([]byte, 200)
-	n, err := out.Read(line)
-	if err != nil {
-		code, text := stop()
-		t.Fatalf("%v: exit %d: %s", args, code, text)
+	r := bufio.NewReader(out)
+	for range lines {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			code, text := stop()
+			t.Fatalf("%v: exit %d: %s", args, code, text)
+		}
+		_, url, found := strings.Cut(strings.TrimSpace(line), " on ")
+		if !found || !strings.HasPrefix(line, "coredrop: ") {
+			t.Fatalf("it says %q", line)
+		}
+		urls = append(urls, url)
 	}
-	url, found := strings.CutPrefix(strings.TrimSpace(string(line[:n])), "coredrop: serving on ")
-	if !found {
-		t.Fatalf("it says %q", line[:n])
-	}
-	return url, stop
+	return urls, stop
 }
 
 // fetch gives the status and the body at an address.
@@ -210,7 +221,7 @@ func TestRequestInFlightEnds(t *testing.T) {
 	}))
 	ctx, stop := context.WithCancel(t.Context())
 	ended, answer := make(chan int, 1), make(chan string, 1)
-	go func() { ended <- serve(ctx, server, l, io.Discard) }()
+	go func() { ended <- (&service{}).serve(ctx, server, []net.Listener{l}, io.Discard) }()
 	go func() {
 		r, err := http.Get("http://" + l.Addr().String())
 		if err != nil {

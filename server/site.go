@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"coredrop/server/admin"
 	"coredrop/server/page"
 	"coredrop/server/symbols"
 )
@@ -18,6 +19,7 @@ type site struct {
 	base    string           // "/" or "/dump/"
 	symbols *symbols.Handler // nil: no symbol proxy
 	demo    []byte           // the demo core; nil: no demo
+	ready   *admin.Readiness // nil: always ready
 }
 
 // handler builds the site's one handler; a test can do it too.
@@ -52,8 +54,9 @@ func (s site) handler() (http.Handler, error) {
 	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := r.URL.Path; {
 		case name == "/healthz":
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
+			admin.Alive(w, r)
+		case name == "/readyz":
+			s.ready.ServeHTTP(w, r)
 		case name == "/version":
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("Content-Type", "application/json")

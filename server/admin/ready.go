@@ -19,7 +19,11 @@ type Readiness struct {
 
 // Drain makes the answer no, for good: what was begun is finished and nothing
 // new should come.
-func (r *Readiness) Drain() { r.draining.Store(true) }
+func (r *Readiness) Drain() {
+	if r != nil {
+		r.draining.Store(true)
+	}
+}
 
 // ServeHTTP answers /readyz for anybody: 204, or 503 without the reason, which
 // may name what is on this machine.

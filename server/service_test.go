@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coredrop/core/demo"
+)
+
+// stalling is a symbol server that answers nothing until it is released, or
+// until its client is gone.
+func stalling(t *testing.T) (url string, asked, release chan bool) {
+	t.Helper()
+	pdb, err := demo.PDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, release = make(chan bool, 1), make(chan bool)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- true
+		select {
+		case <-release:
+			w.Write(pdb)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(up.Close)
+	return up.URL, asked, release
+}
+
+// A server that is told to end says at once that it is not ready, and gives
+// those who asked before what they asked for.
+func TestDrain(t *testing.T) {
+	up, asked, release := stalling(t)
+	urls, stop := startSaying(t, 2, "serve", "-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-upstream", up, "-cache", t.TempDir(), "-shutdown-timeout", "1h")
+	if status, _ := fetch(t, urls[0]+"readyz"); status != http.StatusNoContent {
+		t.Errorf("readyz at the start: %d", status)
+	}
+	if status, _ := fetch(t, urls[1]+"readyz"); status != http.StatusNoContent {
+		t.Errorf("the admin listener's readyz at the start: %d", status)
+	}
+	answer := make(chan int, 1)
+	go func() {
+		status, _ := fetch(t, urls[0]+"symbols/"+demo.PDBKey)
+		answer <- status
+	}()
+	<-asked
+	ended := make(chan int, 1)
+	go func() { code, _ := stop(); ended <- code }()
+	for { // until it knows that it is to end
+		if status, body := fetch(t, urls[1]+"readyz"); status == http.StatusServiceUnavailable {
+			if !bytes.Contains(body, []byte("stopped")) {
+				t.Errorf("it is not ready because %s", body)
+			}
+			break
+		}
+	}
+	if status, _ := fetch(t, urls[1]+"healthz"); status != http.StatusNoContent {
+		t.Errorf("healthz while it ends: %d", status)
+	}
+	close(release)
+	if status := <-answer; status != http.StatusOK {
+		t.Errorf("who asked before gets %d", status)
+	}
+	if code := <-ended; code != exitDone {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// What does not end within the time is cut off, and leaves nothing.
+func TestDrainEnds(t *testing.T) {
+	up, asked, _ := stalling(t)
+	cache := filepath.Join(t.TempDir(), "cache")
+	url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", up, "-cache", cache, "-shutdown-timeout", "1ms")
+	answer := make(chan bool, 1)
+	go func() {
+		if r, err := http.Get(url + "symbols/" + demo.PDBKey); err == nil {
+			r.Body.Close()
+			answer <- r.StatusCode == http.StatusOK
+			return
+		}
+		answer <- false
+	}()
+	<-asked
+	if code, complaints := stop(); code != exitDone {
+		t.Errorf("exit %d: %s", code, complaints)
+	}
+	if <-answer {
+		t.Error("what never came was given")
+	}
+	if list := names(t, cache); len(list) > 0 && strings.Contains(strings.Join(list, " "), demoKey(t).Name) {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+func TestServeFlagsAreChecked(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"-log xml", "-log is text or json"},
+		{"-tls-cert a", "belong together"},
+		{"-tls-key a", "belong together"},
+		{"-max-clients 0", "at least 1"},
+		{"-shutdown-timeout 0s", "longer than nothing"},
+	} {
+		var complaints strings.Builder
+		if code := run(t.Context(), append([]string{"serve"}, strings.Fields(c.args)...), nil, io.Discard, &complaints); code != exitUsage || !strings.Contains(complaints.String(), c.says) {
+			t.Errorf("%s: exit %d: %s", c.args, code, &complaints)
+		}
+	}
+	for _, c := range []struct{ args, says string }{
+		{"-tls-cert /nowhere/c -tls-key /nowhere/k", "/nowhere/c"},
+		{"-admin 0.0.0.0:0", "can be reached from other machines"},
+		{"-admin nothing", "neither HOST:PORT nor"},
+	} {
+		args := append([]string{"serve", "-addr", "127.0.0.1:0", "-upstream", "none"}, strings.Fields(c.args)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		var complaints strings.Builder
+		if code := run(ctx, args, nil, io.Discard, &complaints); code != exitFailed || !strings.Contains(complaints.String(), c.says) || !strings.Contains(complaints.String(), "[bad-option]") {
+			t.Errorf("%s: exit %d: %s", c.args, code, &complaints)
+		}
+		cancel()
+	}
+}
+
+// The log is text or JSON, one line a request.
+func TestLogForms(t *testing.T) {
+	for _, form := range []string{logText, logJSON} {
+		url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", "none", "-log", form)
+		fetch(t, url+"symbols/"+demo.PDBKey)
+		_, log := stop()
+		var line map[string]any
+		if isJSON := json.Unmarshal([]byte(log), &line) == nil; isJSON != (form == logJSON) || strings.Count(log, "\n") != 1 || !strings.Contains(log, demo.PDBKey) {
+			t.Errorf("%s: %s", form, log)
+		}
+	}
+}
+
+func TestClientLimit(t *testing.T) {
+	for _, c := range []struct{ asked, descriptors, want int }{
+		{0, 1 << 20, defaultClients},
+		{100, 1 << 20, 100},
+		{0, 1024, 480},
+		{100, 1024, 100},
+		{0, 10, 1},
+	} {
+		if got := clientLimit(c.asked, c.descriptors); got != c.want {
+			t.Errorf("%d of %d: %d, not %d", c.asked, c.descriptors, got, c.want)
+		}
+	}
+}
