@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // parse reads a command's flags, which may stand before, between and behind the
@@ -21,8 +22,7 @@ func parse(set *flag.FlagSet, args []string, usage string, stdout, stderr io.Wri
 				return nil, exitDone, true
 			}
 			fmt.Fprint(stdout, usage)
-			set.SetOutput(stdout)
-			set.PrintDefaults()
+			printFlags(stdout, set)
 			return nil, exitDone, true
 		}
 		if err != nil {
@@ -55,4 +55,26 @@ func (o oneOf) String() string {
 		return ""
 	}
 	return *o.value
+}
+
+// flagColumn is where the explanations of flags begin.
+const flagColumn = 25
+
+// printFlags prints a line for each flag, so that the help fits on a screen.
+func printFlags(w io.Writer, set *flag.FlagSet) {
+	set.VisitAll(func(f *flag.Flag) {
+		argument, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+			form := " (default %v)"
+			if g, ok := f.Value.(flag.Getter); ok {
+				if _, ok := g.Get().(string); ok {
+					form = " (default %q)"
+				}
+			}
+			text += fmt.Sprintf(form, f.DefValue)
+		}
+		name := strings.TrimRight("  -"+f.Name+" "+argument, " ")
+		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", flagColumn))
+		fmt.Fprintf(w, "%-*s %s\n", flagColumn-1, name, text)
+	})
 }
