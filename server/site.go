@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"coredrop/server/admin"
+	"coredrop/server/lobby"
+	"coredrop/server/metrics"
 	"coredrop/server/page"
 	"coredrop/server/symbols"
 )
@@ -16,10 +18,11 @@ import (
 // site is everything that is served: the page, symbols/, healthz and version,
 // below a base path. All addresses are relative, so that it works under any.
 type site struct {
-	base    string           // "/" or "/dump/"
-	symbols *symbols.Handler // nil: no symbol proxy
-	demo    []byte           // the demo core; nil: no demo
-	ready   *admin.Readiness // nil: always ready
+	base    string                // "/" or "/dump/"
+	symbols *symbols.Handler      // nil: no symbol proxy
+	demo    []byte                // the demo core; nil: no demo
+	ready   *admin.Readiness      // nil: always ready
+	totals  func() metrics.Totals // what symbols/ shows to people; nil: no numbers
 }
 
 // handler builds the site's one handler; a test can do it too.
@@ -51,6 +54,7 @@ func (s site) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	people := &lobby.Page{Base: s.base, Totals: s.totals}
 	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := r.URL.Path; {
 		case name == "/healthz":
@@ -61,6 +65,8 @@ func (s site) handler() (http.Handler, error) {
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("Content-Type", "application/json")
 			w.Write(extra[page.VersionFile]) // the client is gone if this fails
+		case (name == "/symbols/" || name == "/symbols/"+lobby.StyleFile) && s.symbols != nil:
+			people.ServeHTTP(w, r)
 		case strings.HasPrefix(name, "/symbols/") && s.symbols != nil:
 			http.StripPrefix("/symbols", s.symbols).ServeHTTP(w, r)
 		default:
