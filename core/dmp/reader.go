@@ -44,6 +44,7 @@ type opened struct {
 	kind    string
 	extents []mem.Extent
 	pages   uint64
+	ends    int64 // where the last page ends
 }
 
 func (d *opened) u32(off int) uint32 { return le.Uint32(d.header[off:]) }
@@ -109,12 +110,15 @@ func (d *opened) full(size int64) error {
 	if d.pages != d.u64(offNumberOfPages) {
 		return fmt.Errorf("the runs hold %d pages, the header says %d", d.pages, d.u64(offNumberOfPages))
 	}
-	return d.end(off, size)
+	d.ends = off
+	return nil
 }
 
-func (d *opened) end(off, size int64) error {
-	if off != size {
-		return fmt.Errorf("the pages end at %#x, the dump at %#x", off, size)
+// whole checks that the dump ends with its pages, and says so. Windows itself
+// writes what its drivers have to say behind them.
+func (d *opened) whole(size int64) error {
+	if d.ends != size {
+		return fmt.Errorf("the pages end at %#x, the dump at %#x", d.ends, size)
 	}
 	if space := d.u64(offRequiredDumpSpace); space != uint64(size) {
 		return fmt.Errorf("the header asks for %#x bytes, the dump has %#x", space, size)
@@ -131,5 +135,6 @@ func (d *opened) bitmap(r io.ReaderAt, size int64) error {
 	if d.extents, d.pages = list, b.Set; b.Kernel {
 		d.kind = TypeKernel
 	}
-	return d.end(b.FirstPage+int64(b.Set)*mem.PageSize, size)
+	d.ends = b.FirstPage + int64(b.Set)*mem.PageSize
+	return nil
 }

@@ -77,6 +77,9 @@ type Context struct {
 // error with the code verify-failed; lesser things are Report.Problems.
 func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	d, err := open(im, size)
+	if err == nil {
+		err = d.whole(size)
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's header cannot be used: %v", err)
 	}

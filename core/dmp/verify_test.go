@@ -195,6 +195,9 @@ func FuzzVerify(f *testing.F) {
 		}
 		copy(p[int(off)%len(p):], with)
 		p = p[:len(p)-int(cut)%len(p)]
+		if cv, err := KernelPDB(bytes.NewReader(p), int64(len(p))); (err == nil) != (cv.Name != "") || err != nil && !fault.Is(err, fault.NoCodeView) {
+			t.Fatalf("the kernel's PDB: %q, %v", cv.Name, err)
+		}
 		r, err := check(p)
 		if err != nil {
 			if r != nil || !fault.Is(err, fault.VerifyFailed) {
