@@ -109,12 +109,13 @@ func TestANearbyFileIsVerified(t *testing.T) {
 }
 
 func TestAKeyWithoutItsAge(t *testing.T) {
-	_, err := keyOf(t.Context(), "ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E/ntkrnlmp.pdb", nil, progress.Sink{})
+	w := &wanter{}
+	err := w.one(t.Context(), "ntkrnlmp.pdb/BB8FBA4DBDC8EAF74C4C44205044422E/ntkrnlmp.pdb").err
 	if !fault.Is(err, fault.BadOption) || !strings.Contains(err.Error(), "no age") || !strings.Contains(strings.Join(fault.As(err).Remedy(), ""), demo.PDBKey) {
 		t.Error(err)
 	}
-	if k, err := keyOf(t.Context(), demo.PDBKey, nil, progress.Sink{}); err != nil || k.String() != demo.PDBKey {
-		t.Error(k, err)
+	if x := w.one(t.Context(), demo.PDBKey); x.err != nil || x.key.String() != demo.PDBKey {
+		t.Error(x)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"coredrop/core/demo"
 	"coredrop/core/progress"
 )
 
@@ -26,7 +25,7 @@ func TestGetDoesNotShowTheSignature(t *testing.T) {
 			})
 			var text strings.Builder
 			r.chain.Sink = progress.Sink{OnLine: func(s string) { text.WriteString(s + "\n") }}
-			_, err := getOne(t.Context(), r, t.TempDir(), demo.PDBKey, nil, progress.Sink{})
+			err := getOne(t.Context(), r, t.TempDir(), want{key: demoKey(t)}, false).err
 			if err == nil || *asked != 1 {
 				t.Fatalf("%v after %d requests", err, *asked)
 			}

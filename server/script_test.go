@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"exits":    scriptExits,
 			"contains": scriptContains,
 			"cut":      scriptCut,
+			"append":   scriptAppend,
 		},
 	})
 }
@@ -108,6 +109,15 @@ func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// scriptAppend is "append FILE TEXT": the text stands behind the file's end.
+func scriptAppend(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: append FILE TEXT")
+	}
+	data := ts.ReadFile(args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(data+args[1]), 0o644))
 }
 
 // TestHelpFitsOneScreen keeps each help text within 24 lines of 80 columns, but
