@@ -6,18 +6,22 @@ import "github.com/prometheus/client_golang/prometheus"
 type held struct{ m *Metrics }
 
 var (
+	inflight   = prometheus.NewDesc("symcache_inflight", "Requests that are being answered.", nil, nil)
 	downloads  = prometheus.NewDesc("symcache_downloads", "Downloads from upstreams that are running.", nil, nil)
 	waiting    = prometheus.NewDesc("symcache_waiting", "Downloads that wait for their turn.", nil, nil)
+	misses     = prometheus.NewDesc("symcache_misses", "Failures that are remembered.", nil, nil)
 	heldBytes  = prometheus.NewDesc("symcache_held_bytes", "Bytes in memory, of files that the cache does not take.", nil, nil)
 	cacheBytes = prometheus.NewDesc("symcache_cache_bytes", "Bytes in the cache.", nil, nil)
 	cacheLimit = prometheus.NewDesc("symcache_cache_limit_bytes", "Bytes the cache may have; 0: no limit.", nil, nil)
+	cacheFiles = prometheus.NewDesc("symcache_cache_files", "Files in the cache.", nil, nil)
+	evicted    = prometheus.NewDesc("symcache_evicted_total", "Files that had to make room for others.", nil, nil)
 	oldestAge  = prometheus.NewDesc("symcache_cache_oldest_age_seconds", "Since the file that is evicted next was last used.", nil, nil)
 	breaker    = prometheus.NewDesc("symcache_breaker_open", "1 while an upstream is left alone because it failed too often.", []string{"upstream"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (held) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{downloads, waiting, heldBytes, cacheBytes, cacheLimit, oldestAge, breaker} {
+	for _, d := range []*prometheus.Desc{inflight, downloads, waiting, misses, heldBytes, cacheBytes, cacheLimit, cacheFiles, evicted, oldestAge, breaker} {
 		c <- d
 	}
 }
@@ -28,11 +32,15 @@ func (h held) Collect(c chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	gauge(inflight, float64(s.Requests))
 	gauge(downloads, float64(s.Downloads))
 	gauge(waiting, float64(s.Waiting))
+	gauge(misses, float64(s.Misses))
 	gauge(heldBytes, float64(s.HeldBytes))
 	gauge(cacheBytes, float64(s.CacheBytes))
 	gauge(cacheLimit, float64(s.CacheLimit))
+	gauge(cacheFiles, float64(s.CacheFiles))
+	c <- prometheus.MustNewConstMetric(evicted, prometheus.CounterValue, float64(s.Evicted))
 	if !s.CacheOldest.IsZero() {
 		gauge(oldestAge, h.m.now().Sub(s.CacheOldest).Seconds())
 	}

@@ -16,17 +16,22 @@ import (
 const (
 	Hit      = "hit"      // from a store or the cache
 	Miss     = "miss"     // fetched from an upstream for this request
-	Negative = "negative" // nobody has it, or nobody is asked
+	Negative = "negative" // nobody has it
+	Refused  = "refused"  // to be asked again: it is on its way, or too much is
 	Error    = "error"    // it could not be had, or the request was none
 )
 
 // Snapshot is what the symbol server holds at one moment.
 type Snapshot struct {
-	Downloads   int       // running
-	Waiting     int       // for a download to begin
-	HeldBytes   int64     // in memory, of files that the cache does not take
-	CacheBytes  int64     // in the cache
-	CacheLimit  int64     // of the cache; 0: none
+	Requests    int   // being answered
+	Downloads   int   // running
+	Waiting     int   // for a download to begin
+	Misses      int   // failures that are remembered
+	HeldBytes   int64 // in memory, of files that the cache does not take
+	CacheBytes  int64 // in the cache
+	CacheLimit  int64 // of the cache; 0: none
+	CacheFiles  int
+	Evicted     int64     // files that had to make room
 	CacheOldest time.Time // when the file that goes next was last used; zero: the cache is empty
 	Breakers    []Breaker
 }
@@ -43,7 +48,6 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	sent     prometheus.Counter
-	inflight prometheus.Gauge
 	upstream *prometheus.HistogramVec
 	snapshot func() Snapshot
 	now      func() time.Time
@@ -83,13 +87,10 @@ func New(version, commit string, snapshot func() Snapshot, now func() time.Time)
 		snapshot: snapshot,
 		now:      now,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "symcache_requests_total", Help: "Requests for symbol files, by result: hit, miss (fetched now), negative, error.",
+			Name: "symcache_requests_total", Help: "Requests for symbol files, by result: hit, miss (fetched now), negative, refused (503), error.",
 		}, []string{"result"}),
 		sent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "symcache_bytes_total", Help: "Bytes of symbol files sent.",
-		}),
-		inflight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "symcache_inflight", Help: "Requests that are being answered.",
 		}),
 		upstream: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "symcache_upstream_seconds", Help: "How long an upstream took for a file or a refusal, by upstream and outcome.", Buckets: upstreamBuckets,
@@ -101,33 +102,28 @@ func New(version, commit string, snapshot func() Snapshot, now func() time.Time)
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit},
 	})
 	build.Set(1)
-	for _, result := range []string{Hit, Miss, Negative, Error} {
+	for _, result := range []string{Hit, Miss, Negative, Refused, Error} {
 		m.requests.WithLabelValues(result) // a rate needs the zero
 	}
-	m.registry.MustRegister(m.requests, m.sent, m.inflight, m.upstream, build, held{m},
+	m.registry.MustRegister(m.requests, m.sent, m.upstream, build, held{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Begin counts a request that is being answered, until the function it gives is
-// called with what became of it.
-func (m *Metrics) Begin() (end func(result string, sent int64)) {
-	m.inflight.Inc()
-	return func(result string, sent int64) {
-		m.inflight.Dec()
-		m.requests.WithLabelValues(result).Inc()
-		m.sent.Add(float64(max(sent, 0)))
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.totals.Bytes += max(sent, 0)
-		switch result {
-		case Hit:
-			m.totals.Hits++
-		case Miss:
-			m.totals.Misses++
-		default:
-			m.totals.Other++
-		}
+// Answered counts a request and the bytes of the file that were sent.
+func (m *Metrics) Answered(result string, sent int64) {
+	m.requests.WithLabelValues(result).Inc()
+	m.sent.Add(float64(sent))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.totals.Bytes += sent
+	switch result {
+	case Hit:
+		m.totals.Hits++
+	case Miss:
+		m.totals.Misses++
+	default:
+		m.totals.Other++
 	}
 }
 

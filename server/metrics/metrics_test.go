@@ -11,14 +11,13 @@ import (
 
 func TestWhatIsScraped(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	snapshot := Snapshot{Downloads: 3, Waiting: 4, HeldBytes: 5, CacheBytes: 6, CacheLimit: 7, CacheOldest: now.Add(-time.Minute),
+	snapshot := Snapshot{Requests: 1, Downloads: 3, Misses: 8, CacheFiles: 9, Evicted: 10, Waiting: 4, HeldBytes: 5, CacheBytes: 6, CacheLimit: 7, CacheOldest: now.Add(-time.Minute),
 		Breakers: []Breaker{{"up.example", true}, {"other.example", false}}}
 	m := New("v1", "abc", func() Snapshot { return snapshot }, func() time.Time { return now })
-	m.Begin()(Hit, 100)
-	m.Begin()(Hit, 11)
-	m.Begin()(Miss, 1000)
-	m.Begin()(Negative, -1)
-	m.Begin() // still being answered
+	m.Answered(Hit, 100)
+	m.Answered(Hit, 11)
+	m.Answered(Miss, 1000)
+	m.Answered(Negative, 0)
 	m.Fetched("up.example", "ok", 3*time.Second)
 	scrape := func() string {
 		w := httptest.NewRecorder()
@@ -36,6 +35,7 @@ func TestWhatIsScraped(t *testing.T) {
 		`symcache_upstream_seconds_bucket{outcome="ok",upstream="up.example",le="2.5"} 0`,
 		`symcache_upstream_seconds_bucket{outcome="ok",upstream="up.example",le="5"} 1`,
 		`symcache_downloads 3`, `symcache_waiting 4`, `symcache_held_bytes 5`,
+		`symcache_misses 8`, `symcache_cache_files 9`, `symcache_evicted_total 10`, `symcache_requests_total{result="refused"} 0`,
 		`symcache_cache_bytes 6`, `symcache_cache_limit_bytes 7`, `symcache_cache_oldest_age_seconds 60`,
 		`symcache_breaker_open{upstream="up.example"} 1`,
 		`symcache_breaker_open{upstream="other.example"} 0`,
@@ -62,11 +62,11 @@ func TestTotals(t *testing.T) {
 		t.Error("a rate of nothing")
 	}
 	for range 3 {
-		m.Begin()(Hit, 10)
+		m.Answered(Hit, 10)
 	}
-	m.Begin()(Miss, 10)
-	m.Begin()(Negative, 0)
-	m.Begin()(Error, 0)
+	m.Answered(Miss, 10)
+	m.Answered(Negative, 0)
+	m.Answered(Error, 0)
 	got := m.Totals()
 	if rate, ok := got.HitRate(); !ok || rate != 75 || got.Bytes != 40 || got.Other != 2 || got.Snapshot.CacheBytes != 9 {
 		t.Errorf("%v %v %+v", rate, ok, got)
