@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,11 +40,31 @@ func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	addr, base, cache, admin, tlsCert, tlsKey, log string
-	drain                                          time.Duration
-	clients                                        int
-	stores, upstreams, redirects, allowHTTP        texts
+	addr, base, cache, admin, tlsCert, tlsKey, log, instance string
+	drain                                                    time.Duration
+	clients                                                  int
+	cacheSize                                                byteSize
+	stores, redirects, allowHTTP, hosts                      texts
+	upstreams                                                []server
 }
+
+// server is a symbol server to ask; proxy: it fetches what it does not have.
+type server struct {
+	url   string
+	proxy bool
+}
+
+// servers is a flag that adds to a list of servers; several flags share one.
+type servers struct {
+	list  *[]server
+	proxy bool
+}
+
+// String is for the default, which the usage has.
+func (s servers) String() string { return "" }
+
+// Set adds a server.
+func (s servers) Set(url string) error { *s.list = append(*s.list, server{url, s.proxy}); return nil }
 
 func (f *serveFlags) define(set *flag.FlagSet) {
 	set.StringVar(&f.addr, "addr", defaultAddress, "the `address` to listen on; others than this machine reach it only if you say so")
@@ -51,14 +72,19 @@ func (f *serveFlags) define(set *flag.FlagSet) {
 	set.Var(&f.allowHTTP, "allow-http", allowHTTPUsage)
 	set.StringVar(&f.base, "base", "/", "the `path` the site is served under")
 	set.StringVar(&f.cache, "cache", "", "the `directory` that keeps what was fetched (default: $CACHE_DIRECTORY, else the user's cache)")
+	f.cacheSize = cache.DefaultBudget
+	set.Var(&f.cacheSize, "cache-size", "how `many` bytes of files are kept: those used last stay; none: no limit")
+	set.Var(&f.hosts, "host", "a `name` under which symbols are asked for, others get nothing; may be repeated (default any)")
+	set.StringVar(&f.instance, "instance", "", "this server's `name` among proxies in a row (default a random one)")
 	set.StringVar(&f.log, "log", logText, "the log's `form`: text or json")
 	set.IntVar(&f.clients, "max-clients", defaultClients, "how `many` connections there may be at once; the limit of open files may make it less")
+	set.Var(servers{&f.upstreams, true}, "proxy", "like -upstream, for a `URL` that fetches what it does not have: Coredrop, SymProxy")
 	set.Var(&f.redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
 	set.DurationVar(&f.drain, "shutdown-timeout", defaultDrain, "how `long` what was begun may go on when the server is to end")
 	set.Var(&f.stores, "store", "a symbol store `directory` to read; may be repeated")
 	set.StringVar(&f.tlsCert, "tls-cert", "", "the `file` of a certificate chain, PEM: serve https; SIGHUP loads it again")
 	set.StringVar(&f.tlsKey, "tls-key", "", "the `file` of its key, PEM")
-	set.Var(&f.upstreams, "upstream", "a symbol server's https `URL`; may be repeated; none: ask nobody (default "+upstream.Microsoft+")")
+	set.Var(servers{&f.upstreams, false}, "upstream", "a symbol server's https `URL`; may be repeated; none: ask nobody (default "+upstream.Microsoft+")")
 }
 
 // The forms of the log.
@@ -67,6 +93,9 @@ const (
 	logJSON = "json"
 )
 
+// instanceForm is what may stand in a Via header.
+var instanceForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
 // check gives what is wrong with the flags themselves, and puts the base in form.
 func (f *serveFlags) check() (err error) {
 	switch {
@@ -74,6 +103,8 @@ func (f *serveFlags) check() (err error) {
 		return fmt.Errorf("-log is %s or %s, not %q", logText, logJSON, f.log)
 	case (f.tlsCert == "") != (f.tlsKey == ""):
 		return errors.New("-tls-cert and -tls-key belong together")
+	case f.instance != "" && !instanceForm.MatchString(f.instance):
+		return fmt.Errorf("-instance is a word of letters, digits and ._-, not %q", f.instance)
 	case f.clients < 1:
 		return fmt.Errorf("-max-clients is at least 1, not %d", f.clients)
 	case f.drain <= 0:
@@ -113,11 +144,11 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	if err != nil {
 		return fail(stderr, err)
 	}
-	h.Log = log
+	counts := observe(h, log)
 	ready := &admin.Readiness{Check: h.Ready}
 	s := service{
-		site: site{base: f.base, symbols: h, ready: ready},
-		addr: f.addr, admin: f.admin, private: &admin.Handler{Ready: ready, Refresh: h.Refresh},
+		site: site{base: f.base, symbols: h, ready: ready, totals: counts.Totals},
+		addr: f.addr, admin: f.admin, private: &admin.Handler{Ready: ready, Refresh: h.Refresh, Metrics: counts.Handler()},
 		clients: f.clients, drain: f.drain, cut: cut, log: log,
 	}
 	if f.tlsCert != "" {
@@ -131,7 +162,7 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 // symbolServer opens what the flags name. Its downloads, and the care of its
 // cache, end with base.
 func (f *serveFlags) symbolServer(base context.Context, stderr io.Writer) (*symbols.Handler, error) {
-	h := &symbols.Handler{Base: base}
+	h := &symbols.Handler{Base: base, Instance: f.instance, Hosts: f.hosts}
 	for _, dir := range f.stores {
 		s, err := diskstore.New(dir)
 		if err != nil {
@@ -140,20 +171,20 @@ func (f *serveFlags) symbolServer(base context.Context, stderr io.Writer) (*symb
 		h.Stores = append(h.Stores, s)
 	}
 	if len(f.upstreams) == 0 {
-		f.upstreams = texts{upstream.Microsoft}
+		f.upstreams = []server{{url: upstream.Microsoft}}
 	}
-	for _, url := range f.upstreams {
-		if isNoSymbols(url) {
+	for _, s := range f.upstreams {
+		if isNoSymbols(s.url) {
 			continue
 		}
-		c := &upstream.Client{URL: url, AllowHTTP: f.allowHTTP, RedirectHosts: f.redirects, UserAgent: userAgent()}
+		c := &upstream.Client{URL: s.url, Proxy: s.proxy, AllowHTTP: f.allowHTTP, RedirectHosts: f.redirects, UserAgent: userAgent()}
 		if err := c.Check(); err != nil {
 			return nil, err
 		}
 		h.Upstreams = append(h.Upstreams, c)
 	}
 	var err error
-	if h.Cache, err = openCache(cache.Options{Dir: f.cache}, len(h.Upstreams) > 0); err != nil {
+	if h.Cache, err = openCache(cache.Options{Dir: f.cache, Budget: int64(f.cacheSize)}, len(h.Upstreams) > 0); err != nil {
 		return nil, err
 	}
 	if h.Cache != nil {

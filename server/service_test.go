@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"coredrop/core/demo"
@@ -106,6 +107,9 @@ func TestServeFlagsAreChecked(t *testing.T) {
 		{"-tls-cert a", "belong together"},
 		{"-tls-key a", "belong together"},
 		{"-max-clients 0", "at least 1"},
+		{"-instance a,b", "a word of letters"},
+		{"-cache-size 0", "not a number of bytes"},
+		{"-cache-size 20XB", "not a number of bytes"},
 		{"-shutdown-timeout 0s", "longer than nothing"},
 	} {
 		var complaints strings.Builder
@@ -151,6 +155,109 @@ func TestClientLimit(t *testing.T) {
 	} {
 		if got := clientLimit(c.asked, c.descriptors); got != c.want {
 			t.Errorf("%d of %d: %d, not %d", c.asked, c.descriptors, got, c.want)
+		}
+	}
+}
+
+// What is done is counted, for Prometheus and for people, and logged.
+func TestWhatIsDoneIsCounted(t *testing.T) {
+	pdb, err := demo.PDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/"+demo.PDBKey {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(pdb)
+	}))
+	defer up.Close()
+	urls, stop := startSaying(t, 2, "serve", "-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-upstream", up.URL, "-cache", t.TempDir(), "-cache-size", "1GiB", "-log", "json")
+	absent := strings.Replace(demo.PDBKey, "BB8F", "0000", 1)
+	for _, key := range []string{demo.PDBKey, demo.PDBKey, demo.PDBKey, demo.PDBKey, absent, absent, absent, "file.ptr"} {
+		fetch(t, urls[0]+"symbols/"+key)
+	}
+	var text []byte
+	for !bytes.Contains(text, []byte(`result="negative"} 4`)) { // an answer is counted when it was sent
+		_, text = fetch(t, urls[1]+"metrics")
+	}
+	for _, want := range []string{
+		`symcache_requests_total{result="hit"} 3`, `symcache_requests_total{result="miss"} 1`,
+		`symcache_bytes_total 573440`, `symcache_cache_bytes 143360`, `symcache_cache_files 1`, `symcache_cache_limit_bytes 1.073741824e+09`,
+		`symcache_upstream_seconds_count{outcome="ok",upstream="127.0.0.1"} 1`, `symcache_upstream_seconds_count{outcome="symbols-not-found",upstream="127.0.0.1"} 1`,
+		`symcache_breaker_open{upstream="127.0.0.1"} 0`, `coredrop_build_info{`,
+	} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if _, page := fetch(t, urls[0]+"symbols/"); !bytes.Contains(page, []byte("75 % were here already")) || !bytes.Contains(page, []byte(urls[0]+"symbols\n")) {
+		t.Errorf("people see %s", page)
+	}
+	_, log := stop()
+	count := func(what string) int { return strings.Count(log, what) }
+	if count(`"result":"hit"`) != 3 || count(`"source":"upstream"`) != 1 || count(`"upstream":"127.0.0.1"`) != 2 || count(`"key":"`+absent) != 1 || count(`"bytes":143360`) != 4 {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+// The admin listener forgets what is remembered of a key.
+func TestRefresh(t *testing.T) {
+	pdb, err := demo.PDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there atomic.Bool
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !there.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(pdb)
+	}))
+	defer up.Close()
+	urls, stop := startSaying(t, 2, "serve", "-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-proxy", up.URL, "-cache", t.TempDir())
+	defer stop()
+	ask := func() int {
+		status, _ := fetch(t, urls[0]+"symbols/"+demo.PDBKey)
+		return status
+	}
+	before := ask()
+	there.Store(true)
+	if remembered := ask(); before != http.StatusNotFound || remembered != http.StatusNotFound {
+		t.Errorf("%d, %d", before, remembered)
+	}
+	for key, want := range map[string]int{"no/such": http.StatusBadRequest, demo.PDBKey: http.StatusNoContent} {
+		r, err := http.Post(urls[1]+"refresh?key="+key, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("%s: %d", key, r.StatusCode)
+		}
+	}
+	if status := ask(); status != http.StatusOK {
+		t.Errorf("afterwards %d", status)
+	}
+}
+
+func TestByteSizes(t *testing.T) {
+	for text, want := range map[string]byteSize{"1": 1, "20GiB": 20 << 30, "20g": 20 << 30, "500MB": 500 << 20, "3 KiB": 3 << 10, "2T": 2 << 40, "none": -1} {
+		var b byteSize
+		if err := b.Set(text); err != nil || b != want {
+			t.Errorf("%s: %d, %v", text, b, err)
+		}
+		var again byteSize
+		if err := again.Set(b.String()); err != nil || again != b {
+			t.Errorf("%s is shown as %s: %v", text, &b, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "GiB", "1.5G", "20XB", "9999999T", "1 2"} {
+		var b byteSize
+		if err := b.Set(text); err == nil {
+			t.Errorf("%q is taken for %d", text, b)
 		}
 	}
 }
