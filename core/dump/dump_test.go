@@ -66,6 +66,94 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestTriageFields: the same of the block behind a triage dump's header.
+func TestTriageFields(t *testing.T) {
+	var list []Field
+	v := reflect.ValueOf(Triage64).Elem()
+	for i := range v.NumField() {
+		if f, ok := v.Field(i).Interface().(Field); ok && !strings.HasPrefix(v.Type().Field(i).Name, "Block") {
+			list = append(list, f)
+		}
+	}
+	slices.SortFunc(list, func(a, b Field) int { return a.Off - b.Off })
+	end := 4 // the service pack's build number
+	for _, f := range list {
+		if f.Off < end || f.Off%f.Bytes != 0 {
+			t.Errorf("%+v lies over what ends at %#x", f, end)
+		}
+		end = f.End()
+	}
+	if end != Triage64.Bytes || len(list) != 21 {
+		t.Errorf("%d fields, the last ends at %#x", len(list), end)
+	}
+}
+
+// madeTriage is a triage dump of two blocks, with others' data behind it.
+func madeTriage() []byte {
+	h := Form64.Blank(Fill)
+	Form64.DumpType.Put(h, TypeTriage)
+	f := Triage64
+	p := make([]byte, f.Bytes+2*f.BlockBytes+0x30+len(TriageValid))
+	at := uint64(len(h) + f.Bytes)
+	f.SizeOfDump.Put(p, uint64(len(h)+len(p)))
+	f.ValidOffset.Put(p, uint64(len(h)+len(p)-len(TriageValid)))
+	f.DataBlocksOffset.Put(p, at)
+	f.DataBlocksCount.Put(p, 2)
+	for i := range 2 {
+		b := p[f.Bytes+i*f.BlockBytes:]
+		f.BlockAddress.Put(b, 0xfffff80000000000+uint64(0x10*i))
+		f.BlockOffset.Put(b, at+uint64(2*f.BlockBytes+0x10*i))
+		f.BlockOf.Put(b, 0x20)
+	}
+	for i := range 0x30 {
+		p[f.Bytes+2*f.BlockBytes+i] = byte(i)
+	}
+	copy(p[len(p)-len(TriageValid):], TriageValid)
+	return append(append(h, p...), "BlobBlob"...)
+}
+
+func TestOpenTriage(t *testing.T) {
+	p := madeTriage()
+	d, err := Open(bytes.NewReader(p), int64(len(p)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Block{{0xfffff80000000000, 0x20a0, 0x20}, {0xfffff80000000010, 0x20b0, 0x20}}
+	if !slices.Equal(d.Blocks, want) || d.Type != TypeTriage || len(d.Extents) != 0 {
+		t.Errorf("%+v", d.Blocks)
+	}
+	if e := Flat(d.Blocks); len(e) != 2 || e[1] != (mem.Extent{Start: 0xfffff80000000010, Bytes: 0x20, Offset: 0x20b0}) {
+		t.Errorf("%+v", e)
+	}
+	for n := range len(p) - len("BlobBlob") {
+		if _, err := Open(bytes.NewReader(p[:n]), int64(n)); err == nil {
+			t.Fatalf("%#x bytes are taken for a dump", n)
+		}
+	}
+	put := func(off int, v ...byte) func([]byte) { return func(p []byte) { copy(p[off:], v) } }
+	for name, damage := range map[string]func([]byte){
+		"32-bit":             put(0, []byte("PAGEDUMP")...),
+		"end":                put(0x2004, 0xff, 0xff),
+		"end inside":         put(0x2004, 0x40, 0x20),
+		"mark elsewhere":     put(0x2008, 0x80, 0x20),
+		"mark in the header": put(0x2008, 0, 0x10),
+		"count":              put(0x207c, 0xff, 0xff, 0xff, 0xff),
+		"list outside":       put(0x2078, 0xff, 0xff, 0xff, 0xff),
+		"list at the end":    put(0x2078, 0xd0, 0x20),
+		"block outside":      put(0x2088, 0xff, 0xff, 0xff, 0xff),
+		"block too long":     put(0x208c, 0xff, 0xff, 0xff, 0xff),
+	} {
+		p := madeTriage()
+		damage(p)
+		if name == "32-bit" {
+			copy(p[Form32.DumpType.Off:], []byte{TypeTriage, 0, 0, 0})
+		}
+		if d, err := Open(bytes.NewReader(p), int64(len(p))); err == nil || d != nil {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 func TestPutAndGet(t *testing.T) {
 	for _, f := range []*Form{Form64, Form32} {
 		for name, field := range f.fields() {
@@ -198,7 +286,7 @@ func TestOpen(t *testing.T) {
 			}
 		}
 	}
-	p := made(Form64, 4)
+	p := made(Form64, 3)
 	if _, err := Open(bytes.NewReader(p), int64(len(p))); err == nil || err == io.EOF {
 		t.Error(err)
 	}
@@ -237,6 +325,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(uint8(1), uint32(0x2020), []byte{0, 0x30}, uint32(1))
 	f.Add(uint8(2), uint32(0x6c), []byte{1, 2, 3, 4}, uint32(4096))
 	f.Add(uint8(3), uint32(0x1030), []byte{0x80}, uint32(0))
+	f.Add(uint8(4), uint32(0x2088), []byte{0x80}, uint32(8))
 	f.Fuzz(func(t *testing.T, which uint8, off uint32, with []byte, cut uint32) {
 		form, kind := Form64, uint64(TypeFull)
 		if which&2 != 0 {
@@ -246,11 +335,19 @@ func FuzzOpen(f *testing.F) {
 			kind = TypeBitmap
 		}
 		p := made(form, kind)
+		if which&4 != 0 {
+			p = madeTriage()
+		}
 		copy(p[int(off)%len(p):], with)
 		p = p[:len(p)-int(cut)%len(p)]
 		d, err := Open(bytes.NewReader(p), int64(len(p)))
 		if err != nil {
 			return
+		}
+		for _, b := range d.Blocks {
+			if b.Offset < 0 || b.Offset+int64(b.Bytes) > int64(len(p)) {
+				t.Fatalf("%+v in %d bytes", b, len(p))
+			}
 		}
 		for _, e := range d.Extents {
 			if e.Bytes == 0 || e.Offset < 0 || uint64(e.Offset)+e.Bytes > uint64(len(p)) {

@@ -13,12 +13,14 @@ type File struct {
 	Header  []byte
 	Type    uint32       // DumpType
 	Extents []mem.Extent // where it holds which memory, in the dump's order
+	Blocks  []Block      // of a triage dump, which knows virtual addresses only
 	Pages   uint64
 }
 
-// Open reads the header of a dump of size bytes and its run list or bitmap. A
-// file that ends early, or is longer than its pages, is an error; the text says
-// what is wrong with it.
+// Open reads the header of a dump of size bytes and its run list, bitmap or data
+// blocks. A file that ends early, or is longer than its pages, is an error; the
+// text says what is wrong with it. Behind a triage dump's own part others may put
+// what they like.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	head := make([]byte, min(size, int64(Form64.Bytes)))
 	if err := full(r, head, 0); err != nil {
@@ -52,6 +54,16 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		}
 		d.Extents, d.Pages = list, b.Set
 		end = b.FirstPage + int64(b.Set)*mem.PageSize
+	case TypeTriage:
+		if d.Form != Form64 {
+			return nil, fmt.Errorf("a triage dump with the header %q", d.Form.Signature)
+		}
+		blocks, err := Triage64.ReadTriage(r, end, size)
+		if err != nil {
+			return nil, err
+		}
+		d.Blocks = blocks
+		return d, nil
 	default:
 		return nil, fmt.Errorf("the dump type is %d", d.Type)
 	}

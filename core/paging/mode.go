@@ -120,6 +120,14 @@ func (m *Mode) WithTransition(r Rule, address uint64) *Mode {
 	return &out
 }
 
+// Flat gives the mode of memory that is known by its virtual addresses alone, as
+// a triage dump holds it: there are no tables, an address leads to itself.
+func (m *Mode) Flat() *Mode {
+	out := *m
+	out.Name, out.Levels = "flat "+m.Name, nil
+	return &out
+}
+
 // Canonical reports whether va is one that the mode can translate.
 func (m *Mode) Canonical(va mem.VA) bool {
 	shift := 64 - m.VABits

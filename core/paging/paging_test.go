@@ -284,3 +284,45 @@ func TestATableThatMapsItself(t *testing.T) {
 		t.Errorf("%#x %v", v, err)
 	}
 }
+
+func TestOwnTables(t *testing.T) {
+	m := guest()
+	m.entry(0x1000, 0x1ed, 0x1000|user)
+	s := paging.New(m, 0x1000, paging.X64)
+	for at, want := range map[mem.VA]bool{va(0x1ed, 0, 0, 0, 0): true, va(0x1ed, 511, 511, 511, 4095): true, va(0x1f0, 1, 2, 3, 0): false, va(2, 1, 2, 3, 0): false} {
+		if got := s.OwnTables(at); got != want {
+			t.Errorf("%v: %v", at, got)
+		}
+	}
+	if s := paging.New(m, 0x123456000, paging.X64); s.OwnTables(va(0x1ed, 0, 0, 0, 0)) {
+		t.Error("tables that are not there")
+	}
+}
+
+// flat is memory whose addresses are virtual ones.
+type flat struct{ memory }
+
+func (f flat) ReadAt(p []byte, pa mem.PA) error {
+	for i := range p {
+		p[i] = byte(uint64(pa) + uint64(i))
+	}
+	return nil
+}
+
+func TestFlat(t *testing.T) {
+	s := paging.New(flat{}, 0x1000, paging.X64.Flat())
+	p := make([]byte, 16)
+	for _, at := range []mem.VA{0, 0xff8, 0xfffff80000000ffa, ^mem.VA(0) - 15} {
+		if err := s.ReadAt(p, at); err != nil || p[0] != byte(at) || p[15] != byte(at+15) {
+			t.Errorf("%v: % x, %v", at, p, err)
+		}
+		if pa, left, err := s.Translate(at); err != nil || pa != mem.PA(at) || left == 0 {
+			t.Errorf("%v: %v %#x %v", at, pa, left, err)
+		}
+	}
+	check(t, "no address", s.ReadAt(p, 0x123400000000000), "address", paging.ErrMalformed)
+	check(t, "around the end", s.ReadAt(p, ^mem.VA(0)-7), "address", paging.ErrMalformed)
+	if s.OwnTables(0xfffff6fb40000000) || s.At(0x5000).Mode != s.Mode || !s.Mode.Kernel(0xfffff80000000000) {
+		t.Error("it has tables")
+	}
+}

@@ -50,6 +50,9 @@ func (s *Space) walk(va mem.VA) (pa mem.PA, left, entry uint64, err error) {
 	if !m.Canonical(va) {
 		return 0, 0, 0, &Error{VA: va, Level: "address", Err: ErrMalformed}
 	}
+	if len(m.Levels) == 0 { // flat
+		return mem.PA(va), max(^uint64(va), 1), 0, nil
+	}
 	table, kept := s.Root, false
 	var buf [8]byte
 	for i := range m.Levels {
@@ -74,6 +77,22 @@ func (s *Space) walk(va mem.VA) (pa mem.PA, left, entry uint64, err error) {
 		table = next
 	}
 	return 0, 0, 0, &Error{VA: va, Level: "walk", Err: ErrMalformed}
+}
+
+// OwnTables reports whether va is one of those at which a space shows its own
+// page tables, because an entry of the root leads back to it. What is mapped with
+// a large page in the lower half can be seen there too.
+func (s *Space) OwnTables(va mem.VA) bool {
+	m := s.Mode
+	if len(m.Levels) == 0 {
+		return false
+	}
+	var buf [8]byte
+	if s.Phys.ReadAt(buf[:m.Entry], s.Root+mem.PA(m.Levels[0].Index(va)*m.Entry)) != nil {
+		return false
+	}
+	kind, next := m.Step(0, m.EntryAt(buf[:], 0))
+	return kind != Absent && next == s.Root
 }
 
 // ReadAt fills p from va on, page by page.

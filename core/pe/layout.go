@@ -18,6 +18,7 @@ const (
 	ntImageBase64  = 0x30 // u64 (PE32+)
 	ntImageBase32  = 0x34 // u32 (PE32)
 	ntSizeOfImage  = 0x50 // u32, both
+	ntCheckSum     = 0x58 // u32, both
 	ntDirCount32   = 0x74 // u32 (PE32)
 	ntDirCount64   = 0x84 // u32 (PE32+)
 	ntDirs32       = 0x78 // 8 bytes each: RVA u32, size u32

@@ -131,6 +131,16 @@ func Read(m Memory, base mem.VA) (*Image, error) {
 	return img, nil
 }
 
+// Stamps reads what a symbol store and a loader tell an image's builds apart by:
+// its time stamp and its check sum.
+func Stamps(m Memory, base mem.VA) (timeDate, checkSum uint32, err error) {
+	_, h, err := header(m, base)
+	if err != nil {
+		return 0, 0, err
+	}
+	return binary.LittleEndian.Uint32(h[ntTimestamp:]), binary.LittleEndian.Uint32(h[ntCheckSum:]), nil
+}
+
 // header reads and checks the DOS and NT headers. The NT headers are padded with
 // zeros where a directory list at a page's end runs into a missing page.
 func header(m Memory, base mem.VA) (nt uint32, h []byte, err error) {

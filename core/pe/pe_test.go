@@ -90,6 +90,7 @@ func (i image) build() *memory {
 	le.PutUint16(nt[6:], uint16(i.sections))
 	le.PutUint32(nt[8:], 0x5f5e100)
 	le.PutUint32(nt[0x50:], imageEnd)
+	le.PutUint32(nt[0x58:], 0xc0de)
 	dirs, optional := 0x88, 0xf0
 	if i.pe32 {
 		dirs, optional = 0x78, 0xe0
@@ -184,6 +185,9 @@ func TestImage(t *testing.T) {
 			}
 			if img.Exports != "ntoskrnl.exe" || img.Key() != "05F5E1007000" {
 				t.Errorf("exports %q, key %q", img.Exports, img.Key())
+			}
+			if time, sum, err := pe.Stamps(i.build(), base); err != nil || time != 0x5f5e100 || sum != 0xc0de {
+				t.Errorf("stamps %#x %#x %v", time, sum, err)
 			}
 			s, ok := img.Section("POOLCODE") // eight letters, not terminated
 			if !ok || len(img.Sections) != 3 || s != (pe.Section{Name: "POOLCODE", VirtualAddress: 0x2000, VirtualSize: 0x234, Characteristics: 0x60000020}) {

@@ -42,6 +42,9 @@ type Thread struct {
 	kernelStack, limit, base uint64
 }
 
+// Kernel gives the ends of the thread's kernel stack, the upper one exclusive.
+func (t *Thread) Kernel() (limit, base mem.VA) { return mem.VA(t.limit), mem.VA(t.base) }
+
 // readThread reads a thread and checks that it is one: its type, a process it
 // points to, a stack around its saved stack pointer.
 func (r *Reader) readThread(at mem.VA) (*Thread, bool) {
