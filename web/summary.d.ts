@@ -56,11 +56,12 @@ export interface Convert {
   types: DumpSize[];
 }
 /**
- * DumpSize is how large a type of dump becomes, before anything is written.
+ * DumpSize is how large a type of dump becomes, before anything is written; with AtMost, that is a bound.
  */
 export interface DumpSize {
   type: string;
   bytes: number;
+  at_most: boolean;
 }
 /**
  * Symbols is the state of the kernel's PDB.

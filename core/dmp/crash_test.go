@@ -72,6 +72,12 @@ func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*wind
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !o.Compat {
+		// Whatever the guest is, a triage dump of it can be made and read.
+		if small, again := triageOf(t, k, o); again.U32(0x34) != d.U32(0x34) || !bytes.Equal(again.Header[0x348:0xf98], d.Header[0x348:0xf98]) {
+			t.Errorf("the triage dump of %d bytes opens another way", small.Size())
+		}
+	}
 	return k, im, d
 }
 

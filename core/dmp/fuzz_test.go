@@ -84,6 +84,13 @@ func FuzzShown(f *testing.F) {
 		if r.Header.Flags != 0 && r.Header.Flags&0x100000 == 0 || len(im.Shown) != len(k.Processors) {
 			t.Fatalf("%+v, %+v", r.Header, im.Shown)
 		}
+		small, err := dmp.New(context.Background(), k, dmp.Options{Type: dmp.TypeTriage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dmp.Verify(context.Background(), small, small.Size()); err != nil || small.Size() > 2<<20 {
+			t.Fatalf("%d bytes, %v", small.Size(), err)
+		}
 		for _, s := range im.Shown {
 			if s.Opens && s.From == windows.RegistersNone {
 				t.Fatalf("opens on nobody's registers: %+v", s)

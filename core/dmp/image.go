@@ -22,6 +22,7 @@ const (
 	TypeFull   = "full"
 	TypeBitmap = "bitmap"
 	TypeKernel = "kernel" // a bitmap dump of what kernel halves reach
+	TypeTriage = "triage" // a minidump: pieces of memory by virtual address
 )
 
 // Image is a crash dump that was described, not written.
@@ -33,7 +34,7 @@ type Image struct {
 	Shown    []Shown        // whose registers the dump has, by processor
 	Opens    string         // the sentence: whose registers it opens with, and why; "" for elf2dmp's profile
 	Warnings []fault.Warning
-	// LeftOut is how many bytes of memory a kernel-only dump leaves out.
+	// LeftOut is how many bytes of memory a kernel-only or a triage dump leaves out.
 	LeftOut int64
 
 	context []byte // in the header; nil: zeros

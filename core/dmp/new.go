@@ -28,7 +28,7 @@ type Options struct {
 }
 
 // Types are the types of dumps that New makes.
-var Types = []string{TypeFull, TypeBitmap, TypeKernel}
+var Types = []string{TypeFull, TypeBitmap, TypeKernel, TypeTriage}
 
 // bitmapOf is the signature of the bitmap by the type of dump.
 var bitmapOf = map[string]string{TypeBitmap: dump.BitmapOfAll, TypeKernel: dump.BitmapOfKernel}
@@ -54,8 +54,11 @@ func New(ctx context.Context, k *windows.Kernel, o Options) (*Image, error) {
 	}
 	im := &Image{Type: TypeFull, Contexts: map[int]mem.VA{}, memory: k.Machine.Mem}
 	layOut := im.windows
-	if o.Compat {
+	switch {
+	case o.Compat:
 		layOut = im.upstream
+	case o.Type == TypeTriage:
+		layOut = im.triage
 	}
 	if err := layOut(ctx, k, o); err != nil {
 		return nil, err
@@ -93,19 +96,10 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 	}
 	im.Type, im.Runs, im.LeftOut = f.kind, f.runs, f.dropped
 	im.Warnings = append(im.Warnings, f.warnings...)
-	w := newPatcher(im, k, k.Machine.Mem)
-	flag, err := k.FindEncodedFlag(ctx)
-	if err == nil {
-		err = w.kdbg(k, flag)
-	}
+	w, err := im.patched(ctx, k, o)
 	if err != nil {
 		return err
 	}
-	live := o.Registers == RegistersLive
-	for i := range k.Processors {
-		w.processor(k, i, live)
-	}
-	im.open(k, live)
 	b := newBuilder(im, extents, w.overlay, partial)
 	if f.kind == TypeFull {
 		b.bytes(headerWindows(headerOf(k, dump.Fill, dump.TypeFull, f.runs, f.size()), k, im.context))
@@ -114,6 +108,25 @@ func (im *Image) windows(ctx context.Context, k *windows.Kernel, o Options) erro
 		form.PutBitmap(bitmapOf[f.kind], f.runs, b.bytes)
 	}
 	return im.fill(b, f.runs, o)
+}
+
+// patched makes the changes of guest memory that a debugger needs, and decides
+// whose registers it is shown.
+func (im *Image) patched(ctx context.Context, k *windows.Kernel, o Options) (*patcher, error) {
+	w := newPatcher(im, k, k.Machine.Mem)
+	flag, err := k.FindEncodedFlag(ctx)
+	if err == nil {
+		err = w.kdbg(k, flag)
+	}
+	if err != nil {
+		return nil, err
+	}
+	live := o.Registers == RegistersLive
+	for i := range k.Processors {
+		w.processor(k, i, live)
+	}
+	im.open(k, live)
+	return w, nil
 }
 
 // fill appends the page data of runs.

@@ -45,6 +45,7 @@ type opened struct {
 	extents []mem.Extent
 	pages   uint64
 	ends    int64 // where the last page ends
+	part    *triagePart // of a triage dump; its extents are by virtual address
 }
 
 func (d *opened) u32(off int) uint32 { return le.Uint32(d.header[off:]) }
@@ -84,6 +85,9 @@ func open(r io.ReaderAt, size int64) (*opened, error) {
 	case 5: // bitmap
 		d.kind = TypeBitmap
 		return d, d.bitmap(r, size)
+	case 4: // triage
+		d.kind = TypeTriage
+		return d, d.triage(r, size)
 	default:
 		return nil, fmt.Errorf("the dump type is %d", t)
 	}

@@ -31,7 +31,7 @@ const (
 // Report is what a debugger finds when it opens a dump.
 type Report struct {
 	Type       string
-	Runs       int
+	Runs       int // or data blocks
 	Pages      uint64
 	DTB        mem.PA
 	Paging     string // name of the page-table format that led to KDBG
@@ -88,12 +88,12 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's runs cannot be used: %v", err)
 	}
 	r := &Report{Type: d.kind, Runs: len(d.extents), Pages: d.pages, DTB: mem.PA(d.u64(offDirectoryTableBase))}
-	for i := 1; i < len(d.extents); i++ {
+	for i := 1; i < len(d.extents) && d.part == nil; i++ {
 		if d.extents[i].Start < d.extents[i-1].End() {
 			r.problem("run %d is not behind run %d: LeechCore and MemProcFS refuse the dump", i, i-1)
 		}
 	}
-	s, err := r.block(phys, mem.VA(d.u64(offKdDebuggerDataBlock)))
+	s, err := r.block(phys, d.modes(), mem.VA(d.u64(offKdDebuggerDataBlock)))
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the debugger block cannot be read through the dump's page tables: %v", err)
 	}
@@ -108,10 +108,16 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 		return nil, fault.New(fault.VerifyFailed, "the dump's header says that there are 0 processors")
 	}
 	r.openOn(d.header[offContext:][:readContextBytes])
-	r.Modules, r.ModulesErr = windows.Modules(s, r.KDBG)
-	processes, err := windows.ProcessLinks(s, r.KDBG)
-	r.Processes, r.ProcessesErr = len(processes), err
 	r.contexts(s, processors)
+	if d.part != nil {
+		if err := d.part.look(r, s); err != nil {
+			return nil, fault.Wrap(err, fault.VerifyFailed, "the triage part of the dump cannot be used: %v", err)
+		}
+	} else {
+		r.Modules, r.ModulesErr = windows.Modules(s, r.KDBG)
+		processes, err := windows.ProcessLinks(s, r.KDBG)
+		r.Processes, r.ProcessesErr = len(processes), err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -137,9 +143,9 @@ func (r *Report) openOn(record []byte) {
 
 // block reads the debugger block. The header does not say how many levels the
 // page tables have: a debugger tries.
-func (r *Report) block(phys mem.Physical, va mem.VA) (*paging.Space, error) {
+func (r *Report) block(phys mem.Physical, modes []*paging.Mode, va mem.VA) (*paging.Space, error) {
 	var first error
-	for _, mode := range windows.Modes {
+	for _, mode := range modes {
 		s := paging.New(phys, uint64(r.DTB), mode)
 		k, err := readKDBG(s, va)
 		if err == nil {

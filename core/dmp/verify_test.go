@@ -45,7 +45,8 @@ func TestVerifyRefuses(t *testing.T) {
 	}{
 		"signature":       {put32(0, 0), "signature"},
 		"machine":         {put32(0x30, 0x14c), "machine type"},
-		"type":            {put32(0xf98, 4), "dump type"},
+		"type":            {put32(0xf98, 3), "dump type"},
+		"triage":          {put32(0xf98, 4), "triage part"},
 		"no runs":         {put32(0x88, 0), "0 runs"},
 		"PAGE runs":       {put32(0x88, 0x45474150), "runs"},
 		"run too long":    {put64(0xa0, 1<<40), "does not fit"},

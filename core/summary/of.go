@@ -74,7 +74,7 @@ func Of(f Facts) *Summary {
 	} else if f.Windows != nil {
 		s.Convert.Possible = true
 		for _, z := range f.Sizes {
-			s.Convert.Types = append(s.Convert.Types, DumpSize{z.Type, z.Bytes})
+			s.Convert.Types = append(s.Convert.Types, DumpSize(z))
 		}
 	}
 	if f.Image != nil {

@@ -70,10 +70,12 @@ type Convert struct {
 	Types    []DumpSize   `json:"types"`
 }
 
-// DumpSize is how large a type of dump becomes, before anything is written.
+// DumpSize is how large a type of dump becomes, before anything is written; with
+// AtMost, that is a bound.
 type DumpSize struct {
-	Type  string `json:"type"`
-	Bytes int64  `json:"bytes"`
+	Type   string `json:"type"`
+	Bytes  int64  `json:"bytes"`
+	AtMost bool   `json:"at_most"`
 }
 
 // Symbols is the state of the kernel's PDB. Key is its place in a symbol store

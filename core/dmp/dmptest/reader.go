@@ -21,9 +21,11 @@ type Run struct {
 // Dump is an opened crash dump.
 type Dump struct {
 	Header []byte // the first 0x2000 bytes
-	Type   uint32 // 1 full, 5 bitmap
+	Type   uint32 // 1 full, 5 bitmap, 4 triage
 	Runs   []Run  // in the dump's order
-	Levels int    // of page tables, for Virtual; 4 unless set
+	Triage []byte // of a triage dump: the 0x80 bytes behind the header
+	Blocks []Block
+	Levels int // of page tables, for Virtual; 4 unless set
 
 	r    io.ReaderAt
 	size int64
@@ -43,6 +45,8 @@ func Open(r io.ReaderAt, size int64) (*Dump, error) {
 		return d, d.runs()
 	case 5:
 		return d, d.bitmap()
+	case 4:
+		return d, d.triage()
 	}
 	return nil, fmt.Errorf("dump type %d", d.Type)
 }
@@ -162,6 +166,9 @@ func (d *Dump) Translate(va uint64) (uint64, error) {
 
 // Virtual fills p with guest memory at a virtual address.
 func (d *Dump) Virtual(p []byte, va uint64) error {
+	if d.Type == 4 {
+		return d.fromBlocks(p, va)
+	}
 	for len(p) > 0 {
 		pa, err := d.Translate(va)
 		if err != nil {
