@@ -46,7 +46,7 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("convert", flag.ContinueOnError)
 	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	set.Var(oneOf{&o.compat, []string{compatElf2dmp}}, "compat", "write what another `tool` writes, byte for byte: elf2dmp")
-	set.Var(oneOf{&o.kind, dmp.Types}, "type", "full, bitmap, or kernel (no memory of user programs; default: full, bitmap when the memory has too many runs): the `kind` of dump")
+	set.Var(oneOf{&o.kind, dmp.Types}, "type", "full, bitmap, kernel (no memory of user programs) or triage (at most 2 MiB, for a ticket; default: full, bitmap when the memory has too many runs): the `kind` of dump")
 	set.Var(oneOf{&o.registers, []string{dmp.RegistersLive}}, "registers", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
 	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"coredrop/core/dmp"
 	"coredrop/core/summary"
 	"coredrop/core/words"
 )
@@ -49,12 +50,12 @@ func describe(w io.Writer, s *summary.Summary) {
 	}
 	describeSymbols(l, s)
 	if s.Convert.Possible && s.Dump == nil {
-		l.put("convertible", "yes")
+		l.put("convertible", "yes%s", sizesText(s.Convert.Types))
 	}
 	if d := s.Dump; d != nil {
 		l.put("dump", "%s, %s in %s, %s", d.Type, words.Bytes(d.Bytes), words.Count(d.Parts, "part"), words.Count(len(d.Patches), "patch"))
 		if d.LeftOut > 0 {
-			l.put("left out", "%s of memory that no kernel half reaches", words.Bytes(d.LeftOut))
+			l.put("left out", "%s of memory%s", words.Bytes(d.LeftOut), leftOut[d.Type])
 		}
 		for _, p := range d.Patches {
 			l.put("  patched", "%s (%s at %s)", p.What, words.Count(int(p.Bytes), "byte"), p.PA)
@@ -63,6 +64,28 @@ func describe(w io.Writer, s *summary.Summary) {
 			l.put("verified", "read back as a debugger would")
 		}
 	}
+}
+
+// sizesText lists how large each type of dump becomes.
+func sizesText(types []summary.DumpSize) string {
+	var list []string
+	for _, t := range types {
+		most := ""
+		if t.AtMost {
+			most = "at most "
+		}
+		list = append(list, fmt.Sprintf("%s %s%s", t.Type, most, words.Bytes(t.Bytes)))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(list, ", ")
+}
+
+// leftOut says which memory a type of dump leaves out.
+var leftOut = map[string]string{
+	dmp.TypeKernel: " that no kernel half reaches",
+	dmp.TypeTriage: " that a first look at a crash does without",
 }
 
 // modesText counts the CPUs by what they were doing: those in the kernel, then
