@@ -98,13 +98,31 @@ export class Opened extends Job {
     this.withdraw();
     if (blockedBy(session.summary, session.options)) return;
     this.retitle(`Describing the dump of ${session.name}`);
-    const answer = await this.ask('convert', session.options);
+    const answer = await this.made(session.options);
     const summary = await this.read(answer), description = await this.ask('parts');
     this.change({ summary });
     const dump = { name: dumpName(summary), bytes: description.size, url: '', blob: null, sha256: '', saved: false };
     if (this.host.streamed(description)) this.change({ dump });
     else await this.offer(dump, await this.host.dumpBlob(this.engine, description, source.file));
     this.measure();
+  }
+
+  // made has the dump described. A type that the program of a first visit does not
+  // make is the whole one's, which then has to open the file anew.
+  /**
+   * @param {Session['options']} options
+   * @returns {Promise<any>}
+   */
+  async made(options) {
+    try {
+      return await this.ask('convert', options);
+    } catch (error) {
+      if (!this.source || /** @type {any} */ (error).code !== 'needs-whole') throw error;
+      this.source.proof = await this.ask('proof');
+      if (!await this.engine.whole()) throw error;
+      await this.hold();
+      return this.ask('convert', options);
+    }
   }
 
   // offer offers a dump, after a last look at the core.

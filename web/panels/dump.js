@@ -20,7 +20,7 @@ export const panel = {
         : html`<p id="no-dump">${changed ? 'The core is no longer what it was: the dump is withdrawn.' : why ? `No dump can be made yet: ${why}.` : 'It is not made yet.'}</p>`}
       <form id="options" @submit=${(/** @type {Event} */ e) => e.preventDefault()}>
         <p><label for="type">Type</label> <select id="type" ?disabled=${busy} .value=${live(options.type)} @change=${(/** @type {any} */ e) => act('options', { type: e.currentTarget.value })}>
-          <option value="">automatic</option>${['full', 'bitmap', 'kernel'].map((type) => html`<option value=${type}>${type}${sizeOf(summary, type)}</option>`)}</select></p>
+          <option value="">automatic</option>${['full', 'bitmap', 'kernel', 'triage'].map((type) => html`<option value=${type}>${type}${sizeOf(summary, type)}</option>`)}</select></p>
         <p><label><input type="checkbox" id="compat" ?disabled=${busy} .checked=${live(options.compat)} @change=${(/** @type {any} */ e) => act('options', { compat: e.currentTarget.checked })}>
           as elf2dmp writes it, byte for byte</label></p></form>`;
   },
@@ -33,7 +33,7 @@ export const panel = {
  */
 function sizeOf(s, type) {
   const known = (s.convert.types || []).find((t) => t.type === type);
-  return known ? ` · ${size(known.bytes, false)}` : '';
+  return known ? ` · ${known.at_most ? 'at most ' : ''}${size(known.bytes, false)}` : '';
 }
 
 /**

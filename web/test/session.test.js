@@ -82,6 +82,27 @@ describe('looking before leaping', () => {
     }
   });
 
+  test('a type of dump that the whole program makes', async () => {
+    const { store, engine, drop, file, controller } = desk();
+    await drop(file('vm.elf', 'core'), file('k.pdb', 'pdb'));
+    let whole = false;
+    engine.before = async (method) => { if (method === 'convert' && !whole) throw engine.fault('needs-whole'); };
+    engine.whole = async () => {
+      engine.calls.push('whole');
+      engine.generation++;
+      return whole = true;
+    };
+    engine.calls.length = 0;
+    await controller.choose({ type: 'triage' });
+    assert.deepEqual(engine.calls, ['convert', 'proof', 'whole', 'open vm.elf', 'recall', 'unchanged', 'inspect', 'give k.pdb', 'inspect', 'convert', 'parts', 'unchanged', 'proof']);
+    assert.match(store.state.session.dump.url, /^blob:/);
+    engine.before = async (method) => { if (method === 'convert') throw engine.fault('needs-whole'); };
+    engine.whole = async () => false;
+    await controller.choose({ type: 'full' });
+    assert.equal(store.state.session.dump, null);
+    assert.equal(said(store, 'dump').fault.code, 'needs-whole');
+  });
+
   for (const [what, text, code] of [['a picture', 'png', 'other-format'], ['a core that cannot be read', 'broken', 'kernel-paged-state'],
     ['a text that is no log', 'text', 'unknown-format'], ['a file that is gone', 'gone', 'file-changed'], ['a packed PDB', 'packed-pdb', 'symbols-compressed']]) {
     test(`${what} over a finished dump costs nothing`, async () => {
