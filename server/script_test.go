@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"coredrop/core/demo"
+	"coredrop/core/synth"
 )
 
 func TestMain(m *testing.M) {
@@ -21,7 +23,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs whole programs: each file of testdata/script is a session.
 // They find the demo core as demo.elf, its PDB in the symbol store "store"
-// and as demo.pdb, and the core of a crash as crash.elf. Nothing they do may reach a network.
+// and as demo.pdb, the core of a crash as crash.elf, and a saved state as libvirt
+// writes it as vm.save. Nothing they do may reach a network.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -46,6 +49,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			return errors.Join(
+				putFile(e.WorkDir, "vm.save", savedState()),
 				putFile(e.WorkDir, "demo.elf", core),
 				putFile(e.WorkDir, "crash.elf", crash),
 				putFile(e.WorkDir, "demo.pdb", pdb),
@@ -59,6 +63,16 @@ func TestScripts(t *testing.T) {
 			"append":   scriptAppend,
 		},
 	})
+}
+
+// savedState is a small guest's, its pages in place behind libvirt's header.
+func savedState() []byte {
+	head := synth.SavedHead("LibvirtQemudSave", binary.LittleEndian, 2, 6, "<domain><name>small</name></domain>", 1000)
+	s := synth.Guest(synth.Options{Encoded: true}).ELF.SavedState()
+	s.Mapped, s.Capabilities, s.Start = true, []string{"mapped-ram"}, len(head)
+	data := s.Bytes()
+	copy(data, head)
+	return data
 }
 
 func putFile(dir, name string, data []byte) error {

@@ -88,6 +88,15 @@ for (const kind of kinds) {
       test(`the same in ${name}`, { skip }, async () => (await one(unpackFile(join(corpus, 'containers/30-tiny', `${name}.kdump.zst`)))).page.close());
     }
 
+    test('a saved VM state, which the page indexes first', async () => {
+      const view = await one(unpackFile(join(root, 'core/container/savevm/testdata/fixture.qevm.zst')));
+      assert.match(await view.text('#dump-text'), /verified/);
+      await view.page.close();
+    });
+    for (const name of ['libvirt-sparse/mini.save', 'live/state.qevm']) {
+      test(`a saved VM state, ${name}`, { skip }, async () => (await one(unpackFile(join(corpus, 'savevm', `${name}.zst`)))).page.close());
+    }
+
     test('02 by input', { skip }, async () => (await one(unpack('02-cpu4-encoded'))).page.close());
     test('02 by drop', { skip }, async () => (await one(unpack('02-cpu4-encoded'), { drop: true })).page.close());
     for (const name of ['09-paging', '10-bugcheck', '11-cpu16', '19-manyruns', '23-filter']) {
