@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 
-	"coredrop/core/machine"
+	"coredrop/core/cpu"
 	"coredrop/core/mem"
 )
 
@@ -453,8 +453,9 @@ func (s *saver) description() []byte {
 }
 
 // SavedCPU is the section of an x86 processor, of qemu-system-x86_64 (word 8) or
-// qemu-system-i386 (4).
-func SavedCPU(i int, x *machine.X64State, word int) SavedDevice {
+// qemu-system-i386 (4). What the state does not know is zero, or what a processor
+// has after a reset.
+func SavedCPU(i int, x *cpu.State, word int) SavedDevice {
 	w := func(list ...uint64) (p []byte) {
 		for _, v := range list {
 			if word == 4 {
@@ -471,17 +472,20 @@ func SavedCPU(i int, x *machine.X64State, word int) SavedDevice {
 		}
 		return p
 	}
-	segment := func(g machine.Segment) []byte {
+	segment := func(r cpu.Reg) []byte {
+		g := x.Segment(r)
 		return append(append(half(g.Selector), w(g.Base)...), half(g.Limit, g.Flags)...)
 	}
-	regs := []uint64{x.RAX, x.RCX, x.RDX, x.RBX, x.RSP, x.RBP, x.RSI, x.RDI}
 	vectors := 8
 	if word == 8 {
-		regs = append(regs, x.R8, x.R9, x.R10, x.R11, x.R12, x.R13, x.R14, x.R15)
 		vectors = 16
 	}
+	var regs []uint64
+	for _, r := range []cpu.Reg{cpu.RAX, cpu.RCX, cpu.RDX, cpu.RBX, cpu.RSP, cpu.RBP, cpu.RSI, cpu.RDI, cpu.R8, cpu.R9, cpu.R10, cpu.R11, cpu.R12, cpu.R13, cpu.R14, cpu.R15}[:vectors] {
+		regs = append(regs, x.Get(r))
+	}
 	var segments, x87 []byte
-	for _, g := range []machine.Segment{x.ES, x.CS, x.SS, x.DS, x.FS, x.GS} {
+	for _, g := range []cpu.Reg{cpu.ES, cpu.CS, cpu.SS, cpu.DS, cpu.FS, cpu.GS} {
 		segments = append(segments, segment(g)...)
 	}
 	for k := range 8 { // of the file's registers, not of the stack's
@@ -493,24 +497,24 @@ func SavedCPU(i int, x *machine.X64State, word int) SavedDevice {
 	}
 	one := func(name string, p []byte) SavedField { return SavedField{Name: name, Data: p} }
 	d := SavedDevice{Name: "cpu", Instance: uint32(i), Version: 12, Fields: []SavedField{
-		{"env.regs", len(regs), w(regs...)}, one("env.eip", w(x.RIP)), one("env.eflags", w(x.RFLAGS)), one("env.hflags", half(x.CS.Selector&3)),
+		{"env.regs", len(regs), w(regs...)}, one("env.eip", w(x.Get(cpu.RIP))), one("env.eflags", w(x.Get(cpu.RFLAGS))), one("env.hflags", half(uint32(x.Get(cpu.CS))&3)),
 		one("env.fpuc", []byte{0x03, 0x7f}), one("env.fpus_vmstate", []byte{3 << 3, 0}), one("env.fptag_vmstate", []byte{0, 0x18}), one("env.fpregs_format_vmstate", []byte{0, 0}),
 		{"env.fpregs", 8, x87}, {"env.segs", 6, segments},
-		one("env.ldt", segment(x.LDT)), one("env.tr", segment(x.TR)), one("env.gdt", segment(x.GDT)), one("env.idt", segment(x.IDT)),
+		one("env.ldt", segment(cpu.LDT)), one("env.tr", segment(cpu.TR)), one("env.gdt", segment(cpu.GDT)), one("env.idt", segment(cpu.IDT)),
 		one("env.sysenter_cs", half(0x10)), one("env.sysenter_esp", w(0x11)), one("env.sysenter_eip", w(0x12)),
-		one("env.cr[0]", w(x.CR0)), one("env.cr[2]", w(x.CR2)), one("env.cr[3]", w(x.CR3)), one("env.cr[4]", w(x.CR4)),
+		one("env.cr[0]", w(x.Get(cpu.CR0))), one("env.cr[2]", w(x.Get(cpu.CR2))), one("env.cr[3]", w(x.Get(cpu.CR3))), one("env.cr[4]", w(x.Get(cpu.CR4))),
 		{"env.dr", 8, w(0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5, 0xffff0ff0, 0x400)},
 		one("env.a20_mask", half(0xffffffff)), one("env.mxcsr", half(0x1f80)), {"env.xmm_regs[0]", vectors, xmm},
 	}, Sub: []SavedSub{{"cpu/poll_control_msr", []SavedField{one("env.poll_control_msr", make([]byte, 8))}}}}
 	if word == 8 {
 		efer := uint64(0xd01)
-		if x.CS.Flags&(1<<21) == 0 && x.CR4&(1<<5) == 0 {
+		if x.Segment(cpu.CS).Flags&(1<<21) == 0 && x.Get(cpu.CR4)&(1<<5) == 0 {
 			efer = 0
 		}
 		for _, f := range []struct {
 			name string
 			v    uint64
-		}{{"efer", efer}, {"star", 1}, {"lstar", 2}, {"cstar", 3}, {"fmask", 4}, {"kernelgsbase", x.KernelGSBase}} {
+		}{{"efer", efer}, {"star", 1}, {"lstar", 2}, {"cstar", 3}, {"fmask", 4}, {"kernelgsbase", x.Get(cpu.KernelGSBase)}} {
 			d.Fields = append(d.Fields, one("env."+f.name, be.AppendUint64(nil, f.v)))
 		}
 	}
@@ -572,7 +576,7 @@ func (e ELF) SavedState() SavedState {
 	s.Devices = append(s.Devices, SavedDevice{Name: "timer", Version: 2, Opaque: true, Fields: []SavedField{{Name: "", Data: make([]byte, 24)}}})
 	for i, c := range e.CPUs {
 		s.Devices = append(s.Devices, SavedDevice{Name: "cpu_common", Instance: uint32(i), Version: 1, Fields: []SavedField{{Name: "halted", Data: make([]byte, 4)}, {Name: "interrupt_request", Data: make([]byte, 4)}}},
-			SavedCPU(i, c.X64, 8))
+			SavedCPU(i, c.State, 8))
 	}
 	s.Devices = append(s.Devices, SavedBridge(AllRAM), SavedClock(uint64(len(ram)), 0),
 		SavedDevice{Name: "globalstate", Version: 1, Fields: []SavedField{{Name: "size", Data: []byte{0, 0, 0, 7}}, {Name: "runstate", Data: make([]byte, 100)}}})

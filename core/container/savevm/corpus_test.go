@@ -136,7 +136,7 @@ func TestCorpus(t *testing.T) {
 				if err != nil {
 					t.Fatal(way, err)
 				}
-				if len(m.Warnings) > 0 || m.Format != "savevm" || m.Arch != machine.X64 || m.MissingEnd != 0 {
+				if len(m.Warnings) > 0 || m.Format != "savevm" || m.Arch != cpu.X64 || m.MissingEnd != 0 {
 					t.Errorf("%s: %s, %s, warnings %v", way, m.Format, m.Arch, m.Warnings)
 				}
 				for _, r := range tr.ELF.RAM {
@@ -163,18 +163,34 @@ func checkX64(t *testing.T, m *machine.Machine, tr *truth) {
 		t.Fatalf("%d CPUs, want %d", len(m.CPUs), len(tr.CPUs))
 	}
 	for i, w := range tr.CPUs {
-		segment := func(s segmentTruth) machine.Segment {
-			return machine.Segment{Selector: uint32(s.Selector), Limit: uint32(s.Limit), Flags: uint32(s.Flags), Base: uint64(s.Base)}
+		got := m.CPUs[i].State
+		if got == nil || m.CPUs[i].Index != i {
+			t.Fatalf("CPU %d is not there", i)
 		}
-		u := func(n number) uint64 { return uint64(n) }
-		want := machine.X64State{System: true,
-			RAX: u(w.RAX), RBX: u(w.RBX), RCX: u(w.RCX), RDX: u(w.RDX), RSI: u(w.RSI), RDI: u(w.RDI), RSP: u(w.RSP), RBP: u(w.RBP),
-			R8: u(w.R8), R9: u(w.R9), R10: u(w.R10), R11: u(w.R11), R12: u(w.R12), R13: u(w.R13), R14: u(w.R14), R15: u(w.R15), RIP: u(w.RIP), RFLAGS: u(w.RFLAGS),
-			CS: segment(w.CS), DS: segment(w.DS), ES: segment(w.ES), FS: segment(w.FS), GS: segment(w.GS), SS: segment(w.SS),
-			LDT: segment(w.LDT), TR: segment(w.TR), GDT: segment(w.GDT), IDT: segment(w.IDT),
-			CR0: u(w.CR[0]), CR2: u(w.CR[2]), CR3: u(w.CR[3]), CR4: u(w.CR[4]), KernelGSBase: u(w.KernelGSBase), HasKernelGSBase: true}
-		if got := m.CPUs[i]; got.Index != i || got.X64 == nil || *got.X64 != want {
-			t.Errorf("CPU %d: %+v\nwant %+v", i, got.X64, want)
+		want := cpu.Values{cpu.RAX: uint64(w.RAX), cpu.RBX: uint64(w.RBX), cpu.RCX: uint64(w.RCX), cpu.RDX: uint64(w.RDX),
+			cpu.RSI: uint64(w.RSI), cpu.RDI: uint64(w.RDI), cpu.RSP: uint64(w.RSP), cpu.RBP: uint64(w.RBP),
+			cpu.R8: uint64(w.R8), cpu.R9: uint64(w.R9), cpu.R10: uint64(w.R10), cpu.R11: uint64(w.R11),
+			cpu.R12: uint64(w.R12), cpu.R13: uint64(w.R13), cpu.R14: uint64(w.R14), cpu.R15: uint64(w.R15),
+			cpu.RIP: uint64(w.RIP), cpu.RFLAGS: uint64(w.RFLAGS),
+			cpu.CR0: uint64(w.CR[0]), cpu.CR2: uint64(w.CR[2]), cpu.CR3: uint64(w.CR[3]), cpu.CR4: uint64(w.CR[4]), cpu.KernelGSBase: uint64(w.KernelGSBase)}
+		for r, v := range want {
+			if !got.Known(r) || got.Get(r) != v {
+				t.Errorf("CPU %d: %s is %#x, want %#x", i, cpu.X64.RegName(r), got.Get(r), v)
+			}
+		}
+		for r, s := range map[cpu.Reg]segmentTruth{cpu.CS: w.CS, cpu.DS: w.DS, cpu.ES: w.ES, cpu.FS: w.FS, cpu.GS: w.GS, cpu.SS: w.SS, cpu.LDT: w.LDT, cpu.TR: w.TR, cpu.GDT: w.GDT, cpu.IDT: w.IDT} {
+			if g := got.Segment(r); g != (cpu.Segment{Selector: uint32(s.Selector), Limit: uint32(s.Limit), Flags: uint32(s.Flags), Base: uint64(s.Base)}) {
+				t.Errorf("CPU %d: %s is %+v, want %+v", i, cpu.X64.RegName(r), g, s)
+			}
+		}
+		// What a core does not carry is there too.
+		for _, r := range []cpu.Reg{cpu.EFER, cpu.LSTAR, cpu.DR7, cpu.MXCSR, cpu.FCW, cpu.XMM0, cpu.ST0} {
+			if !got.Known(r) {
+				t.Errorf("CPU %d: %s is not known", i, cpu.X64.RegName(r))
+			}
+		}
+		if got.Get(cpu.EFER)&longMode == 0 || got.Get(cpu.MXCSR)&^0xffff != 0 {
+			t.Errorf("CPU %d: EFER %#x, MXCSR %#x", i, got.Get(cpu.EFER), got.Get(cpu.MXCSR))
 		}
 	}
 }

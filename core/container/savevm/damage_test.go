@@ -90,7 +90,7 @@ func TestCutAtEverySection(t *testing.T) {
 					if !strings.Contains(codes, "truncated") || !strings.Contains(codes, "no-qemu-notes") {
 						t.Errorf("cut at %#x: warned %s", cut, codes)
 					}
-				case len(m.CPUs) == 1 || m.CPUs[1].X64 == nil:
+				case len(m.CPUs) == 1 || m.CPUs[1].State == nil:
 					seen["a CPU is missing"] = true
 					if !strings.Contains(codes, "truncated") {
 						t.Errorf("cut at %#x: warned %q", cut, codes)

@@ -8,7 +8,6 @@ import (
 
 	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
 	"coredrop/core/words"
@@ -46,16 +45,15 @@ func (st *state) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.Blocks = memory.Extents()
 	m.MissingEnd = int64(missing) * st.ram.pageSize
 	if err := st.warnMissing(missing, places); err != nil {
 		return err
 	}
-	if len(m.Blocks) == 0 {
+	if len(memory.Extents()) == 0 {
 		return fault.New(fault.NoMemory, "the saved state holds no memory")
 	}
 	m.Mem = memory
-	if m.Arch == machine.ARM64 {
+	if m.Arch != cpu.X64 {
 		return fault.New(fault.UnsupportedCPU, "this is a saved state of a guest whose processor is not supported: %s", m.Arch)
 	}
 	st.judgeMode()

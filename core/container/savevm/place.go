@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
-	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/words"
 )
@@ -158,14 +158,14 @@ func (st *state) place(ctx context.Context) ([]place, error) {
 	if len(own) == 0 {
 		return nil, fault.New(fault.NoMemory, "the saved state lists no memory of the machine")
 	}
-	if st.machine.Arch == "" {
+	if st.machine.Arch == nil {
 		st.machine.Arch = st.guessArch()
 	}
 	var chosen arrangement
 	switch st.machine.Arch {
-	case machine.ARM64:
+	case cpu.ARM64:
 		chosen = arrangement{own: own, plugged: plugged, upper: virtBase}
-	case machine.X64, machine.X86:
+	case cpu.X64, cpu.X86:
 		list, err := st.arrangements(own, plugged, sure)
 		if err != nil {
 			return nil, err
@@ -192,7 +192,7 @@ func (st *state) place(ctx context.Context) ([]place, error) {
 // whose address is not known.
 func (st *state) lay(a arrangement) (list []place, lost uint64) {
 	m := &mapper{st: st}
-	if st.machine.Arch == machine.ARM64 {
+	if st.machine.Arch == cpu.ARM64 {
 		m.linear(a.own, 0, sum(a.own), a.upper)
 	} else {
 		m.pc(a)
@@ -203,22 +203,22 @@ func (st *state) lay(a arrangement) (list []place, lost uint64) {
 }
 
 // guessArch tells the processor without its registers.
-func (st *state) guessArch() machine.Arch {
+func (st *state) guessArch() *cpu.Arch {
 	for _, b := range st.ram.blocks {
 		switch {
 		case b.name == blockPC || b.name == blockBIOS || b.name == blockMicro:
-			return machine.X64
+			return cpu.X64
 		case b.name == blockVirt:
-			return machine.ARM64
+			return cpu.ARM64
 		}
 	}
 	switch {
 	case strings.HasPrefix(st.board, "pc-") || strings.HasPrefix(st.board, "microvm"):
-		return machine.X64
+		return cpu.X64
 	case strings.HasPrefix(st.board, boardVirt):
-		return machine.ARM64
+		return cpu.ARM64
 	}
-	return ""
+	return nil
 }
 
 // linear places the blocks' bytes from lo to hi, as if they followed one another,

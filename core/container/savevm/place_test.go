@@ -238,7 +238,7 @@ func TestARM64(t *testing.T) {
 	if err := st.read(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.open(context.Background()); !fault.Is(err, fault.UnsupportedCPU) || st.machine.Arch != machine.ARM64 {
+	if err := st.open(context.Background()); !fault.Is(err, fault.UnsupportedCPU) || st.machine.Arch != cpu.ARM64 {
 		t.Fatal(err, st.machine.Arch)
 	}
 	hold(t, st.machine.Mem, virtBase, s.Blocks[0].Data)

@@ -10,8 +10,6 @@ import (
 
 // processor is how one architecture's `cpu` sections are read.
 type processor struct {
-	arch    *cpu.Arch
-	name    machine.Arch
 	version func(v uint32) bool
 	// load takes the registers out of a section's data; nil: they are not all there.
 	load func(f *found, p []byte) *cpu.State
@@ -23,8 +21,8 @@ type processor struct {
 // where there is no description. Source: QEMU 10.0 target/i386/machine.c,
 // target/arm/machine.c.
 var processors = []processor{
-	{arch: cpu.X64, name: machine.X64, version: func(v uint32) bool { return v == 11 || v == 12 }, load: loadX86, bytes: 64 << 10},
-	{arch: cpu.ARM64, name: machine.ARM64, version: func(v uint32) bool { return v >= 20 && v <= 22 }, load: loadARM64, bytes: 128 << 10},
+	{version: func(v uint32) bool { return v == 11 || v == 12 }, load: loadX86, bytes: 64 << 10},
+	{version: func(v uint32) bool { return v >= 20 && v <= 22 }, load: loadARM64, bytes: 128 << 10},
 }
 
 // processor gives how a section's registers are read.
@@ -50,11 +48,6 @@ func (st *state) readCPUs() error {
 		if how == nil || f.instance >= maxInstance {
 			continue
 		}
-		if m.Arch == "" {
-			m.Arch = how.name
-		} else if m.Arch != how.name {
-			continue
-		}
 		p, err := f.read(st.source, how.bytes)
 		if err != nil {
 			return err
@@ -64,17 +57,22 @@ func (st *state) readCPUs() error {
 			incomplete++
 			continue
 		}
+		if m.Arch == nil {
+			m.Arch = s.Arch
+		} else if m.Arch != s.Arch {
+			continue // a false head
+		}
 		states[f.instance] = s
 		last = max(last, f.instance)
 	}
 	if len(states) > 0 {
 		for i := range last + 1 {
-			m.CPUs = append(m.CPUs, asCPU(int(i), states[i]))
+			m.CPUs = append(m.CPUs, machine.CPU{Index: int(i), State: states[i]})
 		}
 	}
 	missing := int(last) + 1 - len(states)
 	switch {
-	case len(states) == 0 && m.Arch == "":
+	case len(states) == 0 && incomplete == 0:
 		st.warn(fault.NoQEMUNotes, "the saved state holds no processor's registers: %s", st.whyNone())
 	case len(states) == 0:
 		st.warn(fault.NoQEMUNotes, "the registers of no processor could be read")
