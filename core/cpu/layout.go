@@ -1,7 +1,7 @@
 package cpu
 
-// Field is the place of a register in a record: Bytes of it, at most eight, from
-// its low end.
+// Field is the place of a register in a record: Bytes of it, one to eight, from its
+// low end.
 type Field struct {
 	Reg   Reg
 	Off   uint16
@@ -64,7 +64,7 @@ func (l *Layout) byteAt(i, n int) int {
 
 func (f Field) in(p []byte) ([]byte, bool) {
 	end := int(f.Off) + int(f.Bytes)
-	if f.Bytes > 8 || end > len(p) {
+	if end > len(p) {
 		return nil, false
 	}
 	return p[f.Off:end], true
