@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coredrop/core/fault"
+	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -45,7 +46,12 @@ func roots(k *windows.Kernel) []uint64 {
 	for _, p := range k.Processes {
 		list = append(list, uint64(p.DTB))
 	}
-	for _, c := range k.Machine.CPUs {
+	return append(list, cpuRoots(k.Machine)...)
+}
+
+// cpuRoots are the page-table bases of a machine's CPUs.
+func cpuRoots(m *machine.Machine) (list []uint64) {
+	for _, c := range m.CPUs {
 		if c.State != nil && c.State.System() {
 			list = append(list, c.State.Root())
 		}

@@ -193,7 +193,7 @@ func (t *triage) record(p *windows.Processor) {
 		t.want(p.PRCB+mem.VA(off), 8, triageMost)
 	}
 	if p.Context != 0 {
-		t.want(p.Context, contextBytes, triageMost)
+		t.want(p.Context, uint64(windows.Context.Bytes), triageMost)
 	}
 }
 
@@ -290,7 +290,7 @@ func (t *triage) objectsOf(p *stacks.Processor) {
 // pointers takes what lies around the addresses that a processor's registers and
 // its stack hold.
 func (t *triage) pointers(p *windows.Processor) {
-	record := make([]byte, contextBytes)
+	record := make([]byte, windows.Context.Bytes)
 	if p.Context == 0 || t.ReadAt(record, p.Context) != nil {
 		return
 	}
