@@ -122,7 +122,7 @@ export class Controller extends Opened {
     this.held = { id: ++this.sessions, generation: this.engine.generation };
     this.store.dispatch({ type: 'opened', session: {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,
-      options: { compat: false, type: '' }, dump: null, log: '', stacks: false, changed: false,
+      options: { compat: false, type: '', registers: '' }, dump: null, log: '', stacks: false, changed: false,
     } });
     this.remember(handle, file);
     await this.giveWaiting(pdbs);

@@ -18,7 +18,7 @@ import { advance, begin } from './progress.js';
  * @property {boolean} pasted
  * @property {import('./summary.js').Summary} summary with the dump, once there is one
  * @property {string} json what was found, as the command line prints it (info -json, kcsan -json)
- * @property {{compat: boolean, type: string}} options
+ * @property {{compat: boolean, type: string, registers: string}} options
  * @property {Dump | null} dump
  * @property {string} log the text of a Linux kernel's log, once asked for
  * @property {boolean} stacks those of all threads were read

@@ -6,7 +6,7 @@
  * blockedBy says why no dump can be made with these options: '' where it can, null
  * where there is none to make.
  * @param {Summary} summary
- * @param {{compat: boolean, type: string}} options
+ * @param {import('./store.js').Session['options']} options
  */
 export function blockedBy(summary, options) {
   if (summary.error) return summary.error.text;

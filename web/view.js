@@ -100,13 +100,14 @@ export function dumpText(s) {
 // commandLine is the same job on the command line.
 /**
  * @param {Summary} s
- * @param {{compat: boolean, type: string}} options
+ * @param {import('./store.js').Session['options']} options
  */
 export function commandLine(s, options) {
   if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${fileWord(s.file.name)}`;
   const words = ['coredrop', 'convert'], path = symbolPath(s, options);
   if (options.compat) words.push('-compat', 'elf2dmp');
   if (options.type) words.push('-type', options.type);
+  if (options.registers && !options.compat) words.push('-registers', options.registers);
   if (path) words.push('-symbols', quote(path));
   words.push(fileWord(s.file.name), fileWord(dumpName(s)));
   return words.join(' ');
@@ -117,7 +118,7 @@ export function commandLine(s, options) {
 // Microsoft. Elf2dmp's way fails without a PDB, so there it is never 'none'.
 /**
  * @param {Summary} s
- * @param {{compat: boolean, type: string}} options
+ * @param {import('./store.js').Session['options']} options
  */
 function symbolPath(s, options) {
   const { status, from } = s.symbols || {};

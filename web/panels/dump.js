@@ -22,9 +22,21 @@ export const panel = {
         <p><label for="type">Type</label> <select id="type" ?disabled=${busy} .value=${live(options.type)} @change=${(/** @type {any} */ e) => act('options', { type: e.currentTarget.value })}>
           <option value="">automatic</option>${['full', 'bitmap', 'kernel', 'triage'].map((type) => html`<option value=${type}>${type}${sizeOf(summary, type)}</option>`)}</select></p>
         <p><label><input type="checkbox" id="compat" ?disabled=${busy} .checked=${live(options.compat)} @change=${(/** @type {any} */ e) => act('options', { compat: e.currentTarget.checked })}>
-          as elf2dmp writes it, byte for byte</label></p></form>`;
+          as elf2dmp writes it, byte for byte</label></p>
+        ${recorded(summary, options) ? html`<p><label><input type="checkbox" id="live" ?disabled=${busy || options.compat} .checked=${live(options.registers === 'live')} @change=${(/** @type {any} */ e) => act('options', { registers: e.currentTarget.checked ? 'live' : '' })}>
+          with the registers of the moment the core was taken</label> <span class="soft">instead of those that Windows recorded at the bug check</span></p>` : nothing}</form>`;
   },
 };
+
+// recorded tells a core in which there is a choice: Windows recorded the registers of a
+// processor in the bug check, and it went on.
+/**
+ * @param {import('../summary.js').Summary} s
+ * @param {import('../store.js').Session['options']} options
+ */
+function recorded(s, options) {
+  return Boolean(s.windows?.bugcheck) && (options.registers === 'live' || s.cpus.some((c) => c.registers_from === 'record'));
+}
 
 /**
  * sizeOf is how large a type of dump becomes.

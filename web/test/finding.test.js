@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { binary, hasCorpus, root, unpack, work } from './lib/files.js';
+import { binary, byCommandLine, demo, hasCorpus, root, sha256, unpack, work } from './lib/files.js';
 import { coredrop, staticHost } from './lib/servers.js';
 import { kinds, launch } from './lib/browsers.js';
 
@@ -113,6 +113,22 @@ for (const kind of kinds) {
       await view.page.$$eval('#panel-threads details', (l) => l.forEach((d) => { d.open = true; }));
       assert.deepEqual(await violations(view), []);
       await view.press('#recheck');
+      await view.page.close();
+    });
+
+    test('the registers of the moment, where Windows recorded others: the dump is the command line’s', async () => {
+      const view = await driver.visit(server.url);
+      await view.pick(crash());
+      await view.settled();
+      assert.match(await view.text('#caller'), /KeBugCheckEx/);
+      await view.press('#live');
+      assert.match(await view.text('#command'), /-registers live /);
+      assert.equal(await sha256(await view.save()), await byCommandLine(crash(), '-symbols', 'none', '-registers', 'live'));
+      await view.press('#live');
+      assert.equal(await sha256(await view.save()), await byCommandLine(crash(), '-symbols', 'none'));
+      await view.pick(demo().core);
+      await view.settled();
+      assert.equal(await view.page.$('#live'), null, 'a guest that was alive has no others');
       await view.page.close();
     });
 

@@ -61,7 +61,7 @@ for (const [name, summary, steps] of [
     globalThis.parsed = pieces ? await together(pieces, pause) : JSON.parse(json);
   }));
   console.log(`${name}: JSON of ${(json.length / 1e6).toFixed(1)} MB read in tasks of ${read.toFixed(0)} ms at most`);
-  const show = () => view.page.evaluate(() => { setTimeout(() => globalThis.galleryStore.dispatch({ type: 'opened', session: { id: 2, name: 'large.elf', size: 1, pasted: false, summary: globalThis.parsed, json: '', options: { compat: false, type: '' }, dump: null, log: '', stacks: true, changed: false } })); });
+  const show = () => view.page.evaluate(() => { setTimeout(() => globalThis.galleryStore.dispatch({ type: 'opened', session: { id: 2, name: 'large.elf', size: 1, pasted: false, summary: globalThis.parsed, json: '', options: { compat: false, type: '', registers: '' }, dump: null, log: '', stacks: true, changed: false } })); });
   console.log(`  shown: longest task ${(await longest(view, show)).toFixed(0)} ms`);
   for (const [step, act] of steps) console.log(`  ${step}: ${(await longest(view, () => act(view))).toFixed(0)} ms`);
   await view.page.close();

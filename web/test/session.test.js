@@ -334,9 +334,9 @@ describe('the dump', () => {
     await controller.choose({ compat: true });
     assert.equal(store.state.session.dump, null);
     assert.deepEqual(engine.calls, []);
-    await controller.choose({ compat: false, type: 'bitmap' });
+    await controller.choose({ compat: false, type: 'bitmap', registers: 'live' });
     assert.ok(store.state.session.dump.url);
-    assert.deepEqual(store.state.session.options, { compat: false, type: 'bitmap' });
+    assert.deepEqual(store.state.session.options, { compat: false, type: 'bitmap', registers: 'live' });
   });
 
   test('a core that has changed by the time it is described is not offered', async () => {

@@ -26,7 +26,7 @@ describe('the lines for WinDbg', () => {
 });
 
 describe('the verdict', () => {
-  const options = { compat: false, type: '' };
+  const options = { compat: false, type: '', registers: '' };
   const of = (summary, session = {}) => verdict({ summary: { file: { format: 'elf' }, guest: { os: 'windows' }, symbols: { status: 'none-needed' }, convert: { possible: true, needs: [] }, ...summary }, options, changed: false, dump: null, ...session });
 
   test('what stands in the way', () => {
@@ -42,7 +42,7 @@ describe('the verdict', () => {
 describe('the command line', () => {
   // line gives the command line of a core that can be converted.
   function line({ name = 'vm.elf', status = 'none-needed', from = null, possible = true, os = 'windows', ...options } = {}) {
-    return commandLine({ file: { name, format: 'elf' }, guest: { os }, convert: { possible }, symbols: { status, from } }, { compat: false, type: '', ...options });
+    return commandLine({ file: { name, format: 'elf' }, guest: { os }, convert: { possible }, symbols: { status, from } }, { compat: false, type: '', registers: '', ...options });
   }
 
   test('without a PDB nobody is asked, unless it is needed', () => {
@@ -50,6 +50,7 @@ describe('the command line', () => {
     assert.equal(line({ type: 'bitmap' }), 'coredrop convert -type bitmap -symbols none vm.elf vm.dmp');
     assert.equal(line({ status: 'missing' }), 'coredrop convert -symbols none vm.elf vm.dmp');
     for (const status of ['needed', 'missing']) assert.equal(line({ status, possible: false }), 'coredrop convert vm.elf vm.dmp');
+    assert.equal(line({ registers: 'live' }), 'coredrop convert -registers live -symbols none vm.elf vm.dmp');
     assert.equal(line({ compat: true }), 'coredrop convert -compat elf2dmp vm.elf vm.dmp');
   });
 

@@ -54,7 +54,7 @@ export async function draw(view, summary, change = {}) {
       render(result(state, act, drawn), box);
       render(bar(state, act), top);
     });
-    store.dispatch({ type: 'opened', session: { id: 1, name: summary.file.name, size: summary.file.size, pasted: false, summary, json: '', options: { compat: false, type: '' }, dump: null, log: '', stacks: false, changed: false, ...change } });
+    store.dispatch({ type: 'opened', session: { id: 1, name: summary.file.name, size: summary.file.size, pasted: false, summary, json: '', options: { compat: false, type: '', registers: '' }, dump: null, log: '', stacks: false, changed: false, ...change } });
   }, summary, change);
   await view.page.waitForSelector('#gallery[data-drawn=true]');
 }
