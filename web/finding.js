@@ -104,5 +104,5 @@ export function guestLine(s) {
   const stopped = (g.system_time || '').replace(/^([\d-]+)T([\d:]+)(\.\d+)?Z$/, 'stopped $1 $2 UTC');
   const counters = s.linux?.detail?.kcsan?.counters || [], detected = counters.find((c) => c.name === 'data_races')?.value;
   return [system, hasRaces(s) ? '' : g.product, g.arch, stopped, g.uptime_seconds ? `up ${duration(g.uptime_seconds)}` : '',
-    detected ? `${detected.toLocaleString('en')} data races detected since boot` : ''].filter(Boolean).join(' · ');
+    detected ? `${detected.toLocaleString('en')} data ${detected === 1 ? 'race' : 'races'} detected since boot` : ''].filter(Boolean).join(' · ');
 }

@@ -3,7 +3,7 @@
 import { html, nothing } from '../lit-html/lit-html.js';
 
 /**
- * @typedef {{name: string, number?: boolean}} Column
+ * @typedef {{name: string, number?: boolean, code?: boolean}} Column
  * @typedef {string | number | {text: string, key: string | number}} Cell key: what it sorts by
  * @typedef {{column: number, way: 1 | -1} | undefined} Order
  */
@@ -19,7 +19,8 @@ import { html, nothing } from '../lit-html/lit-html.js';
 export function sortable(caption, columns, rows, order, sort) {
   const heads = columns.map((column, i) => html`<th scope="col" aria-sort=${order?.column === i ? (order.way > 0 ? 'ascending' : 'descending') : nothing}>
     <button type="button" @click=${() => sort({ column: i, way: order?.column === i && order.way > 0 ? -1 : 1 })}>${column.name}</button></th>`);
-  const cell = (/** @type {Cell} */ value, /** @type {number} */ i) => i === 0 ? html`<th scope="row" class=${columns[i].number ? 'number' : ''}>${text(value)}</th>` : html`<td class=${columns[i].number ? 'number' : ''}>${text(value)}</td>`;
+  const style = (/** @type {number} */ i) => columns[i].number ? 'number' : columns[i].code ? 'mono' : '';
+  const cell = (/** @type {Cell} */ value, /** @type {number} */ i) => i === 0 ? html`<th scope="row" class=${style(i)}>${text(value)}</th>` : html`<td class=${style(i)}>${text(value)}</td>`;
   return html`<table><caption>${caption}</caption><thead><tr>${heads}</tr></thead>
     <tbody>${sorted(rows, order).map((cells) => html`<tr>${cells.map(cell)}</tr>`)}</tbody></table>`;
 }

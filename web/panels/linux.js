@@ -24,30 +24,30 @@ export const panel = {
  */
 function tables(found, cpus) {
   const detail = /** @type {Detail} */ (found.detail);
-  const text = (/** @type {string} */ name) => ({ name }), number = (/** @type {string} */ name) => ({ name, number: true });
+  const text = (/** @type {string} */ name) => ({ name }), number = (/** @type {string} */ name) => ({ name, number: true }), code = (/** @type {string} */ name) => ({ name, code: true });
   /** @type {ReturnType<typeof tables>} */
   const list = [], k = detail.kcsan;
   if (found.troubles?.length) {
-    list.push(['What went wrong', 'What went wrong, as the log tells it', [number('Seconds'), text('Kind'), text('Line'), text('Where'), text('By')],
+    list.push(['What went wrong', 'What went wrong, as the log tells it', [number('Seconds'), text('Kind'), text('Line'), code('Where'), code('By')],
       found.troubles.map((t) => [t.seconds, t.kind, t.text, t.where, t.caller])]);
   }
   if (k) {
     list.push(
-      ['Watchpoints', 'Watchpoints in use when the machine stopped', [number('Slot'), text('State'), text('Address'), number('Bytes'), text('Access')],
+      ['Watchpoints', 'Watchpoints in use when the machine stopped', [number('Slot'), text('State'), code('Address'), number('Bytes'), text('Access')],
         k.watchpoints.map((w) => w.state === 'armed'
           ? [w.index, w.state, w.address, w.size, w.write ? 'write' : 'read'] : [w.index, w.state, { text: 'no longer known', key: '' }, { text: '', key: 0 }, ''])],
-      ['Counters', 'KCSAN’s counters since the boot', [text('Counter'), number('Value')], k.counters.map((c) => [c.name, c.value])],
+      ['Counters', 'KCSAN’s counters since the boot', [code('Counter'), number('Value')], k.counters.map((c) => [c.name, c.value])],
       ['Configuration', 'KCSAN’s configuration as seen in memory', [text('Setting'), text('Value')], configuration(k)],
     );
   }
   list.push(
     ['Tasks', detail.tasks_whole ? 'Processes' : 'Processes; the list is broken, and what both its ends lead to is shown', [number('PID'), text('Command')],
       detail.tasks.map((t) => [{ text: String(t.pid), key: t.pid }, t.name])],
-    ['CPUs', 'What each CPU was doing', [number('CPU'), text('Task'), text('Stack, innermost first')],
+    ['CPUs', 'What each CPU was doing', [number('CPU'), text('Task'), code('Stack, innermost first')],
       cpus.map((c) => [c.index, c.process ? `${c.process.name} (${c.process.pid})` : '', c.stack.map(place).join('\n')])],
   );
   if (detail.modules.length) {
-    list.push(['Modules', 'Loaded modules', [text('Module'), text('Base'), number('Bytes')], detail.modules.map((m) => [m.name, m.base, m.size])]);
+    list.push(['Modules', 'Loaded modules', [code('Module'), code('Base'), number('Bytes')], detail.modules.map((m) => [m.name, m.base, m.size])]);
   }
   return list;
 }

@@ -18,11 +18,11 @@ export const panel = {
   title: 'Processors',
   when: (summary) => (summary.cpus || []).length > 0,
   view({ session: { summary }, ui }, act, set) {
-    const cpus = summary.cpus, dense = cpus.length > TILES, linux = summary.guest?.os === 'linux';
+    const cpus = summary.cpus, dense = cpus.length > TILES, linux = summary.guest?.os === 'linux', crashed = Boolean(summary.windows?.bugcheck);
     const chosen = cpus.find((c) => c.index === ui.cpu) || (ui.cpu === undefined && !linux && cpus.find((c) => c.opens)) || null;
     const choose = (/** @type {CPU} */ c) => () => set({ cpu: chosen === c ? null : c.index });
     return html`${dense ? html`<p class="soft">${counted(cpus, linux)}</p>` : nothing}
-      <div class=${dense ? 'squares' : 'tiles'}>${(ui.all ? cpus : cpus.slice(0, SQUARES)).map((c) => (dense ? square : tile)(c, describe(c, linux), chosen === c, choose(c)))}</div>
+      <div class=${dense ? 'squares' : 'tiles'}>${(ui.all ? cpus : cpus.slice(0, SQUARES)).map((c) => (dense ? square : tile)(c, describe(c, linux, crashed), chosen === c, choose(c)))}</div>
       ${cpus.length > SQUARES && !ui.all ? html`<p><button type="button" id="cpus-all" @click=${() => set({ all: true })}>Show all ${cpus.length.toLocaleString('en')}</button></p>` : nothing}
       ${chosen ? detail(summary, chosen, act) : nothing}`;
   },
@@ -32,14 +32,15 @@ export const panel = {
  * describe joins what is known of a processor.
  * @param {CPU} c
  * @param {boolean} linux
+ * @param {boolean} crashed the guest is in a bug check
  */
-function describe(c, linux) {
+function describe(c, linux, crashed) {
   const stack = c.stack || [], top = linux ? standing(stack) : stack[0], state = linux ? watching(stack) : '';
   const idle = linux ? stack.some((f) => /^(do_idle|cpu_startup_entry|default_idle)/.test(f.symbol)) : c.process?.name === 'Idle' || stack.some((f) => /Idle/.test(f.symbol));
   const at = top ? place(top, linux ? '' : 'windows') : c.pc;
   // Where its registers were recorded is where it was, not where it was halted later.
   const user = !linux && c.registers_from === 'record' && top && BigInt(top.address || 0) < 1n << 47n;
-  const kind = c.opens ? 'crasher' : state === 'reporting a race' ? 'reporting' : state ? 'armed' : idle ? 'idle' : user ? 'user' : c.mode || 'unknown';
+  const kind = c.opens && crashed ? 'crasher' : state === 'reporting a race' ? 'reporting' : state ? 'armed' : idle ? 'idle' : user ? 'user' : c.mode || 'unknown';
   const mode = linux ? state || (idle ? 'idle' : 'running') : idle && c.mode === 'kernel' ? 'idle' : of('modes', user ? 'user' : c.mode || 'unknown').replace(/^in | mode$/g, '');
   return { kind, mode, at, process: c.process ? c.process.name : '', mark: c.opens ? 'the dump opens here' : '' };
 }
@@ -53,7 +54,7 @@ function describe(c, linux) {
 function tile(c, d, chosen, choose) {
   return html`<button type="button" class="tile" id="cpu-${c.index}" data-kind=${d.kind} aria-pressed=${String(chosen)} @click=${choose}>
     <span class="head"><strong>CPU ${c.index}</strong>${` ${d.mode}`}</span>${d.process ? html`<span class="what"><bdi>${d.process}</bdi></span>` : nothing}
-    <code>${d.at}</code>${d.mark ? html`<span class="badge bad">${d.mark}</span>` : nothing}</button>`;
+    <code>${d.at}</code>${d.mark ? html`<span class=${`badge${d.kind === 'crasher' ? ' bad' : ''}`}>${d.mark}</span>` : nothing}</button>`;
 }
 
 /**
@@ -74,7 +75,7 @@ function square(c, d, chosen, choose) {
 function counted(cpus, linux) {
   const counts = new Map();
   for (const c of cpus) {
-    const { mode } = describe(c, linux);
+    const { mode } = describe(c, linux, false);
     counts.set(mode, (counts.get(mode) || 0) + 1);
   }
   return `${cpus.length.toLocaleString('en')} processors: ${[...counts].map(([mode, n]) => `${n.toLocaleString('en')} ${mode}`).join(', ')}`;
