@@ -150,7 +150,7 @@ func userAgent() string {
 func (r *resolver) Fetch(ctx context.Context, url string, k symstore.Key) (io.ReadCloser, int64, error) {
 	c := r.client(url)
 	r.chain.Logf("symbols: asking %s", c.KeyURL(k))
-	return c.Open(ctx, k)
+	return c.OpenResuming(ctx, k)
 }
 
 // find gives the verified file of a key and where it was found.

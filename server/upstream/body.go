@@ -31,6 +31,7 @@ type body struct {
 	head   []byte        // read already, to look at it
 	length int64         // announced; -1: not said
 	done   int64
+	tag    string // which file it is, as far as the server says
 }
 
 // begin sends the request and looks at the first bytes of the answer.
@@ -48,15 +49,23 @@ func (b *body) begin() error {
 		req.Header.Set("Via", via)
 	}
 	req.Header.Set("Accept", "application/octet-stream, */*;q=0.1")
+	b.rest(req)
 	resp, err := b.c.client.Do(req)
 	if err != nil {
 		return b.c.offline(b.ctx, b.k, err)
 	}
-	b.r, b.length = resp.Body, resp.ContentLength
+	b.r = resp.Body
+	if resp.StatusCode == http.StatusPartialContent && b.done > 0 {
+		return b.continued(resp)
+	}
 	if err := b.c.checkStatus(b.k, resp); err != nil {
-		b.drain()
+		b.drain(resp.ContentLength)
 		return err
 	}
+	if b.done > 0 {
+		return b.continued(resp) // it is not
+	}
+	b.length, b.tag = resp.ContentLength, validator(resp.Header)
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return fault.New(fault.SymbolsNotAPDB, "%s gave %s with the Content-Encoding %.20q, which was not asked for", b.c.Host(), b.k.Name, coding)
 	}
@@ -81,8 +90,8 @@ const (
 )
 
 // drain reads the text of a refusal, which nobody needs.
-func (b *body) drain() {
-	if b.length > drainBytes {
+func (b *body) drain(length int64) {
+	if length > drainBytes {
 		return
 	}
 	b.stall.Reset(drainTime)

@@ -76,6 +76,8 @@ type Client struct {
 	// TotalTimeout ends a transfer that takes longer in all. 0: 10 minutes.
 	TotalTimeout time.Duration
 
+	resumePause time.Duration // of OpenResuming; 0: the constant
+
 	once     sync.Once
 	client   *http.Client
 	base     *url.URL
@@ -263,6 +265,14 @@ func (c *Client) open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 	if b.limit <= 0 {
 		b.limit = maxFile
 	}
+	if err := c.start(ctx, b); err != nil {
+		return nil, 0, err
+	}
+	return b, b.length, nil
+}
+
+// start sends a download's request and sets its limits of time.
+func (c *Client) start(ctx context.Context, b *body) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	b.ctx, b.cancel = ctx, cancel
 	b.total = time.AfterFunc(orDefault(c.TotalTimeout, totalTimeout), func() { cancel(errTooSlow) })
@@ -273,9 +283,9 @@ func (c *Client) open(ctx context.Context, k symstore.Key) (io.ReadCloser, int64
 	b.stall = time.AfterFunc(first, func() { cancel(errStalled) })
 	if err := b.begin(); err != nil {
 		b.Close() // the error of the request says more
-		return nil, 0, err
+		return err
 	}
-	return b, b.length, nil
+	return nil
 }
 
 var (
