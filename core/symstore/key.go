@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"coredrop/core/fault"
+	"coredrop/core/pdb"
 )
 
 // Limits of a key's parts. An ID is a PDB's GUID and age (32 digits and one to
@@ -22,6 +23,7 @@ const (
 	maxID       = 40
 	guidDigits  = 32
 	stampDigits = 8
+	maxImageID  = 2 * stampDigits
 )
 
 // Key names one file of a symbol store. Only ParseKey and PDBKey make keys that
@@ -63,7 +65,7 @@ func badKey(s string) error {
 func PDBKey(name string, guid [16]byte, age uint32) (Key, error) {
 	base := name[strings.LastIndexAny(name, `\/`)+1:]
 	k, ok := newKey(base, guidText(guid)+fmt.Sprintf("%X", age))
-	if !ok || !k.isPDB() {
+	if !ok || !k.IsPDB() {
 		return Key{}, fault.New(fault.NoCodeView, "the image names a PDB that no symbol store can hold: %q", base)
 	}
 	return k, nil
@@ -75,7 +77,10 @@ func newKey(name, id string) (Key, bool) {
 		return Key{}, false
 	}
 	k := Key{Name: name, ID: strings.ToUpper(id)}
-	if !k.isPDB() {
+	if !k.IsPDB() {
+		if len(id) > maxImageID {
+			return Key{}, false
+		}
 		k.ID = k.ID[:stampDigits] + strings.ToLower(k.ID[stampDigits:])
 	}
 	return k, true
@@ -133,14 +138,31 @@ func (k Key) String() string { return k.Name + "/" + k.ID + "/" + k.Name }
 // compressed gives the name that compressed files have: the last letter is "_".
 func (k Key) compressed() string { return k.Name[:len(k.Name)-1] + "_" }
 
-func (k Key) isPDB() bool {
+// IsPDB reports whether the key is a PDB's; else it is an image's.
+func (k Key) IsPDB() bool {
 	return len(k.Name) > 4 && strings.EqualFold(k.Name[len(k.Name)-4:], ".pdb")
+}
+
+// Magic is how the key's file begins.
+func (k Key) Magic() string {
+	if k.IsPDB() {
+		return pdb.Magic
+	}
+	return imageMagic
+}
+
+// Noun says what the key's file is.
+func (k Key) Noun() string {
+	if k.IsPDB() {
+		return "a PDB"
+	}
+	return "a Windows image"
 }
 
 // GUIDAge gives a PDB key's GUID, in the byte order of a CodeView record, and
 // age; false: this is no PDB's key.
 func (k Key) GUIDAge() (guid [16]byte, age uint32, ok bool) {
-	if !k.isPDB() || len(k.ID) <= guidDigits {
+	if !k.IsPDB() || len(k.ID) <= guidDigits {
 		return guid, 0, false
 	}
 	raw, err := hex.DecodeString(k.ID[:guidDigits])

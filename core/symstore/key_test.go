@@ -21,7 +21,7 @@ func TestParseKey(t *testing.T) {
 		"a.pdb/123456789/a.pdb":                                        "a.pdb/123456789/a.pdb",
 		"a+b-c_d.e.Sys/123456789/a+b-c_d.e.Sys":                        "a+b-c_d.e.Sys/123456789/a+b-c_d.e.Sys",
 		long + "/123456789/" + long:                                    long + "/123456789/" + long,
-		"a.dll/" + strings.Repeat("F", 40) + "/a.dll":                  "a.dll/FFFFFFFF" + strings.Repeat("f", 32) + "/a.dll",
+		"a.dll/" + strings.Repeat("F", 16) + "/a.dll":                  "a.dll/FFFFFFFF" + strings.Repeat("f", 8) + "/a.dll",
 	} {
 		k, err := ParseKey(in)
 		if err != nil || k.String() != want {
@@ -40,6 +40,7 @@ func TestParseKey(t *testing.T) {
 		"../a.pdb/123456789/../a.pdb", "..\\a.pdb/123456789/..\\a.pdb", "a b.pdb/123456789/a b.pdb", "a\x00.pdb/123456789/a\x00.pdb",
 		"a%2f.pdb/123456789/a%2f.pdb", "ä.pdb/123456789/ä.pdb", "a.pd_/123456789/a.pd_", "file.ptr/123456789/file.ptr",
 		"a.txt/123456789/a.txt", "a/123456789/a", "n" + long + "/123456789/n" + long, "a.pdb/1２3456789/a.pdb", "a:.pdb/123456789/a:.pdb",
+		"a.dll/" + strings.Repeat("1", 17) + "/a.dll",
 		"con.pdb/123456789/con.pdb", "NUL.x.pdb/123456789/NUL.x.pdb", "Com1.pdb/123456789/Com1.pdb", "lpt9.dll/123456789/lpt9.dll", "aux.sys/123456789/aux.sys", "prn.exe/123456789/prn.exe",
 	} {
 		if k, err := ParseKey(in); !fault.Is(err, fault.BadOption) {

@@ -16,7 +16,7 @@ import (
 // *fault.Error: symbols-not-a-pdb, symbols-compressed, pdb-damaged,
 // symbols-mismatch, symbols-unreadable.
 func Verify(f File, k Key) error {
-	if !k.isPDB() {
+	if !k.IsPDB() {
 		return verifyImage(f, k)
 	}
 	p, err := pdb.Open(f, f.Size())
@@ -39,6 +39,7 @@ func mismatch(k Key, got string) error {
 
 // Offsets of what identifies an image (Microsoft's "PE Format" document).
 const (
+	imageMagic  = "MZ"
 	imageHead   = 4096
 	imageLfanew = 0x3c // u32: where the NT headers are
 	imageStamp  = 0x08 // from there: u32
@@ -58,7 +59,7 @@ func verifyImage(f File, k Key) error {
 		return fault.New(fault.SymbolsCompressed, "")
 	}
 	notImage := fault.New(fault.SymbolsNotAPDB, "this %s is not a Windows image", k.Name)
-	if len(head) < imageLfanew+4 || string(head[:2]) != "MZ" {
+	if len(head) < imageLfanew+4 || string(head[:2]) != imageMagic {
 		return notImage
 	}
 	le := binary.LittleEndian

@@ -33,15 +33,18 @@ func ParsePath(u *url.URL) (asked, key symstore.Key, err error) {
 		return asked, key, fault.New(fault.SymbolsNotFound, "this is not the address of a symbol file")
 	}
 	path = strings.TrimPrefix(strings.ReplaceAll(path, "//", "/"), "/")
-	given, err := symstore.ParseKey(path)
-	// Debuggers probe for compressed files, file.ptr, index2.txt, pingme.txt; and
-	// what has no GUID and age cannot be verified.
-	guid, age, ok := given.GUIDAge()
-	if err != nil || !ok {
-		return asked, key, fault.New(fault.SymbolsNotFound, "this is not the address of a PDB")
+	if key, err = symstore.ParseKey(strings.ToLower(path)); err != nil {
+		// Debuggers probe for compressed files, file.ptr, index2.txt, pingme.txt.
+		return asked, key, fault.New(fault.SymbolsNotFound, "this is not the address of a PDB or an image")
 	}
-	if key, err = symstore.PDBKey(strings.ToLower(given.Name), guid, age); err != nil {
-		return asked, key, err
+	if key.IsPDB() {
+		guid, age, ok := key.GUIDAge()
+		if !ok { // it could not be verified
+			return asked, key, fault.New(fault.SymbolsNotFound, "this is not the address of a PDB: it has no GUID and age")
+		}
+		if key, err = symstore.PDBKey(key.Name, guid, age); err != nil {
+			return asked, key, err
+		}
 	}
 	name, rest, _ := strings.Cut(path, "/")
 	id, _, _ := strings.Cut(rest, "/")

@@ -70,9 +70,9 @@ func (b *body) begin() error {
 		return fault.New(fault.SymbolsNotAPDB, "%s gave %s with the Content-Encoding %.20q, which was not asked for", b.c.Host(), b.k.Name, coding)
 	}
 	if b.length > b.limit {
-		return fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than a PDB may have", b.c.Host(), b.length, b.k.Name)
+		return fault.New(fault.SymbolsNotAPDB, "%s announces %d bytes for %s, more than such a file may have", b.c.Host(), b.length, b.k.Name)
 	}
-	head := make([]byte, len(pdb.Magic))
+	head := make([]byte, max(len(b.k.Magic()), len(pdb.CabMagic)))
 	n, err := io.ReadFull(b.r, head)
 	b.stall.Reset(b.idle)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -98,15 +98,15 @@ func (b *body) drain(length int64) {
 	io.CopyN(io.Discard, b.r, drainBytes) // else another connection is made
 }
 
-// checkHead refuses what is no PDB before any of it is stored.
+// checkHead refuses what is not the key's kind of file before any of it is stored.
 func (b *body) checkHead() error {
 	switch {
 	case bytes.HasPrefix(b.head, []byte(pdb.CabMagic)):
 		return fault.New(fault.SymbolsCompressed, "%s gave a compressed %s (CAB)", b.c.Host(), b.k.Name)
-	case int64(len(b.head)) < b.length && len(b.head) < len(pdb.Magic):
+	case int64(len(b.head)) < b.length && len(b.head) < len(b.k.Magic()):
 		return b.cut(int64(len(b.head)))
-	case string(b.head) != pdb.Magic:
-		return fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not a PDB", b.c.Host(), b.k.Name).Hint("the address asked: %s", b.c.KeyURL(b.k))
+	case !bytes.HasPrefix(b.head, []byte(b.k.Magic())):
+		return fault.New(fault.SymbolsNotAPDB, "what %s gave for %s is not %s", b.c.Host(), b.k.Name, b.k.Noun()).Hint("the address asked: %s", b.c.KeyURL(b.k))
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case b.done > b.limit:
-		return 0, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than a PDB may have", b.c.Host(), b.k.Name)
+		return 0, fault.New(fault.SymbolsNotAPDB, "%s gives more for %s than such a file may have", b.c.Host(), b.k.Name)
 	case b.length >= 0 && b.done > b.length:
 		return 0, b.overlong()
 	case errors.Is(err, io.EOF) && b.length >= 0 && b.done != b.length:

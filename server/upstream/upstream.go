@@ -234,7 +234,7 @@ func (c *Client) Host() string {
 
 // Open asks for a key, as it is spelled, and then in lower case, for servers that
 // tell cases apart and have names in the form of SSQP. It gives the body with its
-// length, -1 where the server does not say. The first bytes are those of a PDB,
+// length, -1 where the server does not say. The first bytes are those of its kind,
 // but what comes must be verified. Errors, of reading too, are *fault.Error:
 // symbols-not-found, server-busy, symbols-not-a-pdb, symbols-compressed,
 // symbols-offline (any network trouble), cancelled, bad-option and plain-http (the
