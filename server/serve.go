@@ -40,12 +40,12 @@ func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	addr, base, cache, admin, tlsCert, tlsKey, log, instance string
-	drain                                                    time.Duration
-	clients                                                  int
-	cacheSize                                                byteSize
-	stores, redirects, allowHTTP, hosts                      texts
-	upstreams                                                []server
+	addr, base, cache, symbols, admin, tlsCert, tlsKey, log, instance string
+	drain                                                             time.Duration
+	clients                                                           int
+	cacheSize                                                         byteSize
+	stores, redirects, allowHTTP, hosts                               texts
+	upstreams                                                         []server
 }
 
 // server is a symbol server to ask; proxy: it fetches what it does not have.
@@ -82,6 +82,7 @@ func (f *serveFlags) define(set *flag.FlagSet) {
 	set.Var(&f.redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
 	set.DurationVar(&f.drain, "shutdown-timeout", defaultDrain, "how `long` what was begun may go on when the server is to end")
 	set.Var(&f.stores, "store", "a symbol store `directory` to read; may be repeated")
+	set.StringVar(&f.symbols, "symbols", "", "a symbol `path` as of convert: its leftmost store is the cache, its servers are asked behind those of -upstream")
 	set.StringVar(&f.tlsCert, "tls-cert", "", "the `file` of a certificate chain, PEM: serve https; SIGHUP loads it again")
 	set.StringVar(&f.tlsKey, "tls-key", "", "the `file` of its key, PEM")
 	set.Var(servers{&f.upstreams, false}, "upstream", "a symbol server's https `URL`; may be repeated; none: ask nobody (default "+upstream.Microsoft+")")
@@ -170,7 +171,17 @@ func (f *serveFlags) symbolServer(base context.Context, stderr io.Writer) (*symb
 		}
 		h.Stores = append(h.Stores, s)
 	}
-	if len(f.upstreams) == 0 {
+	if f.symbols != "" {
+		path := sourcesOf(f.symbols, f.allowHTTP)
+		warn(stderr, path.warnings)
+		h.Stores = append(h.Stores, path.stores...)
+		for _, url := range path.upstreams {
+			f.upstreams = append(f.upstreams, server{url: url})
+		}
+		if f.cache == "" {
+			f.cache = path.cache
+		}
+	} else if len(f.upstreams) == 0 {
 		f.upstreams = []server{{url: upstream.Microsoft}}
 	}
 	for _, s := range f.upstreams {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -259,5 +260,41 @@ func TestByteSizes(t *testing.T) {
 		if err := b.Set(text); err == nil {
 			t.Errorf("%q is taken for %d", text, b)
 		}
+	}
+}
+
+// A symbol path means to serve what it means to convert: stores are read, servers
+// are asked, and the leftmost store keeps what they gave.
+func TestServeAlongASymbolPath(t *testing.T) {
+	pdb, err := demo.PDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(pdb) }))
+	defer up.Close()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	cache := filepath.Join(t.TempDir(), "cache")
+	for _, path := range []string{
+		"srv*" + cache + "*" + up.URL,
+		cache, // what the first one kept
+		filepath.Join(cache, filepath.FromSlash(demo.PDBKey)),
+	} {
+		url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-symbols", path)
+		if status, body := fetch(t, url+"symbols/"+demo.PDBKey); status != http.StatusOK || !bytes.Equal(body, pdb) {
+			t.Errorf("%s: %d, %d bytes", path, status, len(body))
+		}
+		if code, complaints := stop(); code != exitDone || strings.Contains(complaints, "warning") {
+			t.Errorf("%s: exit %d: %s", path, code, complaints)
+		}
+		if kept, err := os.ReadFile(filepath.Join(cache, filepath.FromSlash(demo.PDBKey))); err != nil || !bytes.Equal(kept, pdb) {
+			t.Errorf("%s: kept: %d bytes, %v", path, len(kept), err)
+		}
+	}
+	url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-symbols", "http://sym.example/s;bogus*x")
+	if status, _ := fetch(t, url+"symbols/"+demo.PDBKey); status != http.StatusNotFound {
+		t.Errorf("nobody is left to ask: %d", status)
+	}
+	if _, complaints := stop(); !strings.Contains(complaints, "[plain-http]") || !strings.Contains(complaints, "[symbol-path]") {
+		t.Errorf("no warnings: %s", complaints)
 	}
 }
