@@ -2,98 +2,16 @@ package conns
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// No more than so many connections are accepted, others when those have ended; a
-// listener that is closed lets go of who waits for a place.
-func TestLimit(t *testing.T) {
-	l := Limit(listen(t), 2)
-	accepted := make(chan net.Conn)
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			accepted <- c
-		}
-	}()
-	for range 4 {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-	}
-	first, second := <-accepted, <-accepted
-	if n := len(l.(*limited).places); n != 2 {
-		t.Errorf("%d places are taken", n)
-	}
-	select {
-	case <-accepted:
-		t.Fatal("a third was accepted")
-	default:
-	}
-	first.Close()
-	first.Close() // once more gives no second place
-	third := <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("a fourth was accepted")
-	default:
-	}
-	l.Close()
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
-	}
-	second.Close()
-	third.Close()
-}
-
-// A connection stays one that the kernel can send files to, and that tells what
-// was taken.
-func TestConnectionsStayWhatTheyAre(t *testing.T) {
-	l := Limit(listen(t), 1)
-	defer l.Close()
-	go net.Dial("tcp", l.Addr().String())
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, ok := c.(io.ReaderFrom); !ok {
-		t.Error("files are copied")
-	}
-	if _, ok := c.(syscall.Conn); !ok {
-		t.Error("it has no counters")
-	}
-	if runtime.GOOS == "linux" && counter(c) == nil {
-		t.Error("it has no counters")
-	}
-}
 
 // A connection on which nothing moves is ended after the limit, and no other: not
 // one that moves, however slowly, and not one that has nothing to send.
