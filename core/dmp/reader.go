@@ -44,7 +44,7 @@ type opened struct {
 	kind    string
 	extents []mem.Extent
 	pages   uint64
-	ends    int64 // where the last page ends
+	ends    int64       // where the last page ends
 	part    *triagePart // of a triage dump; its extents are by virtual address
 }
 

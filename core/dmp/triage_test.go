@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"coredrop/core/container/elfcore"
+	"coredrop/core/cpu"
 	"coredrop/core/demo"
 	"coredrop/core/dmp"
 	"coredrop/core/dmp/dmptest"
@@ -83,7 +84,7 @@ func aloneOf(t testing.TB, im *dmp.Image, d *dmptest.Dump) *windows.Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &windows.Kernel{Space: paging.New(phys, 0, windows.X64L5.Flat()), Machine: &machine.Machine{Arch: machine.X64, Mem: phys}}
+	k := &windows.Kernel{Space: paging.New(phys, 0, windows.X64L5.Flat()), Machine: &machine.Machine{Arch: cpu.X64, Mem: phys}}
 	plain := d.OwnKDBG()
 	k.KDBG = windows.KDBG{VA: mem.VA(d.U64(0x80)), Size: uint32(len(plain)), Plain: plain}
 	k.Version.Minor = uint16(d.U32(0xc))
@@ -218,7 +219,7 @@ func checkBlocks(t *testing.T, k *windows.Kernel, im *dmp.Image, d *dmptest.Dump
 	}
 	roots := []uint64{uint64(k.HeaderDTB), uint64(k.DTB)}
 	for _, c := range k.Machine.CPUs {
-		roots = append(roots, c.X64.CR3)
+		roots = append(roots, c.State.Root())
 	}
 	var maps []map[uint64]uint64
 	slices.Sort(roots)

@@ -221,7 +221,7 @@ func checkNoSecret(t *testing.T, im *dmp.Image) {
 func TestTriageOwnTables(t *testing.T) {
 	b := triageGuest(nil, 1, synth.Process)
 	k := locate(t, b.Source())
-	self := k.Space.At(b.ELF.CPUs[0].X64.CR3)
+	self := k.Space.At(b.ELF.CPUs[0].State.Root())
 	base := mem.VA(le64(t, k, k.KDBG.VA+0x360))
 	if !self.OwnTables(base) || self.OwnTables(k.KDBG.VA) {
 		t.Fatalf("%v: own tables %v", base, self.OwnTables(base))
