@@ -84,7 +84,7 @@ func (d *opened) triage(r io.ReaderAt, size int64) error {
 		}
 		d.extents = append(d.extents, mem.Extent{Start: mem.PA(le.Uint64(list)), Bytes: uint64(bytes), Offset: off})
 	}
-	d.part = p
+	d.part, d.ends = p, size
 	return nil
 }
 
