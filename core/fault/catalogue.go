@@ -28,7 +28,7 @@ func TakeCore() []Step {
 
 // Steps that several rows share.
 var (
-	readable  = say("readable: ELF cores of QEMU and libvirt (dump-guest-memory, virsh dump --memory-only)")
+	readable  = say("readable: cores of QEMU and libvirt (dump-guest-memory, virsh dump --memory-only), saved VM states (virsh save, virsh dump, migrate to a file)")
 	noSymbols = say("the work goes on without symbols where it can")
 	dropPDB   = at(Page, say("drop the PDB itself onto the page"))
 	fetchPDB  = at(CLI, do("fetch the PDB into a store, then convert with -symbols store", "coredrop get -o store {file}"))
@@ -78,7 +78,7 @@ var catalogue = map[Code]Entry{
 	NoteDamaged:     {"the core's notes are damaged", []Step{say("the notes before the damage are used")}},
 	PartialPage:     {"a page is in the core only in part; the rest is zero", nil},
 	NoMemory:        {"the core holds no memory", TakeCore()},
-	MemoryUnplaced:  {"the file does not say where a part of the memory was, so it is left out", nil},
+	MemoryUnplaced:  {"the file does not say where a part of the memory was", []Step{say("memory that was plugged in has its address in libvirt's header only: virsh save writes it, migrate and savevm do not"), do("a VM that runs: a core has it all", "virsh dump --memory-only --format elf VM vm.core")}},
 
 	KernelPagedState: {"page tables could not be walked from any CPU", []Step{whyNone, again}},
 	IDTUnreadable:    {"the kernel could not be reached through any CPU's interrupt table", []Step{whyNone, again}},
