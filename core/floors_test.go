@@ -14,7 +14,7 @@ var floors = []string{
 	"source kcsan/logtext pdb",
 	"mem identify srcline",
 	"paging dump pe symstore machine",
-	"container/elfcore container/inflate windows/unwind",
+	"container/elfcore container/inflate container/qcow2 windows/unwind",
 	"container/kdump container/savevm windows linux",
 	"windows/find windows/stacks",
 	"dmp detect races",

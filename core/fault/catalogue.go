@@ -26,6 +26,14 @@ func TakeCore() []Step {
 	}
 }
 
+// TakeSnapshot is how to make a core of a snapshot that cannot be read.
+func TakeSnapshot() []Step {
+	return []Step{
+		do("go back to the snapshot without running the guest on; what the disk has since is lost, so copy the image first", "virsh snapshot-revert VM SNAPSHOT --paused"),
+		do("then take the core", "virsh dump --memory-only --format elf VM vm.core"),
+	}
+}
+
 // Steps that several rows share.
 var (
 	readable  = say("readable: cores of QEMU and libvirt (dump-guest-memory, virsh dump --memory-only), saved VM states (virsh save, virsh dump, migrate to a file)")
@@ -58,6 +66,8 @@ var catalogue = map[Code]Entry{
 	IsLog:           {"this is text, perhaps a kernel log, not a memory core", []Step{at(CLI, do("its race reports", "coredrop kcsan {file}")), at(Page, say("drop the log onto the page: its race reports are read"))}},
 	IsSymbols:       {"this is a symbol file, not a memory core", []Step{at(Page, say("open it together with a core")), at(CLI, do("give it with the core", "coredrop convert -symbols {file} vm.core vm.dmp"))}},
 	EmptyFile:       {"the file is empty", []Step{say("the dump may have failed for want of disk space: free some and take it again")}},
+	SnapshotChoice:  {"the disk image has several snapshots with memory", []Step{at(Page, say("choose one above")), at(CLI, do("what they are called", "coredrop info {file}")), at(CLI, do("name one", "coredrop convert -snapshot NAME {file} {dump}"))}},
+	DiskUnsupported: {"the memory of a snapshot cannot be read out of a disk image of this form", TakeSnapshot()},
 	DamagedHeader:   {"the core's header is damaged", []Step{checkCopy, say("copy the file again")}},
 	UnsupportedCPU:  {"the guest's processor is not supported", []Step{say("a Windows guest: take the dump inside it, Windows writes one itself when it is set up to"), do("a Linux guest, with its vmlinux", "drgn -s vmlinux -c {file}")}},
 	NotWindows:      {"no Windows kernel was found in this core", []Step{whyNone, again, linux}},

@@ -14,6 +14,8 @@ const (
 	IsSymbols       Code = "is-symbols"
 	UnknownFormat   Code = "unknown-format"
 	EmptyFile       Code = "empty-file"
+	SnapshotChoice  Code = "snapshot-choice"
+	DiskUnsupported Code = "disk-unsupported"
 	DamagedHeader   Code = "damaged-header"
 	UnsupportedCPU  Code = "unsupported-cpu"
 	NotWindows      Code = "not-windows"

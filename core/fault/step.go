@@ -49,7 +49,7 @@ func (s Step) About(file string) Step {
 		name, dump = anyFile, anyDump
 	}
 	s.Text = strings.NewReplacer("{file}", name, "{dump}", dump).Replace(s.Text)
-	s.Command = strings.NewReplacer("{file}", quote(name), "{dump}", quote(dump)).Replace(s.Command)
+	s.Command = strings.NewReplacer("{file}", Quote(name), "{dump}", Quote(dump)).Replace(s.Command)
 	if len(s.For) == 0 {
 		s.For = []Surface{Page, CLI}
 	}
@@ -69,8 +69,8 @@ func DumpName(core string) string {
 	return base + ".dmp"
 }
 
-// quote makes a name one word of a POSIX shell, and no flag.
-func quote(name string) string {
+// Quote makes a name one word of a POSIX shell, and no flag.
+func Quote(name string) string {
 	if strings.HasPrefix(name, "-") {
 		name = "./" + name
 	}

@@ -19,7 +19,8 @@ var ErrNotMine = errors.New("not this format")
 
 // Options of opening.
 type Options struct {
-	CacheBytes int64 // page-cache budget; 0: mem.DefaultCache
+	CacheBytes int64  // page-cache budget; 0: mem.DefaultCache
+	Snapshot   string // name or id of the one to open, where a file has several; "": the only one
 	progress.Sink
 }
 
@@ -40,6 +41,10 @@ type Machine struct {
 	// does not say. Capabilities are those that changed how the file was written.
 	Board        string
 	Capabilities []string
+
+	// Snapshots are the saved states in a file that holds several, as a disk image
+	// does; nil in a file that is one.
+	Snapshots []Snapshot
 
 	// Writer is the tool that wrote the core, "QEMU", as far as it says; "" unknown.
 	Writer     string
@@ -62,6 +67,14 @@ type Machine struct {
 type ELF struct {
 	Headers int          // program headers it announces
 	Loads   []mem.Extent // of memory in the file, in the headers' order, overlaps kept
+}
+
+// Snapshot is a saved state with memory inside a larger file.
+type Snapshot struct {
+	ID, Name string // as the file says, not checked for being text
+	Seconds  uint32 // of UTC, since 1970, when it was taken
+	Bytes    uint64 // of the saved state
+	Opened   bool   // it is the one whose machine this is
 }
 
 // Note is a note record that is not a CPU's.
