@@ -13,7 +13,7 @@ var floors = []string{
 	"fault progress words cpu kcsan kcsan/watch windows/bugcheck",
 	"source kcsan/logtext pdb",
 	"mem identify srcline",
-	"paging dump pe symstore machine",
+	"paging dump pe symstore machine unpack",
 	"container/elfcore container/inflate container/qcow2 windows/unwind",
 	"container/kdump container/savevm windows linux",
 	"windows/find windows/stacks",

@@ -25,7 +25,7 @@ func Open(ctx context.Context, s source.Source, o Options) (*Case, error) {
 
 // open reads the container and searches the kernel.
 func (c *Case) open(ctx context.Context) error {
-	m, err := machine.Open(ctx, c.source, machine.Options{CacheBytes: c.o.CacheBytes, Sink: c.o.Sink}, openers...)
+	m, err := machine.Open(ctx, c.source, machine.Options{CacheBytes: c.o.CacheBytes, Snapshot: c.o.Snapshot, Sink: c.o.Sink}, openers...)
 	c.facts.Machine = m
 	if err != nil {
 		if likely, text := textOf(c.source); text && likely && !fault.Is(err, fault.IsLog) {

@@ -21,6 +21,9 @@ type Options struct {
 	// Registers is dmp.RegistersLive for the registers that the CPUs had when the
 	// core was taken, everywhere; "": in a bug check those that Windows recorded.
 	Registers string
+	// Snapshot is the name or id of the one to open where a file holds several
+	// saved states, as a disk image may; "": the only one.
+	Snapshot string
 	// CacheBytes is the page cache's budget; 0: mem.DefaultCache.
 	CacheBytes int64
 	// NoVerify leaves out reading the dump back.

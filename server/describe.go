@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -35,6 +36,13 @@ func describe(w io.Writer, s *summary.Summary) {
 	l.put("file", "%s, %s (%s)", s.File.Name, words.Bytes(s.File.Size), words.Of(words.All.Formats, format))
 	l.put("machine", "%s", words.Machine(s.File.Machine))
 	l.put("written with", "%s", strings.Join(s.File.Capabilities, ", "))
+	for _, x := range s.File.Snapshots {
+		opened := ""
+		if x.Opened {
+			opened = ", opened"
+		}
+		l.put("snapshot", "%s (id %s), %s, %s%s", x.Name, x.ID, x.Taken, words.Bytes(int64(min(x.Bytes, math.MaxInt64))), opened)
+	}
 	describeGuest(l, s)
 	if n := len(s.CPUs); n > 0 {
 		l.put("cpus", "%d, %s", n, modesText(s.CPUs))

@@ -5,6 +5,7 @@ export const words = {
   "formats": {
     "elf": "ELF core",
     "log": "kernel log",
+    "qcow2": "snapshot in a qcow2 disk image",
     "savevm": "saved VM state"
   },
   "dtb_from": {

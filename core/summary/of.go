@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -110,6 +111,10 @@ func (s *Summary) machine(m *machine.Machine, size int64) {
 	if m.ELF != nil && m.ELF.Headers > 0 && size > 0 {
 		percent := math.Round(1e5*float64(named(m.ELF.Loads))/float64(size)) / 1e3
 		s.File.NamesPercent = &percent
+	}
+	for _, x := range m.Snapshots {
+		s.File.Snapshots = append(s.File.Snapshots, Snapshot{ID: x.ID, Name: x.Name, Bytes: x.Bytes, Opened: x.Opened,
+			Taken: time.Unix(int64(x.Seconds), 0).UTC().Format(time.RFC3339)})
 	}
 	for i, c := range m.CPUs {
 		info := CPU{Index: i, Mode: "unknown", RegistersFrom: "none", Registers: []Register{}, Stack: []Frame{}, LiveStack: []Frame{}}

@@ -48,6 +48,19 @@ type File struct {
 	NamesPercent *float64 `json:"names_percent" jsonschema:"nullable"`
 	Machine      string   `json:"machine"`
 	Capabilities []string `json:"capabilities"`
+
+	Snapshots []Snapshot `json:"snapshots,omitempty"` // those with memory, of a disk image
+}
+
+// Snapshot is a snapshot with memory in a disk image. Taken is in UTC, in RFC 3339
+// form; Bytes is the size of its saved state. Opened: it is the one that the rest
+// of the summary is about.
+type Snapshot struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Taken  string `json:"taken"`
+	Bytes  uint64 `json:"bytes"`
+	Opened bool   `json:"opened"`
 }
 
 // Guest is the frozen machine's system. OS is windows, linux or unknown;

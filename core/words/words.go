@@ -22,7 +22,7 @@ type Table struct {
 
 // All is the table.
 var All = Table{
-	Formats: map[string]string{"elf": "ELF core", "savevm": "saved VM state", "log": "kernel log"},
+	Formats: map[string]string{"elf": "ELF core", "savevm": "saved VM state", "qcow2": "snapshot in a qcow2 disk image", "log": "kernel log"},
 	DTBFrom: map[string]string{
 		"cr3":           "CR3 of CPU {cpu}",
 		"system-task":   "CR3 of CPU {cpu} (system task)",
