@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
@@ -250,8 +251,8 @@ func TestWhatIsInside(t *testing.T) {
 		t.Error(m, err)
 	}
 	refused := fault.New(fault.UnsupportedCPU, "")
-	m, err := open(&seen{err: refused, m: &machine.Machine{Format: "inside", Arch: machine.ARM64}})
-	if err != error(refused) || m.Arch != machine.ARM64 || m.Format != Format || len(m.Snapshots) != 2 {
+	m, err := open(&seen{err: refused, m: &machine.Machine{Format: "inside", Arch: cpu.ARM64}})
+	if err != error(refused) || m.Arch != cpu.ARM64 || m.Format != Format || len(m.Snapshots) != 2 {
 		t.Error(m, err)
 	}
 	memory, err := mem.NewFile(inMemory(make([]byte, 4096)), []mem.Extent{{Bytes: 4096}}, 0)
