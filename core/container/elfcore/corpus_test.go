@@ -86,6 +86,45 @@ func TestRealCores(t *testing.T) {
 	}
 }
 
+// TestRegistersOfOtherProcessors: the registers of ARM64 and of 32-bit x86, against
+// what stopped the guests wrote down.
+func TestRegistersOfOtherProcessors(t *testing.T) {
+	dir := filepath.Join(corpustest.Dir(t, ""), "arch")
+	for name, count := range map[string]int{"arm-tiny": 2, "arm-4cpu-encoded": 4, "x86-tiny-bugcheck": 2, "x86-elf32": 2} {
+		want := corpustest.ReadJSON[struct {
+			CPUs []struct {
+				X                                           []hex
+				SP, PC, PState                              hex
+				EAX, EBX, ECX, EDX, ESI, EDI, EBP, ESP, EIP hex
+				EFlags, CS, SS, CR3                         hex
+			}
+		}](t, filepath.Join(dir, name, "truth.json"))
+		s := synth.Source(head(t, filepath.Join(dir, name, "core.elf.zst"), 64<<20))
+		m, err := elfcore.Open(context.Background(), s, machine.Options{})
+		if m == nil || len(m.CPUs) != count || len(want.CPUs) != count {
+			t.Errorf("%s: %+v %v", name, m, err)
+			continue
+		}
+		for i, c := range want.CPUs {
+			values := map[cpu.Reg]hex{}
+			for n, v := range c.X {
+				values[cpu.X0+cpu.Reg(n)] = v
+			}
+			if len(c.X) > 0 {
+				values[cpu.ArmSP], values[cpu.ArmPC], values[cpu.PSTATE] = c.SP, c.PC, c.PState
+			} else {
+				values = map[cpu.Reg]hex{cpu.RAX: c.EAX, cpu.RBX: c.EBX, cpu.RCX: c.ECX, cpu.RDX: c.EDX, cpu.RSI: c.ESI, cpu.RDI: c.EDI,
+					cpu.RBP: c.EBP, cpu.RSP: c.ESP, cpu.RIP: c.EIP, cpu.RFLAGS: c.EFlags, cpu.CS: c.CS, cpu.SS: c.SS, cpu.CR3: c.CR3}
+			}
+			for r, v := range values {
+				if x := m.CPUs[i].State; !x.Known(r) || x.Get(r) != uint64(v) {
+					t.Errorf("%s: CPU %d: %s is %#x, want %#x", name, i, x.Arch.RegName(r), x.Get(r), v)
+				}
+			}
+		}
+	}
+}
+
 // ended is the beginning of a core of QEMU 7.2, zeros, and its end.
 type ended struct {
 	io.ReaderAt

@@ -12,13 +12,21 @@ import (
 // index, and the general registers.
 type status struct {
 	pid   uint32
-	state *cpu.State // nil: damaged, or of a processor whose registers are not read
+	state *cpu.State // nil: damaged, or of a processor that is not known
 }
 
-// parse reads a status that is not shorter than its registers. A core for 32 bits
-// can be of a 64-bit guest, so that both kinds of x86 are read as x86-64.
+// blank is a CPU of which nothing is known. A core for 32 bits can be of a 64-bit
+// guest, so that both kinds of x86 are read as x86-64.
+func (f *statusForm) blank() *cpu.State {
+	if f.arch == cpu.X86 {
+		return cpu.New(cpu.X64)
+	}
+	return cpu.New(f.arch)
+}
+
+// parse reads a status that is not shorter than its registers.
 func (f *statusForm) parse(raw []byte) status {
-	s := status{pid: le.Uint32(raw[f.pid:]), state: cpu.New(cpu.X64)}
+	s := status{pid: le.Uint32(raw[f.pid:]), state: f.blank()}
 	f.registers.Load(s.state, raw)
 	return s
 }
@@ -83,8 +91,8 @@ func (n *notes) cpus() []machine.CPU {
 			}
 			c.State = full
 		}
-		if c.State == nil && !n.form.counted() {
-			c.State = cpu.New(cpu.X64)
+		if c.State == nil && n.form != nil {
+			c.State = n.form.blank()
 		}
 	}
 	return list

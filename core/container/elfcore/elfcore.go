@@ -122,7 +122,7 @@ func open(ctx context.Context, s source.Source, o machine.Options) (*machine.Mac
 	switch {
 	case len(n.states) > 0:
 		m.Writer = "QEMU"
-	case !form.counted():
+	case form != nil && form.qemu:
 		m.Warnings = append(m.Warnings, fault.Warn(fault.NoQEMUNotes, ""))
 	}
 	o.Logf("%d CPUs, %d guest notes, %d memory blocks, %d extents", len(m.CPUs), len(m.Guest), len(loads), len(file.Extents()))

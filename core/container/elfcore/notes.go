@@ -142,7 +142,7 @@ func (n *notes) take(w *window, name string, kind uint32, desc, size int64) (dam
 		if len(n.statuses) == maxCPUs {
 			return "there are more CPUs than a machine can have", nil
 		}
-		if n.form.counted() {
+		if n.form == nil { // counted
 			n.statuses = append(n.statuses, status{})
 			return "", nil
 		}

@@ -12,25 +12,23 @@ type statusForm struct {
 	bytes     int64 // of the whole record: no two processors' have the same
 	pid       int   // pr_pid, 32 bits
 	registers cpu.Layout
+	qemu      bool // QEMU writes a note of its own beside it, with all registers
 }
 
 // statusForms are those that are known. Source: Linux include/linux/elfcore.h with
-// each processor's elf_gregset_t; QEMU 10.2.2 target/i386/arch_dump.c. Of ARM64's
-// only the number is read.
+// each processor's elf_gregset_t; QEMU 10.2.2 target/i386/arch_dump.c and
+// target/arm/arch_dump.c.
 var statusForms = []statusForm{
-	{arch: cpu.X64, bytes: 336, pid: 32, registers: cpu.Layout{Bytes: 328, Fields: cpu.At(112, 8,
+	{arch: cpu.X64, bytes: 336, pid: 32, qemu: true, registers: cpu.Layout{Bytes: 328, Fields: cpu.At(112, 8,
 		cpu.R15, cpu.R14, cpu.R13, cpu.R12, cpu.RBP, cpu.RBX, cpu.R11, cpu.R10, cpu.R9, cpu.R8,
 		cpu.RAX, cpu.RCX, cpu.RDX, cpu.RSI, cpu.RDI, cpu.OrigAX, cpu.RIP, cpu.CS, cpu.RFLAGS, cpu.RSP, cpu.SS,
 		cpu.FSBase, cpu.GSBase, cpu.DS, cpu.ES, cpu.FS, cpu.GS)}},
-	{arch: cpu.X86, bytes: 144, pid: 24, registers: cpu.Layout{Bytes: 140, Fields: cpu.At(72, 4,
+	{arch: cpu.X86, bytes: 144, pid: 24, qemu: true, registers: cpu.Layout{Bytes: 140, Fields: cpu.At(72, 4,
 		cpu.RBX, cpu.RCX, cpu.RDX, cpu.RSI, cpu.RDI, cpu.RBP, cpu.RAX, cpu.DS, cpu.ES, cpu.FS, cpu.GS,
 		cpu.OrigAX, cpu.RIP, cpu.CS, cpu.RFLAGS, cpu.RSP, cpu.SS)}},
-	{arch: cpu.ARM64, bytes: 392},
+	{arch: cpu.ARM64, bytes: 392, pid: 32, registers: cpu.Layout{Bytes: 384, Fields: cpu.At(112, 8,
+		append(cpu.Range(cpu.X0, 31, 1), cpu.ArmSP, cpu.ArmPC, cpu.PSTATE)...)}},
 }
-
-// counted reports whether the CPUs of such notes are only counted: of no form, or of
-// one whose registers are not read.
-func (f *statusForm) counted() bool { return f == nil || f.registers.Fields == nil }
 
 // formOf gives the form of an ELF file's e_machine; nil: none is known.
 func formOf(machine uint16) *statusForm {
