@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"coredrop/core/dmp"
@@ -13,7 +14,7 @@ import (
 // source whenever its bytes are wanted. A dump that, read back, does not hold
 // what the core does is still given, with a warning in the summary.
 func (c *Case) Convert(ctx context.Context, o dmp.Options) (*dmp.Image, error) {
-	c.facts.Image, c.facts.Verified, c.facts.Warnings, c.facts.Cannot = nil, false, nil, c.cannot
+	c.facts.Image, c.facts.Verified, c.facts.Warnings, c.facts.Cannot = nil, false, slices.Clone(c.o.Warnings), c.cannot
 	err := c.do(ctx, func() error {
 		k, err := c.kernel(ctx, o.Compat)
 		c.show(k, err)

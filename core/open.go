@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 
 	"coredrop/core/detect"
 	"coredrop/core/fault"
@@ -17,7 +18,7 @@ import (
 // *fault.Error, says why no crash dump can be made of the file: it may still
 // hold race reports.
 func Open(ctx context.Context, s source.Source, o Options) (*Case, error) {
-	c := &Case{o: o, facts: summary.Facts{File: s}}
+	c := &Case{o: o, facts: summary.Facts{File: s, Packed: o.Packed, Warnings: slices.Clone(o.Warnings)}}
 	c.source, c.trouble = source.Watch(s)
 	c.decide(c.do(ctx, func() error { return c.open(ctx) }))
 	return c, c.cannot
@@ -35,6 +36,9 @@ func (c *Case) open(ctx context.Context) error {
 			c.facts.Format = formatLog
 		}
 		return err
+	}
+	if c.o.Snapshot != "" && len(m.Snapshots) == 0 {
+		return fault.New(fault.BadOption, "this file has no snapshots, so none called %q", c.o.Snapshot)
 	}
 	if c.o.Compat {
 		c.guest.Windows = find.NewSearch(m, find.Options{Symbols: c.o.Symbols, Compat: true, Sink: c.o.Sink})

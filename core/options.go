@@ -2,8 +2,10 @@ package core
 
 import (
 	"coredrop/core/container/elfcore"
+	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/progress"
+	"coredrop/core/summary"
 	"coredrop/core/windows"
 )
 
@@ -24,6 +26,10 @@ type Options struct {
 	// Snapshot is the name or id of the one to open where a file holds several
 	// saved states, as a disk image may; "": the only one.
 	Snapshot string
+	// Packed is what the input was unpacked from by who opens it, nil: nothing; and
+	// Warnings are those of doing it. Both are for the summary.
+	Packed   *summary.Packed
+	Warnings []fault.Warning
 	// CacheBytes is the page cache's budget; 0: mem.DefaultCache.
 	CacheBytes int64
 	// NoVerify leaves out reading the dump back.

@@ -43,7 +43,7 @@ func median(list []time.Duration) time.Duration {
 func BenchmarkConvertAgainstCopy(b *testing.B) {
 	store := corpus(b, "symbols")
 	dir := b.TempDir()
-	core := unpack(b, "windows/05-hole3g/core.elf.zst")
+	core := unpackCore(b, "windows/05-hole3g/core.elf.zst")
 	fillZeroPages(b, core)
 	binary := buildBinary(b)
 	out := filepath.Join(dir, "out")
@@ -105,7 +105,7 @@ func fillZeroPages(b *testing.B, path string) {
 // lost, so that only a pass over all of memory leads to the kernel, and reads the
 // same file with cat, by turns and from the page cache.
 func BenchmarkScanAgainstCat(b *testing.B) {
-	core := unpack(b, "windows/05-hole3g/core.elf.zst")
+	core := unpackCore(b, "windows/05-hole3g/core.elf.zst")
 	fillZeroPages(b, core)
 	loseStates(b, core)
 	binary := buildBinary(b)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,6 +40,7 @@ type convertFlags struct {
 	registers             string
 	json, verbose, demo   bool
 	force                 bool
+	opening               opening
 	allowHTTP             texts
 }
 
@@ -48,6 +50,7 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set.Var(oneOf{&o.compat, []string{compatElf2dmp}}, "compat", "write what another `tool` writes, byte for byte: elf2dmp")
 	set.Var(oneOf{&o.kind, dmp.Types}, "type", "full, bitmap, kernel (no memory of user programs) or triage (at most 2 MiB, for a ticket; default: full, bitmap when the memory has too many runs): the `kind` of dump")
 	set.Var(oneOf{&o.registers, []string{dmp.RegistersLive}}, "registers", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
+	o.opening.flags(set)
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
 	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
@@ -152,6 +155,7 @@ type conversion struct {
 // work is done.
 func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Reader, stdout io.Writer, t *terminal) (*conversion, error) {
 	j := &conversion{close: func() {}, unchanged: func() error { return nil }}
+	var in *input
 	var info fs.FileInfo
 	if o.demo {
 		data, err := demo.Core()
@@ -162,13 +166,14 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 		j.files = inputs{r}
 		j.source = source.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
 	} else {
-		in, err := openInput(ctx, files[0], stdin)
-		if err != nil {
+		var err error
+		if in, err = openInput(ctx, files[0], stdin); err != nil {
 			return nil, err
 		}
 		info = in.info
-		j.files, j.source, j.unchanged, j.close = inputs{in.file}, in.source(), in.unchanged, in.close
+		j.source, j.unchanged, j.close = in.source(), in.unchanged, in.close
 	}
+	beside := ""
 	if path := files[len(files)-1]; path == standard {
 		j.pipe = stdout
 	} else {
@@ -177,9 +182,16 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 			j.close()
 			return nil, err
 		}
-		j.out = out
+		j.out, beside = out, filepath.Dir(out.path)
 	}
 	j.options = core.Options{Compat: o.compat != "", Type: o.kind, Registers: o.registers, CacheBytes: cacheBytes, Sink: t.sink()}
+	if in != nil {
+		if err := o.opening.unpacked(ctx, in, files[0], beside, t.sink()); err != nil {
+			j.close()
+			return nil, err
+		}
+		j.files, j.source, j.options = inputs{in.data()}, in.source(), o.opening.of(j.options, in)
+	}
 	j.options.Symbols = o.chooseSymbols(j, t)
 	return j, nil
 }

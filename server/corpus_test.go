@@ -18,8 +18,8 @@ func corpus(t testing.TB, name string) string {
 	return filepath.Join(corpustest.Dir(t, name), name)
 }
 
-// unpack unpacks a core of the corpus, with holes for zeros.
-func unpack(t testing.TB, name string) string {
+// unpackCore unpacks a core of the corpus, with holes for zeros.
+func unpackCore(t testing.TB, name string) string {
 	t.Helper()
 	return corpustest.File(t, corpus(t, name)).Name()
 }
@@ -43,7 +43,7 @@ func TestLargeCoreNeedsLittleMemoryAndDisk(t *testing.T) {
 		t.Skip("unpacks 4.8 GB")
 	}
 	store := corpus(t, "symbols")
-	core := unpack(t, "windows/05-hole3g/core.elf.zst")
+	core := unpackCore(t, "windows/05-hole3g/core.elf.zst")
 	binary := buildBinary(t)
 	for name, args := range map[string][]string{
 		"with the PDB": {"-symbols", store},
@@ -107,7 +107,7 @@ func TestCorpusByCommandLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			core := unpack(t, "windows/"+name+"/core.elf.zst")
+			core := unpackCore(t, "windows/"+name+"/core.elf.zst")
 			out := filepath.Join(t.TempDir(), "out.dmp")
 			var stdout, stderr strings.Builder
 			if code := run(t.Context(), []string{"convert", "-json", "-v", "-symbols", store, core, out}, nil, &stdout, &stderr); code != exitDone {

@@ -34,6 +34,9 @@ func describe(w io.Writer, s *summary.Summary) {
 		format = "not a core that can be read"
 	}
 	l.put("file", "%s, %s (%s)", s.File.Name, words.Bytes(s.File.Size), words.Of(words.All.Formats, format))
+	if p := s.File.Packed; p != nil {
+		l.put("unpacked from", "%s, %s (%s)", p.Name, words.Bytes(p.Bytes), strings.Join(p.Forms, ", in it "))
+	}
 	l.put("machine", "%s", words.Machine(s.File.Machine))
 	l.put("written with", "%s", strings.Join(s.File.Capabilities, ", "))
 	for _, x := range s.File.Snapshots {

@@ -42,6 +42,8 @@ func runGet(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	list := set.String("manifest", "", "the `file` to write what was had to, and what was not; without -o what is wanted, and nobody is asked")
 	verbose := set.Bool("v", false, "print each step, on stderr")
 	set.Var((*texts)(&g.allowHTTP), "allow-http", allowHTTPUsage)
+	w := wanter{stdin: stdin}
+	w.opening.flags(set)
 	files, code, done := parse(set, args, getUsage, stdout, stderr)
 	if done {
 		return code
@@ -67,7 +69,7 @@ func runGet(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 		stdout, g.said = io.Discard, stdout // the list alone is the result
 	}
 	t := newTerminal(stderr, *verbose)
-	w := wanter{stdin: stdin, sink: t.sink()}
+	w.sink = t.sink()
 	wants := w.all(ctx, files)
 	t.clear()
 	m := newManifest()

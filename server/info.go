@@ -28,6 +28,8 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	path := set.String("symbols", noSymbols, "symbol `path` as of convert")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	var allowHTTP texts
+	var how opening
+	how.flags(set)
 	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	files, code, done := parse(set, args, infoUsage, stdout, stderr)
 	if done {
@@ -48,7 +50,7 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		if i > 0 && !*asJSON {
 			fmt.Fprintln(stdout)
 		}
-		summary, err := infoOf(ctx, name, stdin, options)
+		summary, err := infoOf(ctx, name, stdin, how, options)
 		t.clear()
 		code = max(code, printInfo(name, summary, err, *asJSON, stdout, stderr))
 		if fault.Is(err, fault.Cancelled) {
@@ -62,13 +64,16 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 }
 
 // infoOf inspects one file.
-func infoOf(ctx context.Context, name string, stdin io.Reader, options core.Options) (*summary.Summary, error) {
+func infoOf(ctx context.Context, name string, stdin io.Reader, how opening, options core.Options) (*summary.Summary, error) {
 	in, err := openInput(ctx, name, stdin)
 	if err != nil {
 		return unopened(name, err), err
 	}
 	defer in.close()
-	c, err := core.Open(ctx, in.source(), options)
+	if err := how.unpacked(ctx, in, name, "", options.Sink); err != nil {
+		return unopened(name, err), err
+	}
+	c, err := core.Open(ctx, in.source(), how.of(options, in))
 	if fault.Is(err, fault.IsLinux) {
 		if failed := c.Look(ctx); failed != nil {
 			err = failed

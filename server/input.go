@@ -14,8 +14,9 @@ import (
 
 // input is an opened core and how it was when it was opened.
 type input struct {
-	file *os.File
-	info fs.FileInfo
+	file    *os.File
+	info    fs.FileInfo
+	spooled *spooled // what came out of it, where it was packed; nil: it is read itself
 }
 
 // openInput opens a core for reading; nothing else is ever done to it. A core is
@@ -47,7 +48,7 @@ func openInput(ctx context.Context, path string, stdin io.Reader) (*input, error
 func opened(f *os.File, path string) (*input, error) {
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
-		return &input{f, info}, nil
+		return &input{file: f, info: info}, nil
 	}
 	if f != os.Stdin {
 		f.Close()
@@ -82,6 +83,9 @@ func inputError(path string, err error) error {
 
 // source is what the core reads.
 func (in *input) source() source.Source {
+	if s := in.spooled; s != nil {
+		return source.Source{ReaderAt: s.file, Size: s.size, Name: s.name}
+	}
 	return source.Source{ReaderAt: in.file, Size: in.info.Size(), Name: filepath.Base(in.info.Name())}
 }
 
@@ -98,5 +102,18 @@ func (in *input) unchanged() error {
 	return nil
 }
 
+// data is the file that the core's bytes are in.
+func (in *input) data() *os.File {
+	if in.spooled != nil {
+		return in.spooled.file
+	}
+	return in.file
+}
+
 // close ends reading; the core was only read, so nothing can be lost.
-func (in *input) close() { in.file.Close() }
+func (in *input) close() {
+	if in.spooled != nil {
+		in.spooled.close()
+	}
+	in.file.Close()
+}

@@ -12,6 +12,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/races"
 	"coredrop/core/summary"
+	"coredrop/core/unpack"
 )
 
 const kcsanUsage = `usage: coredrop kcsan [flags] CORE|LOG
@@ -44,6 +45,8 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	quiet := set.Bool("quiet", false, "print one line a race: how often, and its title")
 	var allowed globs
 	set.Var(&allowed, "allow", "a `glob` of titles that are no reason for -exit-code; may be repeated")
+	var how opening
+	how.flags(set)
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	files, code, done := parse(set, args, kcsanUsage, stdout, stderr)
 	if done {
@@ -69,6 +72,14 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		if len(*debug) > 0 {
 			return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it")
 		}
+		if how.unpack {
+			stream, err := unpack.Open(pipe, name)
+			defer stream.Close()
+			if err != nil {
+				return show.print(nil, unopened(name, err), err, stdout, stderr)
+			}
+			pipe = stream
+		}
 		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)
 		return show.print(result, sum, err, stdout, stderr)
 	}
@@ -77,7 +88,10 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return show.print(nil, unopened(name, err), err, stdout, stderr)
 	}
 	defer in.close()
-	c, _ := core.Open(ctx, in.source(), options) // why no dump can be made does not matter here
+	if err := how.unpacked(ctx, in, name, "", t.sink()); err != nil {
+		return show.print(nil, unopened(name, err), err, stdout, stderr)
+	}
+	c, _ := core.Open(ctx, in.source(), how.of(options, in)) // why no dump can be made does not matter here
 	if *asLog {
 		return printLog(ctx, c, in, t, stdout, stderr)
 	}

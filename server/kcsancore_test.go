@@ -21,7 +21,7 @@ func TestKCSANCore(t *testing.T) {
 		"b-inflight-filtered-la57": {Suppressed: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := unpack(t, "kcsan/"+name+"/core.elf.zst")
+			file := unpackCore(t, "kcsan/"+name+"/core.elf.zst")
 			code, out, errs := kcsanRun(t, "", "-json", file)
 			var sum summary.Summary
 			if err := json.Unmarshal([]byte(out), &sum); err != nil || code != exitDone {

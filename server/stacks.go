@@ -30,6 +30,8 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	path := set.String("symbols", "", "symbol `path` as of convert")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
 	var allowHTTP texts
+	var how opening
+	how.flags(set)
 	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	vmlinux := debugFlag(set)
 	files, code, done := parse(set, args, stacksUsage, stdout, stderr)
@@ -46,6 +48,9 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		return printStacks("", name, unopened(name, err), err, *asJSON, stdout, stderr)
 	}
 	defer in.close()
+	if err := how.unpacked(ctx, in, name, "", t.sink()); err != nil {
+		return printStacks("", name, unopened(name, err), err, *asJSON, stdout, stderr)
+	}
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
 	if *path == "" {
 		*path = defaultSymbolPath()
@@ -56,7 +61,7 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		options.Symbols = r
 		defer func() { warn(stderr, r.allWarnings()) }()
 	}
-	c, _ := core.Open(ctx, in.source(), options) // Stacks says why there are none
+	c, _ := core.Open(ctx, in.source(), how.of(options, in)) // Stacks says why there are none
 	closeDebug, err := useDebug(ctx, c, *vmlinux)
 	defer closeDebug()
 	var rep *stacks.Report

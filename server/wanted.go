@@ -34,8 +34,9 @@ type want struct {
 
 // wanter reads what get's arguments want.
 type wanter struct {
-	stdin io.Reader
-	sink  progress.Sink
+	stdin   io.Reader
+	sink    progress.Sink
+	opening opening // of cores and dumps
 }
 
 // all gives what the arguments want, each file once, in order.
@@ -168,10 +169,13 @@ func (w *wanter) keyOfFile(ctx context.Context, arg string) (symstore.Key, error
 		return symstore.Key{}, err
 	}
 	defer in.close()
-	s, err := core.Inspect(ctx, in.source(), core.Options{CacheBytes: cacheBytes, Sink: w.sink})
+	if err := w.opening.unpacked(ctx, in, arg, "", w.sink); err != nil {
+		return symstore.Key{}, err
+	}
+	s, err := core.Inspect(ctx, in.source(), w.opening.of(core.Options{CacheBytes: cacheBytes, Sink: w.sink}, in))
 	switch {
 	case fault.Is(err, fault.IsDmp):
-		cv, err := dmp.KernelPDB(in.file, in.info.Size())
+		cv, err := dmp.KernelPDB(in.data(), in.source().Size)
 		if err != nil {
 			return symstore.Key{}, err
 		}

@@ -34,6 +34,29 @@ export interface File {
   names_percent: number | null;
   machine: string;
   capabilities: string[];
+  packed?: Packed;
+  /**
+   * those with memory, of a disk image
+   */
+  snapshots?: Snapshot[];
+}
+/**
+ * what it was unpacked from; absent: it was not
+ */
+export interface Packed {
+  name: string;
+  bytes: number;
+  forms: string[];
+}
+/**
+ * Snapshot is a snapshot with memory in a disk image.
+ */
+export interface Snapshot {
+  id: string;
+  name: string;
+  taken: string;
+  bytes: number;
+  opened: boolean;
 }
 /**
  * Guest is the frozen machine's system.

@@ -109,14 +109,16 @@ const (
 
 // The tool and its surroundings:
 const (
-	OutputFailed    Code = "output-failed"
-	OutputExists    Code = "output-exists"
-	OutputTerminal  Code = "output-terminal"
-	BrowserSave     Code = "browser-save"
-	InsecureContext Code = "insecure-context"
-	NeedsWhole      Code = "needs-whole"
-	Cancelled       Code = "cancelled"
-	Busy            Code = "busy"
-	BadOption       Code = "bad-option"
-	Internal        Code = "internal"
+	OutputFailed     Code = "output-failed"
+	OutputExists     Code = "output-exists"
+	OutputTerminal   Code = "output-terminal"
+	UnpackSpace      Code = "unpack-space"
+	UnpackedInMemory Code = "unpacked-in-memory"
+	BrowserSave      Code = "browser-save"
+	InsecureContext  Code = "insecure-context"
+	NeedsWhole       Code = "needs-whole"
+	Cancelled        Code = "cancelled"
+	Busy             Code = "busy"
+	BadOption        Code = "bad-option"
+	Internal         Code = "internal"
 )

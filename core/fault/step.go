@@ -60,6 +60,12 @@ func (s Step) About(file string) Step {
 // another ending, never the core's.
 func DumpName(core string) string {
 	base := core
+	for _, ending := range []string{".gz", ".zst", ".xz", ".lzma", ".bz2", ".lz4", ".lzo"} {
+		if short, ok := strings.CutSuffix(core, ending); ok && short != "" && !strings.HasSuffix(short, "/") {
+			core, base = short, short
+			break
+		}
+	}
 	for _, ending := range []string{".core", ".elf", ".dump", ".raw", ".img", ".bin"} {
 		if short, ok := strings.CutSuffix(core, ending); ok && short != "" && !strings.HasSuffix(short, "/") {
 			base = short

@@ -236,6 +236,9 @@ func cases(t *testing.T) []testCase {
 	vdi := make([]byte, 128)
 	copy(vdi, "<<< Oracle VM VirtualBox Disk Image >>>\n")
 	copy(vdi[64:], "\x7f\x10\xda\xbe")
+	withSnapshots := make([]byte, 72)
+	copy(withSnapshots, "QFI\xfb\x00\x00\x00\x03")
+	withSnapshots[63] = 2
 	tail := []byte("\x00.shstrtab\x00")
 	head := qemuCore()
 	mixed := bytes.Clone(head)
@@ -315,6 +318,11 @@ func cases(t *testing.T) []testCase {
 		{"vm.cpio", []byte("070707000000"), "cpio", fault.Packed, "cpio", ""},
 		{"vm.sqsh", []byte("hsqs\x02\x00\x00\x00"), "squashfs", fault.Packed, "squashfs", "unsquashfs vm.sqsh"},
 		{"disk.qcow2.gz", gz(t, []byte("QFI\xfb\x00\x00\x00\x03")), "gzip", fault.Packed, "inside it is a qcow2 disk image", "dump-guest-memory vm.core"},
+		{"state.gz", gz(t, []byte("QEVM\x00\x00\x00\x03")), "gzip", fault.Packed, "inside it is a saved VM state of QEMU (savevm, migrate, virsh dump without --memory-only)", "coredrop convert -unpack state.gz state.dmp"},
+		{"vm.core.gz", gz(t, head), "gzip", fault.Packed, "inside it is an ELF memory core", "coredrop convert -unpack vm.core.gz vm.dmp"},
+		{"vm.core.lz4", word(0x184d2204), "lz4", fault.Packed, "lz4", "coredrop convert -unpack vm.core.lz4 vm.dmp"},
+		{"vm.qcow2.gz", gz(t, withSnapshots), "gzip", fault.Packed, "inside it is a qcow2 disk image with snapshots", "coredrop convert -unpack vm.qcow2.gz"},
+		{"vm.qcow2", withSnapshots, "qcow2", "", "a qcow2 disk image with snapshots", ""},
 		{"dmesg.gz", gz(t, []byte("[    0.000000] Linux version 6.1.0\n")), "gzip", fault.Packed, "inside it is the text of a kernel log", "gzip -dc dmesg.gz | coredrop kcsan -"},
 
 		{"a", []byte("<!DOCTYPE html><html>"), "web-page", fault.NotTheFile, "web page", "curl -fLO"},

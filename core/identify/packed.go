@@ -15,6 +15,7 @@ type packing struct {
 	endings  []string // of names that the program unpacks in place
 	inPlace  string   // unpacks beside the file, which stays
 	pipe     string   // unpacks to standard output
+	ours     bool     // -unpack undoes it
 }
 
 // decoders unpack what is packed in a form of that id; another form is named only.
@@ -29,19 +30,22 @@ func starts(magic string) func([]byte) bool {
 // Sources: RFC 1952, RFC 8878, the xz and lzma file formats, lz4_Frame_format.md,
 // lzop 1.04, ncompress.
 var packings = []packing{
-	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}"},
-	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}"},
-	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}"},
-	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}"},
-	{"lz4", "a file compressed with lz4", isLz4, []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}"},
-	{"lz4-legacy", "a file compressed with lz4 (legacy frame)", starts("\x02\x21\x4c\x18"), []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}"},
-	{"lzop", "a file compressed with lzop", starts("\x89LZO\x00\r\n\x1a\n"), []string{".lzo"}, "lzop -d {file}", "lzop -dc {file}"},
-	{"compress", "a file compressed with compress (.Z)", starts("\x1f\x9d"), []string{".Z"}, "gunzip -k {file}", "gzip -dc {file}"},
-	{"lzip", "a file compressed with lzip", starts("LZIP"), []string{".lz"}, "lzip -dk {file}", "lzip -dc {file}"},
-	{"lrzip", "a file compressed with lrzip", starts("LRZI"), []string{".lrz"}, "lrzip -d {file}", "lrzip -dqo - {file}"},
-	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}"},
-	{"snappy", "a file compressed with snappy (framed)", starts("\xff\x06\x00\x00sNaPpY"), nil, "", "snzip -dc {file}"},
+	{"gzip", "a file compressed with gzip", starts("\x1f\x8b"), []string{".gz", ".tgz"}, "gunzip -k {file}", "gzip -dc {file}", true},
+	{"zstd", "a file compressed with zstd", isZstd, []string{".zst", ".tzst"}, "zstd -d {file}", "zstd -dc {file}", true},
+	{"xz", "a file compressed with xz", starts("\xfd7zXZ\x00"), []string{".xz", ".txz"}, "xz -dk {file}", "xz -dc {file}", true},
+	{"bzip2", "a file compressed with bzip2", isBzip2, []string{".bz2", ".tbz2", ".bz"}, "bzip2 -dk {file}", "bzip2 -dc {file}", true},
+	{"lz4", "a file compressed with lz4", isLz4, []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}", true},
+	{"lz4-legacy", "a file compressed with lz4 (legacy frame)", starts("\x02\x21\x4c\x18"), []string{".lz4"}, "lz4 -d {file}", "lz4 -dc {file}", true},
+	{"lzop", "a file compressed with lzop", starts("\x89LZO\x00\r\n\x1a\n"), []string{".lzo"}, "lzop -d {file}", "lzop -dc {file}", true},
+	{"compress", "a file compressed with compress (.Z)", starts("\x1f\x9d"), []string{".Z"}, "gunzip -k {file}", "gzip -dc {file}", false},
+	{"lzip", "a file compressed with lzip", starts("LZIP"), []string{".lz"}, "lzip -dk {file}", "lzip -dc {file}", false},
+	{"lrzip", "a file compressed with lrzip", starts("LRZI"), []string{".lrz"}, "lrzip -d {file}", "lrzip -dqo - {file}", false},
+	{"lzma", "a file compressed with lzma", isLzma, []string{".lzma"}, "xz -dk --format=lzma {file}", "xz -dc --format=lzma {file}", true},
+	{"snappy", "a file compressed with snappy (framed)", starts("\xff\x06\x00\x00sNaPpY"), nil, "", "snzip -dc {file}", false},
 }
+
+// unpackCommand converts a packed core as it is.
+const unpackCommand = "coredrop convert -unpack {file} {dump}"
 
 // skippable tells a frame that zstd and lz4 both step over, and its length.
 func skippable(head []byte) (int64, bool) {
@@ -167,6 +171,9 @@ func (p *packing) file(v *view) *File {
 	f.Steps = []fault.Step{do("unpack it, then open "+inner, command)}
 	if in := f.Inside; in != nil && in.ID == "tar" {
 		f.Steps = []fault.Step{do(in.Steps[0].Text, "tar xf {file}")} // tar unpacks both at once
+	}
+	if in := f.Inside; p.ours && (in == nil || in.Class == Core) {
+		f.Steps = append([]fault.Step{do("let it be unpacked on the way", unpackCommand)}, f.Steps...)
 	}
 	if in := f.Inside; in != nil && in.Class == Log {
 		f.Steps = append([]fault.Step{cli("its race reports", p.pipe+" | coredrop kcsan -")}, f.Steps...)

@@ -1,6 +1,7 @@
 package identify
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"coredrop/core/fault"
@@ -123,8 +124,11 @@ func bySignature(v *view) *File {
 	for _, s := range signatures {
 		if v.hasAt(s.at, s.magic) {
 			f := &File{Kind: s.kind}
-			if f.ID == "cabinet" {
+			switch f.ID {
+			case "cabinet":
 				cabinet(v, f)
+			case "qcow2":
+				snapshots(v, f)
 			}
 			return f
 		}
@@ -133,6 +137,19 @@ func bySignature(v *view) *File {
 		return &File{Kind: other("pe", "a Windows program or driver", say("a program's own memory and the guest's are different things: take the core of the VM"))}
 	}
 	return nil
+}
+
+// snapshots takes a disk image that has some for one that may hold memory: only
+// opening it tells. Source: QEMU docs/interop/qcow2.txt, "Header".
+func snapshots(v *view, f *File) {
+	const versionAt, countAt = 4, 60
+	var h [countAt + 4]byte
+	if !v.read(h[:], 0) || binary.BigEndian.Uint32(h[versionAt:]) < 2 {
+		return
+	}
+	if n := binary.BigEndian.Uint32(h[countAt:]); n > 0 {
+		f.Kind = memory("qcow2", "a qcow2 disk image with snapshots", "")
+	}
 }
 
 // cabinet names the first file of a cabinet: symbol servers keep PDBs in them

@@ -20,6 +20,7 @@ import (
 // known is its zero value.
 type Facts struct {
 	File    source.Source
+	Packed  *Packed          // what it was unpacked from; nil: nothing
 	Format  string           // of a file that is no machine; "" where Machine says it
 	Machine *machine.Machine // nil: no core
 	OS      string           // "windows", "linux"; "" unknown
@@ -49,7 +50,7 @@ func hex64(v uint64) string { return fmt.Sprintf("%#x", v) }
 // Of makes the summary of what was found.
 func Of(f Facts) *Summary {
 	s := New()
-	s.File.Name, s.File.Size, s.File.Format = f.File.Name, f.File.Size, f.Format
+	s.File.Name, s.File.Size, s.File.Format, s.File.Packed = f.File.Name, f.File.Size, f.Format, f.Packed
 	if f.OS != "" {
 		s.Guest.OS = f.OS
 	}

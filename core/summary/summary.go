@@ -49,7 +49,16 @@ type File struct {
 	Machine      string   `json:"machine"`
 	Capabilities []string `json:"capabilities"`
 
+	Packed    *Packed    `json:"packed,omitempty"`    // what it was unpacked from; absent: it was not
 	Snapshots []Snapshot `json:"snapshots,omitempty"` // those with memory, of a disk image
+}
+
+// Packed is the file that the input was unpacked from. Forms are those of package
+// identify, the outermost first.
+type Packed struct {
+	Name  string   `json:"name"`
+	Bytes int64    `json:"bytes"`
+	Forms []string `json:"forms"`
 }
 
 // Snapshot is a snapshot with memory in a disk image. Taken is in UTC, in RFC 3339

@@ -32,8 +32,7 @@ type Stream struct {
 }
 
 // Open looks how a file is packed, by the bytes it begins with. Forms is empty for
-// one that is not, or whose form cannot be undone here; then nothing is to be read
-// from it. The error, a *fault.Error, refuses what is packed so deep, or with so
+// one that is not, or whose form cannot be undone here; it comes as it is. The error, a *fault.Error, refuses what is packed so deep, or with so
 // much memory, that it is not unpacked; and a packed file that holds neither a
 // machine's memory nor a text, before anything is unpacked in vain.
 func Open(r io.Reader, name string) (*Stream, error) {
@@ -63,6 +62,25 @@ func Open(r io.Reader, name string) (*Stream, error) {
 	return s, fault.New(fault.Packed, "this file is packed more than %d times over", maxLayers)
 }
 
+// endings are those of the names of files in a form.
+var endings = map[string][]string{
+	"gzip": {".gz"}, "zstd": {".zst"}, "xz": {".xz"}, "lzma": {".lzma"}, "bzip2": {".bz2", ".bz"},
+	"lz4": {".lz4"}, "lz4-legacy": {".lz4"}, "lzop": {".lzo"},
+}
+
+// Name gives the name of what is in a file that is packed in some forms.
+func Name(name string, forms []string) string {
+	for _, form := range forms {
+		for _, e := range endings[form] {
+			if short, ok := strings.CutSuffix(name, e); ok && short != "" {
+				name = short
+				break
+			}
+		}
+	}
+	return name
+}
+
 // look identifies what a reader begins with.
 func look(b *bufio.Reader, name string) *identify.File {
 	head, _ := b.Peek(identify.HeadBytes) // what is shorter ends early
@@ -75,7 +93,11 @@ func look(b *bufio.Reader, name string) *identify.File {
 
 // inVain reports whether nothing here reads what is inside.
 func inVain(f *identify.File) bool {
-	return f.Code != "" && f.Code != fault.UnknownFormat && f.Code != fault.EmptyFile && f.Class != identify.Core && f.Class != identify.Log
+	switch f.Class {
+	case identify.Core, identify.Dump, identify.Log:
+		return false
+	}
+	return f.Code != "" && f.Code != fault.UnknownFormat && f.Code != fault.EmptyFile
 }
 
 // layer puts a decoder over the stream.

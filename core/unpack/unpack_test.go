@@ -308,3 +308,21 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestName(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		forms []string
+		want  string
+	}{
+		{"vm.core.gz", []string{"gzip"}, "vm.core"},
+		{"vm.core.zst.gz", []string{"gzip", "zstd"}, "vm.core"},
+		{"vm.core", []string{"gzip"}, "vm.core"},
+		{".gz", []string{"gzip"}, ".gz"},
+		{"vm.lz4", []string{"lz4-legacy"}, "vm"},
+	} {
+		if got := Name(c.name, c.forms); got != c.want {
+			t.Errorf("%s: %s", c.name, got)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+
+	"coredrop/core"
+	"coredrop/core/progress"
+)
+
+// opening is how a file is opened, where it holds more than one thing or is packed:
+// flags that every command which takes a core has.
+type opening struct {
+	snapshot string
+	unpack   bool
+}
+
+func (o *opening) flags(set *flag.FlagSet) {
+	set.StringVar(&o.snapshot, "snapshot", "", "the snapshot of a disk image to read, by its `name` or id (default: the only one with memory)")
+	set.BoolVar(&o.unpack, "unpack", false, "unpack a file that is compressed as a whole, to a temporary file, which is removed at the end")
+}
+
+// unpacked unpacks the input, if that is asked for and it is packed. out is the
+// directory of the output, "" where there is none: the temporary file goes there,
+// or else beside the input, or else where temporary files go.
+func (o *opening) unpacked(ctx context.Context, in *input, path, out string, sink progress.Sink) error {
+	if !o.unpack {
+		return nil
+	}
+	var places []string
+	if out != "" {
+		places = append(places, out)
+	}
+	if path != standard {
+		places = append(places, filepath.Dir(path))
+	}
+	s := &spooler{places: append(places, os.TempDir()), volume: volumeOf, sink: sink}
+	return s.spool(ctx, in)
+}
+
+// of gives the options with what the opening has to say.
+func (o *opening) of(options core.Options, in *input) core.Options {
+	options.Snapshot = o.snapshot
+	if in.spooled != nil {
+		options.Packed, options.Warnings = in.spooled.packed, in.spooled.warnings
+	}
+	return options
+}
