@@ -12,11 +12,12 @@ import (
 	"coredrop/core/source"
 )
 
-// kdumpOpener and savevmOpener leave kdump cores, with their four compressors, and
-// saved states to the whole program.
+// These openers leave kdump cores, with their four compressors, saved states, and
+// disk images with snapshots to the whole program.
 var (
 	kdumpOpener  = elsewhere("kdump", "kdump-flat")
 	savevmOpener = elsewhere("savevm", "libvirt-save", "libvirt-part")
+	qcow2Opener  = elsewhere("qcow2")
 )
 
 // elsewhere is the opener of files, by what identify calls them, that the whole
@@ -24,7 +25,7 @@ var (
 func elsewhere(ids ...string) machine.Opener {
 	return func(_ context.Context, s source.Source, _ machine.Options) (*machine.Machine, error) {
 		f, err := identify.Look(s)
-		if err == nil && slices.Contains(ids, f.ID) {
+		if err == nil && slices.Contains(ids, f.ID) && f.Code == "" {
 			return nil, fault.New(fault.NeedsWhole, "")
 		}
 		return nil, machine.ErrNotMine

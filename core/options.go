@@ -38,4 +38,4 @@ type Options struct {
 }
 
 // openers are the containers that can be read, in the order they are tried.
-var openers = []machine.Opener{elfcore.Open, kdumpOpener, savevmOpener}
+var openers = []machine.Opener{elfcore.Open, kdumpOpener, savevmOpener, qcow2Opener}

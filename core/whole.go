@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"coredrop/core/container/kdump"
+	"coredrop/core/container/qcow2"
 	"coredrop/core/container/savevm"
 	"coredrop/core/machine"
 	"coredrop/core/races"
@@ -13,10 +14,12 @@ import (
 	"coredrop/core/summary"
 )
 
-// kdumpOpener reads kdump cores, savevmOpener saved states of QEMU.
+// kdumpOpener reads kdump cores, savevmOpener saved states of QEMU, qcow2Opener those
+// in a disk image.
 var (
 	kdumpOpener  machine.Opener = kdump.Open
 	savevmOpener machine.Opener = savevm.Open
+	qcow2Opener                 = qcow2.Opener(savevm.Open)
 )
 
 // Races recovers the data-race reports that a Linux core or the text of a kernel
