@@ -25,6 +25,7 @@ type session struct {
 	source    source.Source
 	sink      progress.Sink
 	marked    *blobReader // the file with the mark behind its end
+	snapshot  string // the id of the one that is wanted of a disk image; "": the only one
 	symbols   symbols
 	opened    *core.Case // nil: not looked into yet
 	judged    bool       // with the kernel's PDB
@@ -74,8 +75,8 @@ func (s *session) work(f func(ctx context.Context) (any, error)) (any, error) {
 }
 
 // open takes a File, the same with a mark behind its end, a function for progress
-// (stage, done, total) and one for lines of the log, and forgets what was open
-// before.
+// (stage, done, total), one for lines of the log, and the id of a disk image's
+// snapshot or "", and forgets what was open before.
 func (s *session) open(args []js.Value) (any, error) {
 	file, marked, onProgress, onLine := args[0], args[1], args[2], args[3]
 	return s.job(func(ctx context.Context) (any, error) {
@@ -89,6 +90,7 @@ func (s *session) open(args []js.Value) (any, error) {
 			},
 			OnLine: func(line string) { onLine.Invoke(line) },
 		}
+		s.snapshot = args[4].String()
 		s.symbols.sink = s.sink
 		s.opened, s.judged, s.image, s.sentinels = nil, false, nil, sentinels{}
 		if err := s.sentinels.take(s.file, fileEnds(s.file.size)); err != nil {
@@ -121,7 +123,7 @@ func (s *session) give(args []js.Value) (any, error) {
 func (s *session) look(ctx context.Context) (*core.Case, error) {
 	var err error
 	if s.opened == nil {
-		c, failure := core.Open(ctx, s.source, core.Options{Sink: s.sink})
+		c, failure := core.Open(ctx, s.source, core.Options{Snapshot: s.snapshot, Sink: s.sink})
 		if ctx.Err() != nil {
 			return nil, failure
 		}

@@ -10,7 +10,7 @@ import { blockedBy } from './verdict.js';
 /**
  * @typedef {import('./store.js').Session} Session
  * @typedef {import('./recent.js').Recent} Recent
- * @typedef {{file: File, handle: any, id: string}} Source the id is that of package identify
+ * @typedef {{file: File, handle: any, id: string, snapshot?: string}} Source the id is that of package identify; the snapshot's is a disk image's own
  */
 
 /**
@@ -65,12 +65,12 @@ export class Opened extends Job {
    * @param {Uint8Array} mark
    * @returns {Promise<any>}
    */
-  async inspected({ file, id, error }, mark) {
+  async inspected({ file, id, error, snapshot }, mark) {
     let answer = await this.ask('inspect'), code = answer.error?.code;
     if (/^(is-linux|is-log|unknown-format|needs-whole)$/.test(code || '')) {
       const proof = await this.ask('proof'); // the file is still what the first worker opened
       if (await this.engine.whole()) {
-        await this.openAgain(file, mark, proof);
+        await this.openAgain(file, mark, proof, snapshot);
         answer = await this.ask('inspect');
         code = answer.error?.code;
       }
@@ -175,7 +175,7 @@ export class Opened extends Job {
   async hold() {
     const { session, source, engine } = this;
     if (!session || !source || this.held.id === session.id && this.held.generation === engine.generation) return;
-    await this.openAgain(source.file, source.mark, source.proof);
+    await this.openAgain(source.file, source.mark, source.proof, source.snapshot);
     await this.inspected(source, source.mark);
     for (const file of source.given) await this.ask('give', file);
     if (source.given.length) await this.inspected(source, source.mark);
@@ -190,9 +190,10 @@ export class Opened extends Job {
    * @param {File} file
    * @param {Uint8Array} mark
    * @param {string} proof '' where there is none yet
+   * @param {string} [snapshot]
    */
-  async openAgain(file, mark, proof) {
-    await this.ask('open', file, mark);
+  async openAgain(file, mark, proof, snapshot) {
+    await this.ask('open', file, mark, snapshot);
     if (!proof) return;
     await this.ask('recall', proof);
     await this.ask('unchanged');

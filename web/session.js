@@ -30,6 +30,18 @@ async function textOf(file) {
   return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : 'utf-8').decode(bytes);
 }
 
+const SNAPSHOTS = 12; // of a disk image that are offered
+
+// snapshots offers those of a disk image, the latest first.
+/**
+ * @param {import('./summary.js').Summary} summary
+ * @param {Source} given
+ */
+function snapshots(summary, given) {
+  const list = [...summary.file.snapshots || []].sort((a, b) => b.taken.localeCompare(a.taken)).slice(0, SNAPSHOTS);
+  return list.map((s) => ({ command: 'open-anyway', name: `${s.name || s.id}, ${s.taken.replace('T', ' ').replace('Z', ' UTC')}, ${size(s.bytes, false)}`, arg: { ...given, snapshot: s.id } }));
+}
+
 const SEVERAL_MS = [5, 10, 20, 0]; // seconds between two asks of a busy server
 
 export class Controller extends Opened {
@@ -104,11 +116,12 @@ export class Controller extends Opened {
     this.held = { id: 0, generation: -1 };
     let answer, summary;
     try {
-      await this.ask('open', file, mark);
+      await this.ask('open', file, mark, given.snapshot);
       answer = await this.inspected(given, mark);
       summary = await this.read(answer);
       const error = answer.error || summary.error;
       const known = summary.file.format && !answer.otherText;
+      if (error?.code === 'snapshot-choice') throw { ...this.engine.fault(error.code, error.text, error.remedy), offers: snapshots(summary, given) };
       if (error && (!known || this.session && !anyway)) {
         const offers = known ? [{ command: 'open-anyway', name: 'Show what was found', arg: given }] : [];
         throw { ...this.engine.fault(error.code, error.text, error.remedy), offers };
@@ -118,7 +131,7 @@ export class Controller extends Opened {
       throw typeof (/** @type {any} */ (error).code) === 'string' ? { .../** @type {any} */ (error), subject: file.name, candidate: true } : error;
     }
     this.release();
-    this.source = { file, handle, id, mark, given: [], lines: [], proof: '' };
+    this.source = { file, handle, id, snapshot: given.snapshot, mark, given: [], lines: [], proof: '' };
     this.held = { id: ++this.sessions, generation: this.engine.generation };
     this.store.dispatch({ type: 'opened', session: {
       id: this.sessions, name: file.name, size: file.size, pasted: isPasted(file), summary, json: answer.json,

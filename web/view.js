@@ -103,11 +103,13 @@ export function dumpText(s) {
  * @param {import('./store.js').Session['options']} options
  */
 export function commandLine(s, options) {
-  if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return `coredrop kcsan ${fileWord(s.file.name)}`;
+  const list = s.file.snapshots || [], opened = list.length > 1 && list.find((x) => x.opened), snapshot = opened ? ['-snapshot', quote(opened.name || opened.id)] : [];
+  if (s.guest && s.guest.os === 'linux' || s.file.format === 'log') return ['coredrop', 'kcsan', ...snapshot, fileWord(s.file.name)].join(' ');
   const words = ['coredrop', 'convert'], path = symbolPath(s, options);
   if (options.compat) words.push('-compat', 'elf2dmp');
   if (options.type) words.push('-type', options.type);
   if (options.registers && !options.compat) words.push('-registers', options.registers);
+  words.push(...snapshot);
   if (path) words.push('-symbols', quote(path));
   words.push(fileWord(s.file.name), fileWord(dumpName(s)));
   return words.join(' ');

@@ -50,7 +50,7 @@ const core = (method) => (...args) => {
 const methods = {
   ...Object.fromEntries(['identify', 'readPDB', 'cached', 'forget', 'proof', 'recall', 'give', 'inspect', 'fetchSymbols', 'convert',
     'races', 'linuxLog', 'debug', 'parts', 'sha256', 'hashRate', 'unchanged', 'cancel'].map((name) => [name, core(name)])),
-  open: async (file, mark) => globalThis.coredrop.open(file, await withMark(file, mark), progress, line),
+  open: async (file, mark, snapshot = '') => globalThis.coredrop.open(file, await withMark(file, mark), progress, line, snapshot),
   stream: (at, size) => streamBlob(size, (offset, count) => globalThis.coredrop.read(at + offset, count), (done) => progress('preparing the dump', done, size)),
   async statistics() {
     return { ...(await globalThis.coredrop.statistics()), memory: memory.buffer.byteLength };

@@ -209,6 +209,22 @@ describe('an error hides nothing', () => {
     assert.equal(said(store, 'bar').fault.code, 'truncated');
   });
 
+  test('a disk image with two snapshots: one is chosen, and stays chosen when the worker is new', async () => {
+    const { store, drop, file, controller, engine } = desk();
+    await drop(file('vm.qcow2', 'disk'));
+    assert.equal(store.state.session, null);
+    const { fault, offers } = said(store, 'bar');
+    assert.equal(fault.code, 'snapshot-choice');
+    assert.deepEqual(offers.map((o) => o.name), ['2, 2026-11-29 00:00:00 UTC, 5 bytes', 'before, 2026-11-28 03:55:54 UTC, 1.6 MB']);
+    await controller.openAnyway(offers[1].arg);
+    assert.deepEqual([store.state.session.name, engine.snapshot], ['vm.qcow2', '1']);
+    assert.equal(said(store, 'bar'), undefined);
+    engine.generation++;
+    engine.snapshot = '';
+    await controller.recheck();
+    assert.equal(engine.snapshot, '1');
+  });
+
   test('a file that changed: the dump is withdrawn, what was found stays, it is offered again', async () => {
     const { store, drop, file, controller, engine, asked } = desk();
     await drop(file('vm.elf', 'core'));

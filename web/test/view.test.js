@@ -54,6 +54,14 @@ describe('the command line', () => {
     assert.equal(line({ compat: true }), 'coredrop convert -compat elf2dmp vm.elf vm.dmp');
   });
 
+  test('the snapshot of a disk image is named where there are several', () => {
+    const of = (snapshots, os) => commandLine({ file: { name: 'vm.qcow2', format: 'qcow2', snapshots }, guest: { os }, convert: { possible: true }, symbols: {} }, { compat: false, type: '' });
+    const two = [{ id: '1', name: 'a b', opened: true }, { id: '2', name: 'c', opened: false }];
+    assert.equal(of(two, 'windows'), "coredrop convert -snapshot 'a b' -symbols none vm.qcow2 vm.qcow2.dmp");
+    assert.equal(of(two, 'linux'), "coredrop kcsan -snapshot 'a b' vm.qcow2");
+    assert.equal(of(two.slice(0, 1), 'windows'), 'coredrop convert -symbols none vm.qcow2 vm.qcow2.dmp');
+  });
+
   test('a dropped PDB is named as the command line reads a symbol path', () => {
     const given = (file) => line({ status: 'found', from: { kind: 'file', name: file } });
     assert.equal(given('ntkrnlmp.pdb'), 'coredrop convert -symbols ntkrnlmp.pdb vm.elf vm.dmp');

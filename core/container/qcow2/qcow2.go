@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"coredrop/core/fault"
@@ -174,8 +175,11 @@ func steps(list []snapshot) []fault.Step {
 }
 
 // plain reports whether a name can stand in a command: it is text, and nothing in
-// it is taken for a placeholder.
+// it is taken for a placeholder or a flag.
 func plain(name string) bool {
+	if strings.HasPrefix(name, "-") {
+		return false
+	}
 	for _, r := range name {
 		if r < ' ' || r >= 0x7f || r == '{' {
 			return false

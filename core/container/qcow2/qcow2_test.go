@@ -217,7 +217,7 @@ func TestChoice(t *testing.T) {
 
 // A name is text of a file: in a command it is quoted, or another way is named.
 func TestNamesInCommands(t *testing.T) {
-	list := []snapshot{{id: "1", name: "a b; rm x"}, {id: "2", name: "{file}"}, {id: "3", name: "new\nline"}, {id: "\x1b", name: ""}}
+	list := []snapshot{{id: "1", name: "a b; rm x"}, {id: "2", name: "{file}"}, {id: "3", name: "new\nline"}, {id: "4", name: "-f"}, {id: "\x1b", name: ""}}
 	_, err := choose(list, len(list), "")
 	var commands []string
 	for _, s := range fault.As(err).Steps("vm.qcow2") {
@@ -225,7 +225,7 @@ func TestNamesInCommands(t *testing.T) {
 			commands = append(commands, strings.TrimSuffix(s.Command, " vm.qcow2 vm.qcow2.dmp"))
 		}
 	}
-	if want := []string{"coredrop convert -snapshot 'a b; rm x'", "coredrop convert -snapshot 2", "coredrop convert -snapshot 3"}; !slices.Equal(commands, want) {
+	if want := []string{"coredrop convert -snapshot 'a b; rm x'", "coredrop convert -snapshot 2", "coredrop convert -snapshot 3", "coredrop convert -snapshot 4"}; !slices.Equal(commands, want) {
 		t.Errorf("%q", commands)
 	}
 	many := make([]snapshot, 20)

@@ -44,7 +44,7 @@ export class FakeEngine {
     const what = await file.text();
     const answer = (id, kind, error = null) => ({ id, class: kind, noun: id, error: error && this.fault(error, `this is ${id}`) });
     switch (what.split(' ')[0]) {
-      case 'core': case 'linux': case 'broken': return answer('elf', 'core');
+      case 'core': case 'linux': case 'broken': case 'disk': return answer('elf', 'core');
       case 'pdb': case 'other-pdb': return answer('pdb', 'symbols', 'is-symbols');
       case 'packed-pdb': return answer('cabinet', 'symbols', 'symbols-compressed');
       case 'log': return answer('kernel-log', 'log', 'is-log');
@@ -58,7 +58,7 @@ export class FakeEngine {
   async _readPDB(file) { return { id: `ID-${await file.text()}` }; }
   async _cached() { return []; }
   async _forget() {}
-  async _open(file) { this.open = await file.text(); this.name = file.name; this.image = false; }
+  async _open(file, mark, snapshot) { this.open = await file.text(); this.name = file.name; this.snapshot = snapshot; this.image = false; }
   async _proof() { return `proof of ${this.open}`; }
   async _recall() {}
   async _unchanged() { if (this.changed) throw this.fault('file-changed'); }
@@ -84,6 +84,10 @@ export class FakeEngine {
   async _inspect() {
     switch (this.open.split(' ')[0]) {
       case 'core': return this.answer(this.pdb ? { symbols: { status: 'found', key: 'k.pdb/1/k.pdb', from: { kind: 'file', name: 'k.pdb' } } } : {});
+      case 'disk': {
+        const snapshots = [{ id: '1', name: 'before', taken: '2026-11-28T03:55:54Z', bytes: 1555895 }, { id: '2', name: '', taken: '2026-11-29T00:00:00Z', bytes: 5 }].map((s) => ({ ...s, opened: s.id === this.snapshot }));
+        return this.answer({ file: { name: this.name, size: 8, format: 'qcow2', snapshots } }, this.snapshot ? undefined : this.fault('snapshot-choice', 'two snapshots'));
+      }
       case 'linux': return this.answer({}, this.fault('is-linux'));
       case 'broken': return this.answer({ guest: { os: 'unknown' }, symbols: { status: '', key: '' }, warnings: [{ code: 'truncated', text: 'the file ends early' }], error: { code: 'kernel-paged-state', text: 'no page tables' } }, this.fault('kernel-paged-state', 'no page tables'));
       case 'log': case 'text': return this.answer({ file: { name: this.name, size: 1, format: 'log' }, error: { code: 'is-log' } }, this.fault('is-log'));
