@@ -75,6 +75,7 @@ const listLine = 64 << 10
 func (w *wanter) lines(ctx context.Context, in io.Reader, add func(want)) {
 	s := bufio.NewScanner(untilDone(ctx, in))
 	s.Buffer(nil, listLine)
+	named := false
 	for first := true; s.Scan(); first = false {
 		line := s.Text()
 		if first {
@@ -87,6 +88,7 @@ func (w *wanter) lines(ctx context.Context, in io.Reader, add func(want)) {
 			add(want{arg: standard, err: fault.New(fault.BadOption, "the list is no text in UTF-8: PowerShell's > writes UTF-16, | Out-File -Encoding utf8 does not")})
 			return
 		default:
+			named = true
 			arg, sum := cutSum(line)
 			x := w.one(ctx, arg)
 			x.sum = sum
@@ -95,6 +97,8 @@ func (w *wanter) lines(ctx context.Context, in io.Reader, add func(want)) {
 	}
 	if err := s.Err(); err != nil {
 		add(want{arg: standard, err: fault.Wrap(err, fault.InputUnreadable, "could not read the list: %v", err)})
+	} else if !named {
+		add(want{arg: standard, err: fault.New(fault.BadOption, "the list on the standard input names nothing")})
 	}
 }
 
