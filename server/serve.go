@@ -138,6 +138,7 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 		return usageError(stderr, "serve", "%v", err)
 	}
 	log := f.logger(stderr)
+	defer leadStandardLog(log)()
 	// The downloads outlive ctx: what was begun may end.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()

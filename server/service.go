@@ -60,7 +60,7 @@ type service struct {
 	clients int            // connections at once; 0: defaultClients
 	drain   time.Duration  // how long what was begun may go on; 0: defaultDrain
 	cut     func()         // ends the symbol server's downloads; nil: it has none
-	log     *slog.Logger   // of reloads; nil: they are not logged
+	log     *slog.Logger   // of reloads, and of what net/http says; nil: the standard one
 }
 
 // run serves until the context ends.
@@ -77,6 +77,9 @@ func (s *service) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if private != nil {
 		defer private.Close()
 		go newServer(s.private).Serve(private) // until it is closed, at the very end
+	}
+	if s.log != nil {
+		server.ErrorLog = serverLog(s.log)
 	}
 	scheme := "http"
 	if s.tls != nil {

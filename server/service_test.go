@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -296,5 +298,19 @@ func TestServeAlongASymbolPath(t *testing.T) {
 	}
 	if _, complaints := stop(); !strings.Contains(complaints, "[plain-http]") || !strings.Contains(complaints, "[symbol-path]") {
 		t.Errorf("no warnings: %s", complaints)
+	}
+}
+
+// What an upstream sends behind its answer does not fill the log.
+func TestGoOwnLogIsShort(t *testing.T) {
+	var text strings.Builder
+	l := slog.New(slog.NewJSONHandler(&text, nil))
+	restore := leadStandardLog(l)
+	log.Printf("Unsolicited response received: %q", strings.Repeat("\x1b]0;", 1000))
+	restore()
+	serverLog(l).Printf("http: panic serving: %s", strings.Repeat("x", 20_000))
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != 2 || len(lines[0]) > 3*clientText || len(lines[1]) > 2*serverText || strings.Contains(text.String(), "\x1b") || !strings.Contains(lines[0], "Unsolicited") || !strings.Contains(lines[1], "panic serving") {
+		t.Errorf("%d lines: %.1000s", len(lines), &text)
 	}
 }
