@@ -68,7 +68,13 @@ func TestDownloadsAreBounded(t *testing.T) {
 			t.Errorf("%+v, %d refused, %d running", s, refused, running.Load())
 		}
 		// Who asks for a file that is waited for already takes no place.
-		_, l := client(t, h, invented(0))
+		h.flights.mu.Lock()
+		var taken symstore.Key
+		for taken = range h.flights.list {
+			break
+		}
+		h.flights.mu.Unlock()
+		_, l := client(t, h, "/"+taken.String())
 		leave = append(leave, l)
 		synctest.Wait()
 		if s := h.Stats(); s.Requests != 73 {

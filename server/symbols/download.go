@@ -15,7 +15,7 @@ import (
 // file. The error is the first that says more than that a server does not have it.
 func (h *Handler) download(ctx context.Context, f *flight, q question) (found, error) {
 	// Another download may have ended between this client's look and now.
-	if file, err := h.open(ctx, h.Cache, q.key); err == nil {
+	if file, err := h.kept(ctx, q.key); err == nil {
 		return found{file: file, source: sourceCache}, nil
 	}
 	if err := h.misses.known(q.key, h.now()); err != nil {

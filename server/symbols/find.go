@@ -91,8 +91,8 @@ func (h *Handler) look(ctx context.Context, key symstore.Key) (here found, bad, 
 
 // lookInto looks into the stores in their order, then into the cache.
 func (h *Handler) lookInto(ctx context.Context, key symstore.Key) (here found, bad error) {
-	for _, s := range h.Stores {
-		f, err := h.open(ctx, s, key)
+	for i, s := range h.Stores {
+		f, err := h.open(ctx, s, h.verifying[i], key)
 		if err == nil {
 			return found{file: f, source: sourceStore}, nil
 		}
@@ -103,7 +103,7 @@ func (h *Handler) lookInto(ctx context.Context, key symstore.Key) (here found, b
 	if h.Cache == nil {
 		return found{}, bad
 	}
-	f, err := h.open(ctx, h.Cache, key)
+	f, err := h.kept(ctx, key)
 	if err == nil {
 		return found{file: f, source: sourceCache}, nil
 	}
@@ -113,8 +113,15 @@ func (h *Handler) lookInto(ctx context.Context, key symstore.Key) (here found, b
 	return found{}, bad
 }
 
+// kept opens the cache's file.
+func (h *Handler) kept(ctx context.Context, key symstore.Key) (symstore.File, error) {
+	return h.open(ctx, h.Cache, h.verifying[len(h.Stores)], key)
+}
+
 // open opens a store's file and verifies it, once as long as it stays the same.
-func (h *Handler) open(ctx context.Context, s Store, key symstore.Key) (symstore.File, error) {
+// So many are verified at a time of one store as turns has places: when thousands
+// want a file at once, nearly all of them find that another has done it.
+func (h *Handler) open(ctx context.Context, s Store, turns chan struct{}, key symstore.Key) (symstore.File, error) {
 	f, err := s.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -126,6 +133,16 @@ func (h *Handler) open(ctx context.Context, s Store, key symstore.Key) (symstore
 	if ok {
 		stamp, ok = stamped.Stamp()
 	}
+	if ok && h.verified.has(key, stamp) {
+		return f, nil
+	}
+	select {
+	case turns <- struct{}{}:
+	case <-ctx.Done():
+		f.Close() // only read
+		return nil, ended(ctx, key)
+	}
+	defer func() { <-turns }()
 	if ok && h.verified.has(key, stamp) {
 		return f, nil
 	}

@@ -58,7 +58,7 @@ func (h *Handler) fetch(ctx context.Context, q question) (found, error) {
 		return got, f.err
 	}
 	// The kernel sends a file that is open for one client alone.
-	if own, err := h.open(ctx, h.Cache, q.key); err == nil {
+	if own, err := h.kept(ctx, q.key); err == nil {
 		h.leave(q.key, f)
 		got.file = own
 		return got, nil

@@ -83,19 +83,23 @@ type Handler struct {
 	// upstreams. If nil, time.Now.
 	Now func() time.Time
 
-	once     sync.Once
-	pools    []*pool
-	name     string
-	looking  chan struct{} // holds a token for each look at the stores
-	flights  flights
-	misses   misses
-	verified verified
-	requests atomic.Int64
+	once      sync.Once
+	pools     []*pool
+	name      string
+	looking   chan struct{}   // holds a token for each look at the stores
+	verifying []chan struct{} // and one for each of their files that is verified, by store
+	flights   flights
+	misses    misses
+	verified  verified
+	requests  atomic.Int64
 }
 
 // lookups is how many look into the stores at once. More wait, which matters
 // where a store hangs, such as one on a server that is gone.
 const lookups = 256
+
+// verifications is how many files of one store are looked into at once.
+const verifications = 8
 
 // prepare makes what the fields ask for.
 func (h *Handler) prepare() {
@@ -105,6 +109,9 @@ func (h *Handler) prepare() {
 			h.name = randomName()
 		}
 		h.looking = make(chan struct{}, lookups)
+		for range len(h.Stores) + 1 { // and the cache
+			h.verifying = append(h.verifying, make(chan struct{}, verifications))
+		}
 		for _, u := range h.Upstreams {
 			h.pools = append(h.pools, newPool(u, h.Limits))
 		}
