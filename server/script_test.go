@@ -146,7 +146,7 @@ func TestHelpFitsOneScreen(t *testing.T) {
 		if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != exitDone {
 			t.Errorf("%v: exit code %d", args, code)
 		}
-		if n := strings.Count(out.String(), "\n"); n < 5 || n > 36 {
+		if n := strings.Count(out.String(), "\n"); n < 4 || n > 36 {
 			t.Errorf("%v: the help has %d lines", args, n)
 		}
 		if errs.Len() > 0 {
