@@ -14,7 +14,10 @@ func (m *mapper) plugged(list []*block) (lost uint64) {
 	if len(list) == 0 {
 		return 0
 	}
-	at := dimms(m.st.wrapping.XML)
+	if m.st.dimms == nil {
+		m.st.dimms = dimms(m.st.wrapping.XML)
+	}
+	at := m.st.dimms
 	for _, b := range list {
 		pa, ok := at[b.name]
 		if !ok || uint64(pa)%uint64(m.st.ram.pageSize) != 0 || b.bytes > 1<<52 || uint64(pa) > 1<<52-b.bytes {

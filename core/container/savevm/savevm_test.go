@@ -126,6 +126,7 @@ func TestEveryForm(t *testing.T) {
 		"of an old machine":     func(s *synth.SavedState) { s.NoConfiguration, s.NoFooters, s.NoDescription = true, true, true },
 		"uuid and capabilities": func(s *synth.SavedState) { s.Capabilities = []string{} },
 		"page bits":             func(s *synth.SavedState) { s.PageBits = 12 },
+		"pages of 16 KiB":       func(s *synth.SavedState) { s.PageBits = 14 },
 		"ready for postcopy":    func(s *synth.SavedState) { s.Commands, s.HugePages = []uint16{1, 2, 3}, 2<<20 },
 		"trailing bytes":        func(s *synth.SavedState) { s.Trailer = bytes.Repeat([]byte{0, 6, 0, 0}, 500) },
 		"every page as it is":   func(s *synth.SavedState) { s.As = func(int, int) synth.SavedAs { return synth.SavedWhole } },

@@ -10,6 +10,7 @@ import (
 	"coredrop/core/cpu"
 	"coredrop/core/fault"
 	"coredrop/core/machine"
+	"coredrop/core/mem"
 	"coredrop/core/source"
 )
 
@@ -68,10 +69,11 @@ type state struct {
 	pageBits     uint
 	ram          ram
 	sections     map[uint32]section
-	footers      bool    // sections have footers
-	early        []found // devices that stand in front of the memory
-	devices      int64   // where the devices begin; 0: the stream ends before
-	trouble      error   // what ended the live part early: errCut or *damage
+	footers      bool              // sections have footers
+	dimms        map[string]mem.PA // where libvirt says that memory was plugged in, by block
+	early        []found           // devices that stand in front of the memory
+	devices      int64             // where the devices begin; 0: the stream ends before
+	trouble      error             // what ended the live part early: errCut or *damage
 	description  *description
 	found        []found               // the devices
 	states       map[uint32]*cpu.State // the processors' registers by their number
