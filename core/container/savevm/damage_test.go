@@ -176,6 +176,7 @@ func TestHostile(t *testing.T) {
 		{"a page of the block before, and there is none", bare(ramStart, oneBlock, record(0, flagZero|flagContinue, "\x00")), fault.Truncated, "there is none"},
 		{"a page behind the block", bare(ramStart, oneBlock, first, record(0x4000, flagZero|flagContinue, "\x00")), "", "beyond the end"},
 		{"a page far behind the block", bare(ramStart, oneBlock, first, record(1<<63, flagPage|flagContinue, strings.Repeat("a", page))), "", "beyond the end"},
+		{"a page at the end of all addresses", bare(ramStart, oneBlock, first, record(1<<64-page, flagPage|flagContinue, strings.Repeat("a", page))), "", "beyond the end"},
 		{"flags that are none", bare(ramStart, oneBlock, first, record(0, 0x801, "")), "", "flags"},
 		{"changes that are longer than a page", bare(ramStart, oneBlock, first, record(0, flagXBZRLE|flagContinue, "\x01\xff\xff")), "", "65535 bytes"},
 		{"changes of a page that was never sent", bare(ramStart, oneBlock, first, record(0x1000, flagXBZRLE|flagContinue, "\x01\x00\x03\x00\x01a"), eos, ramEnd, eos, "\x00"), "", "never sent"},

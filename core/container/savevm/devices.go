@@ -170,17 +170,15 @@ const (
 	maxVersionSeen = 100
 	// maxInstance bounds a processor's number; QEMU's own limit is 4096.
 	maxInstance = 4096
+	// maxHeads bounds what is taken for a head.
+	maxHeads = 2 * maxInstance
 )
 
 // search looks for the heads of the wanted devices byte by byte: a false one may
 // hide a true one.
 func (st *state) search(c *cursor) error {
-	begin := c.at
-	known := map[section]bool{}
-	for i := range st.found {
-		known[st.found[i].section] = true
-	}
-	for c.at-begin < maxDevices {
+	begin, all := c.at, len(st.found)+maxHeads
+	for c.at-begin < maxDevices && len(st.found) < all {
 		n, err := c.find([]byte{sectionFull, 0, 0})
 		if err == errCut {
 			return nil
@@ -197,8 +195,7 @@ func (st *state) search(c *cursor) error {
 		if err != nil && err != errCut {
 			return err
 		}
-		if err == nil && id < maxID && (s.name == deviceCPU || s.name == deviceRTC) && s.version < maxVersionSeen && s.instance < maxInstance && !known[s] {
-			known[s] = true
+		if err == nil && id < maxID && (s.name == deviceCPU || s.name == deviceRTC) && s.version < maxVersionSeen && s.instance < maxInstance {
 			st.found = append(st.found, found{section: s, at: c.at, bytes: -1})
 			continue
 		}

@@ -133,10 +133,12 @@ func (st *state) warnMissing(missing uint64, places []place) error {
 	switch {
 	case missing == all:
 		return st.wrapping.unfinished("%s", st.ending("no page of the machine's memory is in the file"))
+	case st.trouble == errCut && st.ram.ended:
+		st.warn(fault.Truncated, "the file ends in front of the machine's devices, it was cut or is still being written: the memory is whole")
 	case st.trouble == errCut:
 		st.warn(fault.Truncated, "the file ends inside the machine's memory, it was cut or is still being written: %s of %s are missing, and what is there may be older than the rest if the guest was running", lost, of)
 	case st.trouble != nil:
-		st.warn(fault.DamagedCopy, "the saved state is damaged: %v; what stands behind that was not read, and %s of %s of memory are missing", st.trouble, lost, of)
+		st.warn(fault.DamagedCopy, "the saved state is damaged: %v; memory that stands behind that was not read, %s of %s are missing", st.trouble, lost, of)
 	case missing > 0:
 		st.warn(fault.Truncated, "%s of %s of memory are not in the file", lost, of)
 	}

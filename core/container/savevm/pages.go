@@ -10,8 +10,15 @@ import (
 	"coredrop/core/source"
 )
 
-// packedHead is the length in front of a packed page.
-const packedHead = 4
+const (
+	// packedHead is the length in front of a packed page.
+	packedHead = 4
+
+	// readGap is what is read for nothing between the contents of two pages, and
+	// maxAhead bounds one read.
+	readGap  = 16 << 10
+	maxAhead = 1 << 20
+)
 
 // pages is the memory of a stream: where pages are, by the guest's address.
 type pages struct {
@@ -72,15 +79,15 @@ func (r *reader) Read(p []byte, first uint64) error {
 			clear(p[i*size:][:size]) // of a block that is there in part: nobody sees it
 			continue
 		}
-		if err := r.page(p[i*size:][:size], number, int64(len(p))-i*size); err != nil {
+		if err := r.page(p[i*size:][:size], number, uint32(int64(len(p))/size-i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// page fills p with a page; left is how much is wanted from it on.
-func (r *reader) page(p []byte, number uint32, left int64) error {
+// page fills p with a page; left is how many pages are wanted from it on.
+func (r *reader) page(p []byte, number uint32, left uint32) error {
 	if r.run >= len(r.index.done) || r.index.done[r.run].first > number || r.index.done[r.run].end() <= uint64(number) {
 		i, ok := r.index.find(number)
 		if !ok {
@@ -89,14 +96,20 @@ func (r *reader) page(p []byte, number uint32, left int64) error {
 		}
 		r.run = i
 	}
-	if err := r.content(p, &r.index.done[r.run], number, left); err != nil {
+	span := func() int64 {
+		if left == 1 {
+			return max(r.span(number, left), r.ahead) // a read for itself: its neighbours are likely next
+		}
+		return r.span(number, left)
+	}
+	if err := r.content(p, &r.index.done[r.run], number, span); err != nil {
 		return err
 	}
 	if len(r.index.changed) == 0 {
 		return nil
 	}
 	for _, d := range r.index.changes(number) {
-		changes, err := r.bytes(int64(d&maxAt), int64(d>>atBits), 0)
+		changes, err := r.bytes(int64(d&maxAt), int64(d>>atBits), nil)
 		if err != nil {
 			return err
 		}
@@ -108,7 +121,7 @@ func (r *reader) page(p []byte, number uint32, left int64) error {
 }
 
 // content fills p with what the page's latest whole record has.
-func (r *reader) content(p []byte, of *run, number uint32, left int64) error {
+func (r *reader) content(p []byte, of *run, number uint32, span func() int64) error {
 	skip := number - of.first
 	switch of.kind() {
 	case kindFill:
@@ -125,13 +138,13 @@ func (r *reader) content(p []byte, of *run, number uint32, left int64) error {
 			clear(p)
 			return nil
 		}
-		return r.copy(p, of.at()+r.index.mixedOffset(of.bits, skip), left)
+		return r.copy(p, of.at()+r.index.mixedOffset(of.bits, skip), span)
 	case kindPacked:
-		head, err := r.bytes(of.at(), packedHead, left)
+		head, err := r.bytes(of.at(), packedHead, span)
 		if err != nil {
 			return err
 		}
-		packed, err := r.bytes(of.at()+packedHead, int64(be.Uint32(head)), left)
+		packed, err := r.bytes(of.at()+packedHead, int64(be.Uint32(head)), span)
 		if err != nil {
 			return err
 		}
@@ -140,22 +153,63 @@ func (r *reader) content(p []byte, of *run, number uint32, left int64) error {
 		}
 		return nil
 	}
-	return r.copy(p, of.at()+int64(skip)*(r.index.page+int64(of.rest())), left)
+	return r.copy(p, of.at()+int64(skip)*(r.index.page+int64(of.rest())), span)
 }
 
-func (r *reader) copy(p []byte, at, left int64) error {
-	data, err := r.bytes(at, int64(len(p)), left)
+// span is how much of the file has the contents of pages from one on, of which the
+// run is known: those that follow one another there, perhaps with a little between
+// them.
+func (r *reader) span(number, left uint32) int64 {
+	x := r.index
+	end := uint64(number) + uint64(left)
+	begin := int64(-1)
+	var stop int64
+	for i := r.run; i < len(x.done) && uint64(x.done[i].first) < end; i++ {
+		of := &x.done[i]
+		lo, hi := max(number, of.first)-of.first, uint32(min(end, of.end())-uint64(of.first))
+		var from, to int64
+		switch of.kind() {
+		case kindFill:
+			continue
+		case kindMixed:
+			from, to = of.at()+x.mixedOffset(of.bits, lo), of.at()+x.mixedOffset(of.bits, hi)
+		case kindPacked:
+			from, to = of.at(), of.at()+packedHead+x.page
+		default:
+			stride := x.page + int64(of.rest())
+			from, to = of.at()+int64(lo)*stride, of.at()+int64(hi-1)*stride+x.page
+		}
+		switch {
+		case begin < 0:
+			begin, stop = from, to
+		case from < stop || from > stop+readGap:
+			return stop - begin
+		default:
+			stop = to
+		}
+	}
+	return stop - begin
+}
+
+// copy fills p with a page that lies in the file as it is.
+func (r *reader) copy(p []byte, at int64, span func() int64) error {
+	data, err := r.bytes(at, int64(len(p)), span)
 	copy(p, data)
 	return err
 }
 
-// bytes gives a range of the file; what is likely wanted behind it is read along.
-func (r *reader) bytes(at, n, more int64) ([]byte, error) {
+// bytes gives a range of the file; what is wanted behind it, span in all, is read
+// along. nil: nothing is.
+func (r *reader) bytes(at, n int64, span func() int64) ([]byte, error) {
 	if n > r.source.Size-at {
 		return nil, fault.New(fault.FileChanged, "%s became shorter while it was being read", r.source.Name)
 	}
 	if at < r.start || at+n > r.start+int64(len(r.window)) {
-		want := min(max(n, more+more/64, r.ahead), r.source.Size-at)
+		want := n
+		if span != nil {
+			want = max(n, min(span(), maxAhead))
+		}
+		want = min(want, r.source.Size-at)
 		r.window = slices.Grow(r.window[:0], int(want))[:want]
 		r.start = at
 		if err := r.source.Full(r.window, at); err != nil {

@@ -119,7 +119,7 @@ func (r *ram) page(c *cursor, address, flags uint64) error {
 	}
 	b := &r.blocks[r.current]
 	switch {
-	case address+uint64(r.pageSize) > b.bytes:
+	case address >= b.bytes: // both are of whole pages
 		return c.damaged("a page at %#x is beyond the end of the block %q", address, printable(b.name))
 	case b.mapped:
 		return c.damaged("the block %q has pages in place, and records too", printable(b.name))

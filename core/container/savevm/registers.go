@@ -41,11 +41,11 @@ func (st *state) readCPUs() error {
 	states := map[uint32]*cpu.State{}
 	st.states = states
 	last := uint32(0)
-	incomplete := 0
+	incomplete := map[uint32]bool{}
 	for i := range st.found {
 		f := &st.found[i]
 		how := f.processor()
-		if how == nil || f.instance >= maxInstance {
+		if how == nil || f.instance >= maxInstance || states[f.instance] != nil {
 			continue
 		}
 		p, err := f.read(st.source, how.bytes)
@@ -54,7 +54,7 @@ func (st *state) readCPUs() error {
 		}
 		s := how.load(f, p)
 		if s == nil {
-			incomplete++
+			incomplete[f.instance] = true
 			continue
 		}
 		if m.Arch == nil {
@@ -63,6 +63,7 @@ func (st *state) readCPUs() error {
 			continue // a false head
 		}
 		states[f.instance] = s
+		delete(incomplete, f.instance)
 		last = max(last, f.instance)
 	}
 	if len(states) > 0 {
@@ -72,12 +73,12 @@ func (st *state) readCPUs() error {
 	}
 	missing := int(last) + 1 - len(states)
 	switch {
-	case len(states) == 0 && incomplete == 0:
+	case len(states) == 0 && len(incomplete) == 0:
 		st.warn(fault.NoQEMUNotes, "the saved state holds no processor's registers: %s", st.whyNone())
 	case len(states) == 0:
 		st.warn(fault.NoQEMUNotes, "the registers of no processor could be read")
-	case missing > 0 || incomplete > 0:
-		st.warn(fault.Truncated, "the registers of %s could not be read", count(max(missing, incomplete), "processor", "processors"))
+	case missing > 0 || len(incomplete) > 0:
+		st.warn(fault.Truncated, "the registers of %s could not be read", count(max(missing, len(incomplete)), "processor", "processors"))
 	}
 	return nil
 }
