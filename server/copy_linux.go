@@ -30,6 +30,13 @@ func dataRange(f *os.File, off, end int64) (data, hole int64) {
 	return min(data, end), min(hole, end)
 }
 
+// noRoom reports whether writing failed for want of room, which no other way of
+// copying helps.
+func noRoom(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number) && (number == syscall.ENOSPC || number == syscall.EDQUOT || number == syscall.EFBIG)
+}
+
 // kernelCopy copies n bytes without bringing them here: File.ReadFrom uses
 // copy_file_range. It gives how much it did; a *writeError is final, after any
 // other error the rest may be copied another way.
@@ -42,8 +49,7 @@ func kernelCopy(out *os.File, to int64, in *os.File, from, n int64) (int64, erro
 	}
 	done, err := out.ReadFrom(&io.LimitedReader{R: in, N: n})
 	if err != nil {
-		var number syscall.Errno
-		if errors.As(err, &number) && (number == syscall.ENOSPC || number == syscall.EDQUOT || number == syscall.EFBIG) {
+		if noRoom(err) {
 			return done, &writeError{err}
 		}
 		return done, err

@@ -34,12 +34,26 @@ type imageWriter struct {
 
 	at     int64 // how much of the image is behind us
 	buffer []byte
+	direct *direct // past the page cache; nil: not tried, or it failed
 }
+
+// From this size on an image is written past the page cache, where that can be;
+// and only ranges of which so much is whole blocks. A smaller one is best left in
+// the cache for who opens it next.
+const (
+	directImage = 256 << 20
+	directRange = 1 << 20
+	directBlock = 4096 // what places and lengths must be multiples of there
+)
 
 func (w *imageWriter) all() error {
 	if err := w.out.Truncate(w.image.Size()); err != nil {
 		return outputFailed(w.path, err)
 	}
+	if w.image.Size() >= directImage {
+		w.direct = openDirect(w.out)
+	}
+	defer w.buffered()
 	for _, p := range w.image.Parts() {
 		if err := w.ctx.Err(); err != nil {
 			return fault.Wrap(err, fault.Cancelled, "")
@@ -114,7 +128,7 @@ func (w *imageWriter) copied(from io.ReaderAt, off, bytes int64) error {
 		}
 		for off = data; off < hole; {
 			n := min(chunkBytes, hole-off)
-			if err := w.copyRange(from, off, n); err != nil {
+			if err := w.copyRange(from, off, w.at, n); err != nil {
 				return err
 			}
 			if err := w.advance(n); err != nil {
@@ -126,11 +140,48 @@ func (w *imageWriter) copied(from io.ReaderAt, off, bytes int64) error {
 	return nil
 }
 
-// copyRange copies n bytes of the input at off to where the image is.
-func (w *imageWriter) copyRange(from io.ReaderAt, off, n int64) error {
+// copyRange copies n bytes of the input to a place in the output: whole blocks past
+// the page cache, if there are enough of them.
+func (w *imageWriter) copyRange(from io.ReaderAt, off, to, n int64) error {
+	head := -to & (directBlock - 1)
+	body := (n - head) &^ (directBlock - 1)
+	if w.direct == nil || body < directRange {
+		return w.copyCached(from, off, to, n)
+	}
+	var failed *writeError
+	var known *fault.Error
+	switch err := w.direct.copy(from, off+head, to+head, body); {
+	case errors.As(err, &failed):
+		return outputFailed(w.path, failed.err)
+	case errors.As(err, &known):
+		return known
+	case err != nil:
+		w.sink.Logf("writing past the page cache: %v; the rest goes through it", err)
+		w.buffered()
+		return w.copyCached(from, off, to, n)
+	}
+	if err := w.copyCached(from, off, to, head); err != nil {
+		return err
+	}
+	return w.copyCached(from, off+head+body, to+head+body, n-head-body)
+}
+
+// buffered ends the writing past the page cache.
+func (w *imageWriter) buffered() {
+	if w.direct != nil {
+		w.direct.close()
+		w.direct = nil
+	}
+}
+
+// copyCached copies n bytes of the input through the page cache.
+func (w *imageWriter) copyCached(from io.ReaderAt, off, to, n int64) error {
+	if n == 0 {
+		return nil
+	}
 	in, fromFile := from.(*os.File)
 	if out, ok := w.out.(*os.File); ok && fromFile {
-		done, err := kernelCopy(out, w.at, in, off, n)
+		done, err := kernelCopy(out, to, in, off, n)
 		if err == nil {
 			return nil
 		}
@@ -141,9 +192,9 @@ func (w *imageWriter) copyRange(from io.ReaderAt, off, n int64) error {
 		// The kernel could not (another file system, an old kernel): the rest
 		// is copied here, and gives the error if there is one.
 		off, n = off+done, n-done
-		return w.plainCopy(from, off, w.at+done, n)
+		return w.plainCopy(from, off, to+done, n)
 	}
-	return w.plainCopy(from, off, w.at, n)
+	return w.plainCopy(from, off, to, n)
 }
 
 // plainCopy copies through a buffer.
