@@ -3,7 +3,6 @@ package dmp_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"strings"
 	"testing"
 
@@ -74,29 +73,29 @@ func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*wind
 	}
 	if !o.Compat {
 		// Whatever the guest is, a triage dump of it can be made and read.
-		if small, again := triageOf(t, k, o); again.U32(0x34) != d.U32(0x34) || !bytes.Equal(again.Header[0x348:0xf98], d.Header[0x348:0xf98]) {
+		small, again := triageOf(t, k, o)
+		record, _ := d.Opens()
+		if other, _ := again.Opens(); again.Processors() != d.Processors() || !bytes.Equal(other, record) {
 			t.Errorf("the triage dump of %d bytes opens another way", small.Size())
 		}
 	}
 	return k, im, d
 }
 
-// place is where a processor stands.
-type place struct {
-	flags    uint32
-	rip, rsp uint64
-}
-
 // What the example's truth.json has: the records that Windows saved, and the
 // registers that the CPUs had.
 var (
-	crashRecords = []place{
-		{0x10001f, 0xfffff8033d1a1012, 0xffff9e0a7a1c5be8}, {0x10001f, 0xfffff80318971202, 0xffff9e0a7a1ede60},
-		{0x10000f, 0xfffff8033c61a580, 0xffff9e0a7a215578}, {0x10001f, 0x7ff63c3b1040, 0xa45d17ef58},
+	crashRecords = []dmptest.Place{
+		{Flags: 0x10001f, RIP: 0xfffff8033d1a1012, RSP: 0xffff9e0a7a1c5be8},
+		{Flags: 0x10001f, RIP: 0xfffff80318971202, RSP: 0xffff9e0a7a1ede60},
+		{Flags: 0x10000f, RIP: 0xfffff8033c61a580, RSP: 0xffff9e0a7a215578},
+		{Flags: 0x10001f, RIP: 0x7ff63c3b1040, RSP: 0xa45d17ef58},
 	}
-	crashLive = []place{
-		{0x100007, 0xfffff8033c604a82, 0xffff9e0a7a1c58c0}, {0x100007, 0xfffff8033c604a82, 0xffff9e0a7a1edb40},
-		{0x100007, 0xfffff80318a41012, 0xffff9e0a7a215308}, {0x100007, 0xfffff8033c604a82, 0xffff9e0a7a21d970},
+	crashLive = []dmptest.Place{
+		{Flags: 0x100007, RIP: 0xfffff8033c604a82, RSP: 0xffff9e0a7a1c58c0},
+		{Flags: 0x100007, RIP: 0xfffff8033c604a82, RSP: 0xffff9e0a7a1edb40},
+		{Flags: 0x100007, RIP: 0xfffff80318a41012, RSP: 0xffff9e0a7a215308},
+		{Flags: 0x100007, RIP: 0xfffff8033c604a82, RSP: 0xffff9e0a7a21d970},
 	}
 )
 
@@ -117,7 +116,7 @@ func TestCrash(t *testing.T) {
 	for name, c := range map[string]struct {
 		symbols windows.Symbols
 		o       dmp.Options
-		want    []place
+		want    []dmptest.Place
 		from    windows.Registers
 		opens   string
 	}{
@@ -132,37 +131,33 @@ func TestCrash(t *testing.T) {
 			}
 			for i, want := range c.want {
 				_, record := d.Context(i)
-				if got := placeOf(record); got != want {
+				if got := dmptest.PlaceOf(record); got != want {
 					t.Errorf("processor %d: %#x, want %#x", i, got, want)
 				}
 				if s := im.Shown[i]; s.From != c.from || s.Opens != (i == crasher) || s.Processor != i || s.CPU != i || s.Why == "" {
 					t.Errorf("processor %d: %+v", i, s)
 				}
 			}
-			header := d.Header[0x348:0xf00]
-			if placeOf(header) != c.want[crasher] {
-				t.Errorf("the header opens at %#x", placeOf(header))
+			header, rest := d.Opens()
+			if dmptest.PlaceOf(header) != c.want[crasher] {
+				t.Errorf("the header opens at %#x", dmptest.PlaceOf(header))
 			}
 			_, record := d.Context(crasher)
-			if !bytes.Equal(header[:0x4d0], record) || !bytes.Equal(header[0x4d0:], make([]byte, len(header)-0x4d0)) {
+			if !bytes.Equal(header, record) || !bytes.Equal(rest, make([]byte, len(rest))) {
 				t.Error("the header's context is not the record of the processor")
 			}
-			if rcx := binary.LittleEndian.Uint64(header[0x80:]); c.from == windows.RegistersRecord && rcx != 0xa {
+			if rcx := dmptest.Arguments(header)[0]; c.from == windows.RegistersRecord && rcx != 0xa {
 				t.Errorf("rcx %#x: the call was KeBugCheckEx(0xa, …)", rcx)
 			}
-			for off, want := range map[int]uint64{0x10: systemDB, 0x40: crashCR2, 0x48: 2, 0x50: 1, 0x58: 0xfffff80318971319, 0xf10: c.want[crasher].rip} {
-				if got := d.U64(off); got != want {
-					t.Errorf("header %#x: %#x, want %#x", off, got, want)
-				}
+			code, parameters := d.BugCheck()
+			if d.Root() != systemDB || d.Processors() != 4 || code != 0xd1 || parameters != [4]uint64{crashCR2, 2, 1, 0xfffff80318971319} {
+				t.Errorf("base %#x, %d processors, bug check %#x %#x", d.Root(), d.Processors(), code, parameters)
 			}
-			for off, want := range map[int]uint32{0x34: 4, 0x38: 0xd1, 0xf00: 0x80000003, 0xf04: 1} {
-				if got := d.U32(off); got != want {
-					t.Errorf("header %#x: %#x, want %#x", off, got, want)
-				}
+			if code, flags, address := d.Exception(); code != 0x80000003 || flags != 1 || address != c.want[crasher].RIP {
+				t.Errorf("exception %#x, %#x, at %#x", code, flags, address)
 			}
 			// The crasher's saved CR2 is the address; processor 3's saved CR3 its process's.
-			special := d.Bytes(d.Prcb(crasher)+0x100, 0x20)
-			if cr2 := binary.LittleEndian.Uint64(special[8:]); cr2 != crashCR2 {
+			if cr2 := d.Special(crasher)[1]; cr2 != crashCR2 {
 				t.Errorf("CR2 %#x", cr2)
 			}
 			for _, p := range im.Patches {
@@ -172,8 +167,4 @@ func TestCrash(t *testing.T) {
 			}
 		})
 	}
-}
-
-func placeOf(record []byte) place {
-	return place{binary.LittleEndian.Uint32(record[0x30:]), binary.LittleEndian.Uint64(record[0xf8:]), binary.LittleEndian.Uint64(record[0x98:])}
 }

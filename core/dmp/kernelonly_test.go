@@ -98,9 +98,8 @@ func checkKernelOnly(t *testing.T, s source.Source, o find.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature := make([]byte, 8)
-	if _, err := im.ReadAt(signature, 0x2000); err != nil || string(signature) != "SDMPDUMP" || d.Type != 5 || im.Type != dmp.TypeKernel {
-		t.Errorf("signature %q, type %d, %s", signature, d.Type, im.Type)
+	if d.Bitmap() != "SDMPDUMP" || d.Type != 5 || im.Type != dmp.TypeKernel {
+		t.Errorf("signature %q, type %d, %s", d.Bitmap(), d.Type, im.Type)
 	}
 	patched := map[uint64]bool{}
 	for _, p := range im.Patches {

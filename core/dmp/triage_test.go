@@ -102,8 +102,9 @@ func aloneOf(t testing.TB, im *dmp.Image, d *dmptest.Dump) *windows.Kernel {
 	}
 	k.ReadProcessors(context.Background())
 	k.Opens.Index = -1
+	opens, _ := d.Opens()
 	for i := range k.Processors {
-		if r := k.Processors[i].Record; r != nil && bytes.Equal(r.Raw, d.Header[0x348:][:0x4d0]) {
+		if r := k.Processors[i].Record; r != nil && bytes.Equal(r.Raw, opens) {
 			k.Opens = windows.Opening{Index: i, Choice: windows.ChoiceRecord}
 		}
 	}
@@ -186,7 +187,7 @@ func checkOwn(t *testing.T, k *windows.Kernel, d *dmptest.Dump, p *stacks.Proces
 		t.Errorf("the control block in its place is not processor %d's", p.Number)
 	}
 	at, record := d.Context(p.Number)
-	if at == 0 || !bytes.Equal(record, d.Header[0x348:][:0x4d0]) {
+	if opens, _ := d.Opens(); at == 0 || !bytes.Equal(record, opens) {
 		t.Errorf("the header's context is not the record of processor %d", p.Number)
 	}
 	if th := p.Thread; th != nil {
@@ -198,7 +199,7 @@ func checkOwn(t *testing.T, k *windows.Kernel, d *dmptest.Dump, p *stacks.Proces
 		}
 	}
 	top, stack := d.CallStack()
-	sp := binary.LittleEndian.Uint64(record[0x98:])
+	sp := dmptest.PlaceOf(record).RSP
 	if sp>>63 == 1 && (sp < top || sp-top >= uint64(len(stack))) {
 		t.Errorf("the call stack is %#x bytes at %#x, the stack pointer %#x", len(stack), top, sp)
 	}
@@ -285,17 +286,19 @@ func TestTriageCrash(t *testing.T) {
 	k := locate(t, synth.Source(core))
 	im, d := checkTriage(t, k)
 	for i, want := range crashRecords {
-		if _, record := d.Context(i); placeOf(record) != want {
-			t.Errorf("processor %d: %#x, want %#x", i, placeOf(record), want)
+		if _, record := d.Context(i); dmptest.PlaceOf(record) != want {
+			t.Errorf("processor %d: %#x, want %#x", i, dmptest.PlaceOf(record), want)
 		}
 	}
-	for off, want := range map[int]uint32{0x34: 4, 0x38: 0xd1, 0x88: 0x45474150, 0xf00: 0x80000003, 0xf98: 4, 0x1038: 0xcff} {
-		if got := d.U32(off); got != want {
-			t.Errorf("header %#x: %#x, want %#x", off, got, want)
-		}
+	code, _ := d.BugCheck()
+	if exception, _, at := d.Exception(); d.Processors() != 4 || code != 0xd1 || exception != 0x80000003 || at != crashRecords[crasher].RIP {
+		t.Errorf("%d processors, bug check %#x, exception %#x at %#x", d.Processors(), code, exception, at)
 	}
-	if top, stack := d.CallStack(); top > crashLive[crasher].rsp || uint64(len(stack)) < 0x300 {
-		t.Errorf("the call stack begins at %#x, the processor went on to %#x", top, crashLive[crasher].rsp)
+	if d.U32(0x88) != 0x45474150 {
+		t.Errorf("the header lists %#x runs", d.U32(0x88))
+	}
+	if top, stack := d.CallStack(); top > crashLive[crasher].RSP || uint64(len(stack)) < 0x300 {
+		t.Errorf("the call stack begins at %#x, the processor went on to %#x", top, crashLive[crasher].RSP)
 	}
 	kdbg := d.OwnKDBG()
 	if at := d.U64(0x80); string(kdbg[0x10:0x14]) != "KDBG" || !bytes.Equal(kdbg, d.KDBG()) || at != uint64(k.KDBG.VA) {

@@ -5,7 +5,6 @@
 package dmptest
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -52,10 +51,10 @@ func Open(r io.ReaderAt, size int64) (*Dump, error) {
 }
 
 // U32 reads a 32-bit field of the header.
-func (d *Dump) U32(off int) uint32 { return binary.LittleEndian.Uint32(d.Header[off:]) }
+func (d *Dump) U32(off int) uint32 { return le.Uint32(d.Header[off:]) }
 
 // U64 reads a 64-bit field of the header.
-func (d *Dump) U64(off int) uint64 { return binary.LittleEndian.Uint64(d.Header[off:]) }
+func (d *Dump) U64(off int) uint64 { return le.Uint64(d.Header[off:]) }
 
 func (d *Dump) runs() error {
 	n := int(d.U32(0x88))
@@ -83,9 +82,9 @@ func (d *Dump) bitmap() error {
 	if s := string(head[:8]); s != "SDMPDUMP" && s != "FDMPDUMP" {
 		return fmt.Errorf("bitmap signature %q", s)
 	}
-	first := int64(binary.LittleEndian.Uint64(head[0x20:]))
-	set := binary.LittleEndian.Uint64(head[0x28:])
-	bits := binary.LittleEndian.Uint64(head[0x30:])
+	first := int64(le.Uint64(head[0x20:]))
+	set := le.Uint64(head[0x28:])
+	bits := le.Uint64(head[0x30:])
 	if first%4096 != 0 || bits%64 != 0 || bits > 0x7fffffff || first < 0x2038+int64(bits/8) {
 		return fmt.Errorf("first page %#x, %d bits", first, bits)
 	}
@@ -151,7 +150,7 @@ func (d *Dump) Translate(va uint64) (uint64, error) {
 		if err := d.Physical(e[:], table+8*(va>>shift&511)); err != nil {
 			return 0, err
 		}
-		entry := binary.LittleEndian.Uint64(e[:])
+		entry := le.Uint64(e[:])
 		if entry&1 == 0 {
 			return 0, fmt.Errorf("%#x: level %d not present", va, level)
 		}
@@ -198,7 +197,7 @@ func (d *Dump) Pointer(va uint64) uint64 {
 	if p == nil {
 		return 0
 	}
-	return binary.LittleEndian.Uint64(p)
+	return le.Uint64(p)
 }
 
 // Module is an entry of the loaded-module list.
@@ -216,12 +215,12 @@ func (d *Dump) Modules() (list []Module) {
 		if e == nil {
 			break
 		}
-		text := d.Bytes(binary.LittleEndian.Uint64(e[0x60:]), int(binary.LittleEndian.Uint16(e[0x58:])))
+		text := d.Bytes(le.Uint64(e[0x60:]), int(le.Uint16(e[0x58:])))
 		var name []byte
 		for i := 0; i+1 < len(text); i += 2 {
 			name = append(name, text[i])
 		}
-		list = append(list, Module{string(name), binary.LittleEndian.Uint64(e[0x30:]), binary.LittleEndian.Uint32(e[0x40:])})
+		list = append(list, Module{string(name), le.Uint64(e[0x30:]), le.Uint32(e[0x40:])})
 	}
 	return list
 }
@@ -252,7 +251,7 @@ func (d *Dump) KDBG() []byte {
 	if head == nil || string(head[0x10:0x14]) != "KDBG" {
 		return nil
 	}
-	return d.Bytes(d.U64(0x80), int(min(binary.LittleEndian.Uint32(head[0x14:]), 0x1000)))
+	return d.Bytes(d.U64(0x80), int(min(le.Uint32(head[0x14:]), 0x1000)))
 }
 
 // Prcb gives the address of a processor's control block.
@@ -261,7 +260,7 @@ func (d *Dump) Prcb(processor int) uint64 {
 	if k == nil {
 		return 0
 	}
-	return d.Pointer(binary.LittleEndian.Uint64(k[0x218:]) + 8*uint64(processor))
+	return d.Pointer(le.Uint64(k[0x218:]) + 8*uint64(processor))
 }
 
 // Context reads a processor's context record and gives its address.
@@ -271,9 +270,9 @@ func (d *Dump) Context(processor int) (va uint64, record []byte) {
 		return 0, nil
 	}
 	if len(k) < 0x340 { // before Windows 7 it lies inside the control block
-		va = prcb + uint64(binary.LittleEndian.Uint16(k[0x2bc:]))
+		va = prcb + uint64(le.Uint16(k[0x2bc:]))
 	} else {
-		va = d.Pointer(prcb + uint64(binary.LittleEndian.Uint16(k[0x338:])))
+		va = d.Pointer(prcb + uint64(le.Uint16(k[0x338:])))
 	}
 	return va, d.Bytes(va, 0x4d0)
 }

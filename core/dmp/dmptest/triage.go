@@ -1,9 +1,6 @@
 package dmptest
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // Block is a data block of a triage dump.
 type Block struct {
@@ -12,7 +9,7 @@ type Block struct {
 }
 
 // field reads a 32-bit field of the block behind a triage dump's header.
-func (d *Dump) field(off int) int64 { return int64(binary.LittleEndian.Uint32(d.Triage[off:])) }
+func (d *Dump) field(off int) int64 { return int64(le.Uint32(d.Triage[off:])) }
 
 // At reads n bytes of the dump at a file offset; nil where it has none.
 func (d *Dump) At(off, n int64) []byte {
@@ -49,7 +46,7 @@ func (d *Dump) triage() error {
 		return fmt.Errorf("%d data blocks at %#x", n, d.field(0x78))
 	}
 	for ; len(list) > 0; list = list[16:] {
-		b := Block{binary.LittleEndian.Uint64(list), binary.LittleEndian.Uint32(list[8:]), binary.LittleEndian.Uint32(list[12:])}
+		b := Block{le.Uint64(list), le.Uint32(list[8:]), le.Uint32(list[12:])}
 		if b.Size == 0 || d.At(int64(b.Offset), int64(b.Size)) == nil || b.Offset < 0x20d8 {
 			return fmt.Errorf("data block %#x: %#x bytes at %#x", b.VA, b.Size, b.Offset)
 		}
@@ -85,7 +82,7 @@ func (d *Dump) OwnKDBG() []byte           { return d.At(d.field(0x70), d.field(0
 
 // CallStack is the stack of that processor, and where its first byte was.
 func (d *Dump) CallStack() (top uint64, stack []byte) {
-	return binary.LittleEndian.Uint64(d.Triage[0x48:]), d.At(d.field(0x28), d.field(0x2c))
+	return le.Uint64(d.Triage[0x48:]), d.At(d.field(0x28), d.field(0x2c))
 }
 
 // Driver is an entry of a triage dump's list of modules.
@@ -103,19 +100,19 @@ func (d *Dump) Drivers() (list []Driver, err error) {
 		if e == nil {
 			return list, fmt.Errorf("entry %d is not there", i)
 		}
-		at := int64(binary.LittleEndian.Uint32(e))
+		at := int64(le.Uint32(e))
 		n := d.At(at, 4)
 		if n == nil || at%8 != 0 || at < d.field(0x38) {
 			return list, fmt.Errorf("entry %d: its name at %#x", i, at)
 		}
-		bytes := 2 * int64(binary.LittleEndian.Uint32(n))
+		bytes := 2 * int64(le.Uint32(n))
 		text := d.At(at+4, bytes+2)
 		if text == nil || text[bytes] != 0 || text[bytes+1] != 0 || at+4+bytes+2 > d.field(0x38)+d.field(0x3c) {
 			return list, fmt.Errorf("entry %d: its name has %d bytes", i, bytes)
 		}
-		list = append(list, Driver{Module{ascii(text[:bytes]), binary.LittleEndian.Uint64(e[0x38:]), binary.LittleEndian.Uint32(e[0x48:])},
-			binary.LittleEndian.Uint32(e[0x80:]), binary.LittleEndian.Uint32(e[0x88:]),
-			binary.LittleEndian.Uint64(e[0x18:]), binary.LittleEndian.Uint32(e[0x20:])})
+		list = append(list, Driver{Module{ascii(text[:bytes]), le.Uint64(e[0x38:]), le.Uint32(e[0x48:])},
+			le.Uint32(e[0x80:]), le.Uint32(e[0x88:]),
+			le.Uint64(e[0x18:]), le.Uint32(e[0x20:])})
 	}
 	return list, nil
 }
@@ -129,10 +126,10 @@ type Unloaded struct {
 // UnloadedDrivers reads that list.
 func (d *Dump) UnloadedDrivers() (list []Unloaded) {
 	n := d.At(0x20d0, 8)
-	for i := range int64(binary.LittleEndian.Uint64(n)) {
+	for i := range int64(le.Uint64(n)) {
 		e := d.At(0x20d8+0x38*i, 0x38)
-		length := min(24, binary.LittleEndian.Uint16(e))
-		list = append(list, Unloaded{ascii(e[0x10 : 0x10+length]), binary.LittleEndian.Uint64(e[0x28:]), binary.LittleEndian.Uint64(e[0x30:])})
+		length := min(24, le.Uint16(e))
+		list = append(list, Unloaded{ascii(e[0x10 : 0x10+length]), le.Uint64(e[0x28:]), le.Uint64(e[0x30:])})
 	}
 	return list
 }
