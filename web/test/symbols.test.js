@@ -100,7 +100,8 @@ for (const kind of kinds) {
         assert.equal(source.state.requests, 1);
         assert.ok(!server.errors().includes('signature'), 'no query is logged');
 
-        await view.press('#close').catch(() => {});
+        await view.click('#close');
+        await view.visible('#cached');
         await view.page.$eval('#cached', (e) => { e.open = true; });
         await view.press('#forget-BB8FBA4DBDC8EAF74C4C44205044422E1');
         assert.ok(await view.hidden('#cached'));
