@@ -10,13 +10,13 @@ import (
 // lower floors only, so that no arrow runs back up. What only tests and the demo
 // use stands outside: see ARCHITECTURE.md.
 var floors = []string{
-	"fault progress words cpu kcsan kcsan/watch windows/bugcheck",
+	"fault progress words cpu btf kcsan kcsan/watch windows/bugcheck",
 	"source kcsan/logtext pdb",
 	"mem identify srcline",
 	"paging dump pe symstore machine unpack",
 	"container/elfcore container/inflate container/qcow2 windows/unwind",
 	"container/kdump container/savevm windows linux",
-	"windows/find windows/stacks",
+	"windows/find windows/stacks owner",
 	"dmp detect races",
 	"summary",
 	"",

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Symbols is the kernel's symbol table, in the order of /proc/kallsyms.
@@ -104,6 +105,32 @@ func (s *Symbols) At(addr uint64) (Symbol, bool) {
 	if s.Len() == 0 || !s.text.holds(addr) {
 		return Symbol{}, false
 	}
+	return s.nearest(addr, s.text.end)
+}
+
+// Within resolves an address of a range that At knows nothing of, such as that of
+// the per-CPU variables: of the symbols at the greatest address not above it, within
+// the range, the first that is no mark of the range itself.
+func (s *Symbols) Within(addr, start, end uint64) (Symbol, bool) {
+	if s.Len() == 0 || addr < start || addr >= end {
+		return Symbol{}, false
+	}
+	sym, ok := s.nearest(addr, end)
+	if !ok || sym.Addr < start {
+		return Symbol{}, false
+	}
+	for i := s.above(sym.Addr) - 1; i >= 0 && s.addrs[s.order[i]] == sym.Addr; i-- {
+		if name := s.name(int(s.order[i])); sym.Addr != start || !strings.HasPrefix(name, "__per_cpu") {
+			sym.Name = name
+		}
+	}
+	sym.Size = min(sym.Size, end-sym.Addr)
+	return sym, true
+}
+
+// nearest is the first of the symbols at the greatest address not above addr; the
+// last symbol of all reaches to end.
+func (s *Symbols) nearest(addr, end uint64) (Symbol, bool) {
 	next := s.above(addr)
 	if next == 0 {
 		return Symbol{}, false
@@ -117,7 +144,7 @@ func (s *Symbols) At(addr uint64) (Symbol, bool) {
 	if next < len(s.order) {
 		sym.Size = s.addrs[s.order[next]] - at
 	} else {
-		sym.Size = s.text.end - at
+		sym.Size = end - at
 	}
 	return sym, true
 }
