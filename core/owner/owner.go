@@ -70,6 +70,7 @@ func unknown(kind string) Object { return Object{Kind: kind, CPU: -1} }
 type Finder struct {
 	k *linux.Kernel
 
+	typed   bool      // types was looked for
 	types   *btf.Spec // nil: the kernel has none
 	modules map[string]*btf.Spec
 	percpu  []btf.Var   // of the kernel's per-CPU section
@@ -85,7 +86,6 @@ type Finder struct {
 func New(k *linux.Kernel) *Finder {
 	f := &Finder{k: k, modules: map[string]*btf.Spec{}, objects: map[string][]linux.Object{}}
 	f.bases = f.findBases()
-	f.readTypes()
 	return f
 }
 
@@ -113,6 +113,7 @@ func (f *Finder) image(addr, size uint64) (Object, bool) {
 	if f.k.InText(addr) || f.hasData() {
 		if s, ok := f.k.Symbols.At(addr); ok && !mark(s.Name) {
 			o.Kind, o.Name, o.Base, o.Offset = Static, s.Name, s.Addr, addr-s.Addr
+			f.readTypes()
 			f.staticType(&o, addr, size)
 		}
 	}
@@ -207,6 +208,7 @@ func (f *Finder) staticPerCPU(addr, size uint64) (Object, bool) {
 		if ok1 && ok2 && x >= start && x < end {
 			if s, ok := f.k.Symbols.Within(x, start, end); ok {
 				o.Name, o.Base, o.Offset = s.Name, base+s.Addr, x-s.Addr
+				f.readTypes()
 				f.percpuType(&o, f.types, f.percpu, x-start, size)
 			}
 			return o, true
@@ -227,6 +229,27 @@ func (f *Finder) staticPerCPU(addr, size uint64) (Object, bool) {
 		}
 	}
 	return Object{}, false
+}
+
+// Certain reports whether what is said of an object holds for the moment of the core:
+// nothing is, of memory of which nothing is known, and of a slab cache's object
+// where several caches share the cache.
+func (o Object) Certain() bool {
+	switch o.Kind {
+	case Absent, Unknown, Image:
+		return false
+	}
+	return o.Users <= 1
+}
+
+// Lasting reports whether memory keeps its owner as long as the kernel runs, or the
+// module is loaded: what lay there when an old report was printed lies there still.
+func (o Object) Lasting() bool {
+	switch o.Kind {
+	case Static, Image, Module, PerCPU, PerCPUModule, StructPage:
+		return true
+	}
+	return false
 }
 
 // String is an object in words, for the line above a report.

@@ -86,6 +86,9 @@ func (f *Finder) taskStack(addr, _ uint64) (Object, bool) {
 		}
 		o := unknown(TaskStack)
 		o.Base, o.Offset, o.Size = low, addr-low, stackBytes
+		if !printableComm(t.Comm) {
+			t.Comm = "?"
+		}
 		o.Task = &t
 		o.Name = f.frameOf(t, addr)
 		return o, true

@@ -19,9 +19,14 @@ type placedVar struct {
 // BTF has.
 const percpuSection = ".data..percpu"
 
-// readTypes reads the kernel's BTF; a kernel without one, or with one that is damaged
-// or not in the core, has no types.
+// readTypes reads the kernel's BTF, once, when a type is first asked for: it has
+// megabytes. A kernel without one, or with one that is damaged or not in the core, has
+// no types.
 func (f *Finder) readTypes() {
+	if f.typed {
+		return
+	}
+	f.typed = true
 	start, ok1 := f.k.Symbols.Lookup("__start_BTF")
 	end, ok2 := f.k.Symbols.Lookup("__stop_BTF")
 	if !ok1 || !ok2 || end <= start || end-start > btf.MaxBytes {
@@ -138,6 +143,7 @@ const (
 
 // moduleTypes reads a module's BTF; nil: it has none.
 func (f *Finder) moduleTypes(m *linux.Module) *btf.Spec {
+	f.readTypes()
 	spec, done := f.modules[m.Name]
 	if done || f.types == nil {
 		return spec
@@ -183,9 +189,10 @@ func (f *Finder) btfAt(pointer uint64) *btf.Spec {
 	return spec
 }
 
-// structures finds the structure of a name in the kernel's BTF or in a module's;
+// structure finds the structure of a name in the kernel's BTF or in a module's;
 // false: there is none, or there are several.
 func (f *Finder) structure(name string) (*btf.Spec, btf.ID, bool) {
+	f.readTypes()
 	if f.types == nil {
 		return nil, 0, false
 	}

@@ -7,6 +7,7 @@ import (
 	"coredrop/core/kcsan"
 	"coredrop/core/kcsan/logtext"
 	"coredrop/core/linux"
+	"coredrop/core/owner"
 	"coredrop/core/progress"
 )
 
@@ -50,6 +51,10 @@ type Report struct {
 	Unknown []string // what of the text is not known
 
 	Model *kcsan.Report // nil for residue
+
+	// Objects are what the accesses of Model were to, in the order in which they
+	// are printed; of a report of a log none are known.
+	Objects []owner.Object
 }
 
 // Result is everything about races that a core or log holds.
@@ -107,6 +112,7 @@ func Recover(ctx context.Context, k *linux.Kernel, sink progress.Sink) (*Result,
 	r.addPrinted(logtext.Distinct(found))
 	sink.Logf("races: %d records in the log, %d reports, %d fragments", r.Records, r.Count(Printed), len(r.Fragments))
 
+	defer r.own(k)
 	s, ok := readState(k)
 	if !ok {
 		r.warnFragments()

@@ -80,8 +80,9 @@ func heading(list []Report) string {
 }
 
 // Label says in one line what a report's state is, from what it comes, which
-// rule suppresses it and what is not known of it: "in flight: rebuilt from cpu 1
-// and other_infos[46]; not known: new value".
+// rule suppresses it, what is not known of it and what it was about: "in flight:
+// rebuilt from cpu 1 and other_infos[46]; not known: new value; at the address:
+// variable jiffies, offset 0".
 func (rep *Report) Label() string {
 	var b strings.Builder
 	switch rep.State {
@@ -115,6 +116,7 @@ func (rep *Report) Label() string {
 	if len(rep.Unknown) > 0 {
 		fmt.Fprintf(&b, "; not known: %s", strings.Join(rep.Unknown, ", "))
 	}
+	b.WriteString(rep.what())
 	return b.String()
 }
 

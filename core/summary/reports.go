@@ -4,6 +4,7 @@ package summary
 
 import (
 	"coredrop/core/kcsan"
+	"coredrop/core/owner"
 	"coredrop/core/races"
 )
 
@@ -63,6 +64,11 @@ func report(r *races.Report, lines races.Lines) Report {
 		out.Accesses = append(out.Accesses, access(m.Version, m.Other, lines))
 	}
 	out.Accesses = append(out.Accesses, access(m.Version, &m.Own, lines))
+	for i := range out.Accesses {
+		if i < len(r.Objects) {
+			out.Accesses[i].Object = object(r.Objects[i], r.State)
+		}
+	}
 	if v := m.Values; v != nil {
 		out.Value = &Value{Old: hex64(v.Old), New: hex64(v.New)}
 		if v.Mask != 0 {
@@ -107,6 +113,26 @@ func reportFrame(f kcsan.Frame) Frame {
 		File: file, Line: line, Inline: f.Inline, From: "text", Kind: "return"}
 	if f.Addr != 0 {
 		out.Address = hex64(f.Addr)
+	}
+	return out
+}
+
+// object words what an access was to; nil: nothing is known.
+func object(o owner.Object, state string) *Object {
+	if o.Kind == owner.Unknown {
+		return nil
+	}
+	out := &Object{Kind: o.Kind, Name: o.Name, Offset: o.Offset, Size: o.Size, Type: o.Type, Member: o.Member, Module: o.Module,
+		Users: o.Users, Now: state == races.Printed && !o.Lasting(), Text: o.String()}
+	out.Certain = o.Certain() && !out.Now
+	if o.Base != 0 {
+		out.Base = hex64(o.Base)
+	}
+	if o.CPU >= 0 {
+		out.CPU = &o.CPU
+	}
+	if o.Task != nil {
+		out.PID, out.Comm = &o.Task.PID, o.Task.Comm
 	}
 	return out
 }

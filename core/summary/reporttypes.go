@@ -45,6 +45,29 @@ type Access struct {
 	PID       *int    `json:"pid" jsonschema:"nullable"` // null: an interrupt
 	CPU       int     `json:"cpu"`
 	Stack     []Frame `json:"stack"`
+	Object    *Object `json:"object" jsonschema:"nullable"` // null: a log's, or not known
+}
+
+// Object is what lies at an address of a Linux guest: a variable, an object of a slab
+// cache, a task's stack. Base and Size are those of the object, "" and 0 where they are
+// not known. Type and Member are the kernel's own words, "" where they are not certain.
+// Now: the report is older than the core, and such memory changes hands.
+type Object struct {
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Base    string `json:"base"`
+	Offset  uint64 `json:"offset"`
+	Size    uint64 `json:"size"`
+	Type    string `json:"type"`
+	Member  string `json:"member"`
+	Module  string `json:"module"`
+	CPU     *int   `json:"cpu" jsonschema:"nullable"` // of per-CPU memory
+	PID     *int   `json:"pid" jsonschema:"nullable"` // of a task or its stack
+	Comm    string `json:"comm"`
+	Users   int    `json:"users"` // caches that share the slab cache
+	Certain bool   `json:"certain"`
+	Now     bool   `json:"now"`
+	Text    string `json:"text"` // all of it in words
 }
 
 // Value is how the value changed while it was watched; Mask is "" where all its
