@@ -8,6 +8,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/linux"
+	"coredrop/core/owner"
 	"coredrop/core/races"
 )
 
@@ -47,6 +48,24 @@ func (c *Case) Log(ctx context.Context) (string, error) {
 		})
 	})
 	return b.String(), err
+}
+
+// What says what lies at addresses of a Linux core: variables, objects of slab caches,
+// stacks. A core of another guest is an error.
+func (c *Case) What(ctx context.Context, addrs []uint64) ([]owner.Object, error) {
+	var out []owner.Object
+	err := c.do(ctx, func() error {
+		k, err := c.linux(ctx)
+		if err != nil {
+			return err
+		}
+		f := owner.New(k)
+		for _, a := range addrs {
+			out = append(out, f.At(a, 1))
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Look reads what there is to know of a Linux guest: its release, log, what went

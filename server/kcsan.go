@@ -25,7 +25,8 @@ with a module's .ko.debug, stacks have source lines. LOG is a text that holds
 reports, however they got there: the output of dmesg, of a console, of the journal
 or of a CI job, JSON, a mail, a page, a diff; - is standard input. What is not the
 kernel's own text is shown with what differs, and what is no whole report with the
-reason.
+reason. Of a core, each report says what the raced address is: the variable, the
+object of a slab cache, the stack. -what ADDRESS asks for any other.
 
 Exit status: 0, also without a race; 1 when nothing can be read, or when a log
 names races and none of them can be read; N of -exit-code when there are races
@@ -45,6 +46,8 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	quiet := set.Bool("quiet", false, "print one line a race: how often, and its title")
 	var allowed globs
 	set.Var(&allowed, "allow", "a `glob` of titles that are no reason for -exit-code; may be repeated")
+	var what texts
+	set.Var(&what, "what", "say what lies at an `address` of a core, and print no reports; may be repeated")
 	var how opening
 	how.flags(set)
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
@@ -58,6 +61,13 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	if *exit != 0 && (*exit < 3 || *exit > 255) {
 		return usageError(stderr, "kcsan", "-exit-code takes 3 to 255, not %d: 1 and 2 are the errors'", *exit)
 	}
+	addresses, err := parseAddresses(what)
+	switch {
+	case err != nil:
+		return usageError(stderr, "kcsan", "%v", err)
+	case len(what) > 0 && (*asLog || *asJSON || *quiet || *exit != 0):
+		return usageError(stderr, "kcsan", "-what prints neither reports nor the log: it stands alone")
+	}
 	show := racesOutput{json: *asJSON, quiet: *quiet, exit: *exit, allowed: allowed}
 	t := newTerminal(stderr, *verbose)
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
@@ -68,6 +78,9 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		}
 		if err != nil {
 			return show.print(nil, unopened(name, err), err, stdout, stderr)
+		}
+		if len(what) > 0 {
+			return usageError(stderr, "kcsan", "-what is for a core: a log holds no memory")
 		}
 		if len(*debug) > 0 {
 			return usageError(stderr, "kcsan", "-vmlinux is for a core, whose build ID tells whether the file belongs to it")
@@ -94,6 +107,9 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	c, _ := core.Open(ctx, in.source(), how.of(options, in)) // why no dump can be made does not matter here
 	if *asLog {
 		return printLog(ctx, c, in, t, stdout, stderr)
+	}
+	if len(what) > 0 {
+		return printWhat(ctx, c, in, addresses, t, stdout, stderr)
 	}
 	result, err := c.Races(ctx)
 	if err == nil {

@@ -551,6 +551,33 @@ export interface Access {
   pid: number | null;
   cpu: number;
   stack: Frame[];
+  object: Object | null;
+}
+/**
+ * null: a log's, or not known
+ */
+export interface Object {
+  kind: string;
+  name: string;
+  base: string;
+  offset: number;
+  size: number;
+  type: string;
+  member: string;
+  module: string;
+  cpu: number | null;
+  pid: number | null;
+  comm: string;
+  /**
+   * caches that share the slab cache
+   */
+  users: number;
+  certain: boolean;
+  now: boolean;
+  /**
+   * all of it in words
+   */
+  text: string;
 }
 /**
  * null: not known, or not printed

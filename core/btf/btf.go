@@ -114,6 +114,9 @@ func Parse(p []byte, base *Spec) (*Spec, error) {
 	if base != nil {
 		s.first = base.first + ID(len(base.offsets))
 	}
+	if err := s.checkNames(); err != nil {
+		return nil, err
+	}
 	for off := 0; off < len(s.types); {
 		if len(s.offsets) == maxTypes {
 			return nil, fmt.Errorf("more than %d types", maxTypes)
@@ -143,6 +146,23 @@ func Parse(p []byte, base *Spec) (*Spec, error) {
 		off += n
 	}
 	return s, nil
+}
+
+// checkNames refuses names that no compiler wrote: a piece of zeros or of something
+// else would give members names that they do not have. The empty name is the first,
+// and stands there once.
+func (s *Spec) checkNames() error {
+	last := byte(1)
+	for i, c := range s.strings {
+		if c != 0 && (c <= ' ' || c > '~') && c != '\t' && c != ' ' || c == 0 && last == 0 {
+			return fmt.Errorf("byte %d of the names is %#x", i, c)
+		}
+		last = c
+	}
+	if len(s.strings) == 0 || s.base == nil && s.strings[0] != 0 || last != 0 {
+		return errors.New("the names have no beginning or no end")
+	}
+	return nil
 }
 
 // name reads a string; offsets below a base's strings are that one's.
@@ -282,20 +302,26 @@ func (s *Spec) Compound(id ID) (string, bool) {
 
 // Offset gives where a structure's direct member of a name is, in bytes; members of
 // anonymous structures inside it count as its own.
-func (s *Spec) Offset(id ID, member string) (uint64, bool) { return s.offset(id, member, maxDepth) }
+func (s *Spec) Offset(id ID, member string) (uint64, bool) {
+	left := maxMembers
+	return s.offset(id, member, maxDepth, &left)
+}
 
-func (s *Spec) offset(id ID, member string, depth int) (uint64, bool) {
+func (s *Spec) offset(id ID, member string, depth int, left *int) (uint64, bool) {
 	_, e, ok := s.resolve(id)
 	if !ok || depth == 0 || e.kind != kindStruct && e.kind != kindUnion {
 		return 0, false
 	}
 	for i := range e.vlen {
+		if *left--; *left < 0 {
+			return 0, false
+		}
 		m := e.member(i)
 		if m.name == member {
 			return m.bit / 8, true
 		}
 		if m.name == "" {
-			if off, ok := s.offset(m.typ, member, depth-1); ok {
+			if off, ok := s.offset(m.typ, member, depth-1, left); ok {
 				return m.bit/8 + off, true
 			}
 		}

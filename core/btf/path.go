@@ -61,6 +61,9 @@ func (w *walk) into(id ID, off uint64, path string, depth int) bool {
 			if !ok || off < at || off >= at+n {
 				continue
 			}
+			if at+n > uint64(e.size) {
+				return false // it is not the structure that it says it is
+			}
 			next := path
 			if m.name != "" {
 				next += "." + m.name

@@ -42,7 +42,8 @@ type race struct {
 	ObjectBase  address `json:"object_base"`
 	AllocatedBy string  `json:"allocated_by"`
 	Element     *int
-	Variable    string
+	Slab        address
+	KmemCache   address `json:"kmem_cache"`
 }
 
 func open(t *testing.T, name string, o linux.Options) *linux.Kernel {

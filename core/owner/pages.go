@@ -172,16 +172,13 @@ type page struct {
 // Top bytes of page_type. include/linux/page-flags.h, from 6.12 on; before, only
 // flags.
 const (
-	typeBuddy  = 0xf0
-	typeTable  = 0xf2
-	typeSlab   = 0xf5
-	typeLarge  = 0xf8
-	typesFrom  = 0xf0
-	maxOrder   = 18
-	tailBit    = 1
-	headFlag   = 6 // PG_head, 5.10 to 7.3
-	orderBits  = 0xff
-	orderSince = 64 // the second struct page has the order in its flags or in its own word
+	typeBuddy = 0xf0
+	typeTable = 0xf2
+	typeSlab  = 0xf5
+	typeLarge = 0xf8
+	typesFrom = 0xf0
+	maxOrder  = 18
+	tailBit   = 1
 )
 
 // frame reads the struct page of a page frame, that of its head where it is a tail.
@@ -336,7 +333,7 @@ func (f *Finder) slab(addr, size uint64, p page) Object {
 			}
 		}
 	}
-	if !found {
+	if !found || !f.fits(p, c) {
 		return unknown(Absent)
 	}
 	start := f.bases.direct + p.head*pageSize
@@ -359,6 +356,25 @@ func (f *Finder) slab(addr, size uint64, p page) Object {
 		o.Task = &t
 	}
 	return o
+}
+
+// slabCounters is where struct slab says how many objects the slab has: bits 16 to 30,
+// behind those in use. mm/slab.h, 5.10 (struct page) to 7.3.
+const slabCounters = 40
+
+// fits reports whether a slab has as many objects as one of its size has of a cache's:
+// a pointer that leads to another cache would name the wrong type.
+func (f *Finder) fits(p page, c cache) bool {
+	order := uint(0)
+	for order < maxOrder {
+		next := f.frame(p.head + 1<<order)
+		if !next.known || next.head != p.head {
+			break
+		}
+		order++
+	}
+	counters, ok := f.k.Uint32(p.at + slabCounters)
+	return ok && uint64(counters>>16&0x7fff) == pageSize<<order/c.size
 }
 
 // named lists the caches that are not named for the structure whose objects they
