@@ -113,3 +113,34 @@ func check(t *testing.T, id string, r race, got owner.Object) {
 		t.Errorf("%s: element %q", id, got.Member)
 	}
 }
+
+// TestOlder: cores from which the pages that would tell are left out say so, and name
+// static data all the same. In e, which is whole, tasks come out by content.
+func TestOlder(t *testing.T) {
+	for _, name := range []string{"a-live", "b-live-la57", "c-live", "d-live", "e-inflight"} {
+		t.Run(name, func(t *testing.T) {
+			k := open(t, name, linux.Options{})
+			f := owner.New(k)
+			for cpu := range k.Machine.CPUs {
+				task, ok := k.Current(cpu)
+				if !ok || task.PID == 0 || task.Addr == 0 {
+					continue
+				}
+				o := f.At(task.Addr+64, 8)
+				switch {
+				case name != "e-inflight" && o.Kind != owner.Absent:
+					t.Errorf("CPU %d: %+v", cpu, o)
+				case name == "e-inflight" && (o.Kind != owner.Slab || o.Name != "task_struct" || o.Base != task.Addr || o.Size != 5448 || o.Type != ""):
+					t.Errorf("CPU %d: %+v", cpu, o)
+				}
+			}
+			at, ok := k.Symbols.Lookup("jiffies")
+			if !ok {
+				t.Skip("no data symbols")
+			}
+			if o := f.At(at, 8); o.Kind != owner.Static || o.Base != at {
+				t.Errorf("jiffies: %+v", o)
+			}
+		})
+	}
+}

@@ -94,6 +94,12 @@ func wantText(t testing.TB, name string) string {
 	return out.String()
 }
 
+// objects is what the label of the rebuilt report says of the raced address.
+var objects = map[string]string{
+	"f-heap-inflight":   "object of slab cache race_cache, offset 68",
+	"g-static-inflight": "variable race_static_obj: struct race_static.in[1].hi",
+}
+
 // TestRebuilt compares what is rebuilt from memory with what the same guest
 // printed, also when nothing of vmcoreinfo is used.
 func TestRebuilt(t *testing.T) {
@@ -131,6 +137,9 @@ func TestRebuilt(t *testing.T) {
 			}
 			if c.sources != "" && strings.Join(g.Sources, ", ") != c.sources {
 				t.Errorf("%s: from %q, want %q", name, g.Sources, c.sources)
+			}
+			if about := objects[name]; !strings.HasSuffix(g.Label(), "; at the address: "+about) && about != "" || len(g.Objects) != len(accesses(g.Model)) {
+				t.Errorf("%s: labelled %q", name, g.Label())
 			}
 			if g.Text != want {
 				t.Errorf("%s (ignore info %v): rebuilt\n%s\nwant\n%s", name, o.IgnoreInfo, g.Text, want)
