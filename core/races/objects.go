@@ -46,7 +46,7 @@ func (r *Result) own(k *linux.Kernel) {
 	}
 }
 
-// what words the object of a report for its label; "" where nothing is known of it.
+// what words the object of a report for the line above it; "" where nothing is known of it.
 func (rep *Report) what() string {
 	if len(rep.Objects) == 0 {
 		return ""

@@ -94,7 +94,7 @@ func wantText(t testing.TB, name string) string {
 	return out.String()
 }
 
-// objects is what the label of the rebuilt report says of the raced address.
+// objects is what the line above the rebuilt report says of the raced address.
 var objects = map[string]string{
 	"f-heap-inflight":   "object of slab cache race_cache, offset 68",
 	"g-static-inflight": "variable race_static_obj: struct race_static.in[1].hi",
@@ -138,8 +138,8 @@ func TestRebuilt(t *testing.T) {
 			if c.sources != "" && strings.Join(g.Sources, ", ") != c.sources {
 				t.Errorf("%s: from %q, want %q", name, g.Sources, c.sources)
 			}
-			if about := objects[name]; !strings.HasSuffix(g.Label(), "; at the address: "+about) && about != "" || len(g.Objects) != len(accesses(g.Model)) {
-				t.Errorf("%s: labelled %q", name, g.Label())
+			if about := objects[name]; g.what() != "; at the address: "+about && about != "" || len(g.Objects) != len(accesses(g.Model)) {
+				t.Errorf("%s: %q", name, g.what())
 			}
 			if g.Text != want {
 				t.Errorf("%s (ignore info %v): rebuilt\n%s\nwant\n%s", name, o.IgnoreInfo, g.Text, want)

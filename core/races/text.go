@@ -23,7 +23,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		if i == 0 || !rep.with(&r.Reports[i-1]) {
 			b.WriteString(heading(r.Reports[i:]))
 		}
-		fmt.Fprintf(b, "# %s\n", rep.Label())
+		fmt.Fprintf(b, "# %s%s\n", rep.Label(), rep.what())
 		if rep.State != Residue && rep.Model != nil {
 			b.WriteString(r.Lines.Annotate(rep.Text))
 			continue
@@ -80,9 +80,8 @@ func heading(list []Report) string {
 }
 
 // Label says in one line what a report's state is, from what it comes, which
-// rule suppresses it, what is not known of it and what it was about: "in flight:
-// rebuilt from cpu 1 and other_infos[46]; not known: new value; at the address:
-// variable jiffies, offset 0".
+// rule suppresses it and what is not known of it: "in flight: rebuilt from cpu 1
+// and other_infos[46]; not known: new value".
 func (rep *Report) Label() string {
 	var b strings.Builder
 	switch rep.State {
@@ -116,7 +115,6 @@ func (rep *Report) Label() string {
 	if len(rep.Unknown) > 0 {
 		fmt.Fprintf(&b, "; not known: %s", strings.Join(rep.Unknown, ", "))
 	}
-	b.WriteString(rep.what())
 	return b.String()
 }
 

@@ -21,6 +21,7 @@ export function race({ session: { summary }, ui }, { report, fragment, title, st
   return html`<div id="race" aria-labelledby="race-title" role="group">${head}
     <p id="race-label" class="soft">${label(report)}${report.rule ? ` · suppressed: ${report.rule}` : ''}</p>
     ${(report.differences || []).length ? html`<ul id="race-differences">${report.differences.map((d) => html`<li>${d}</li>`)}</ul>` : nothing}
+    ${about(right || left)}
     ${left ? html`<div class="sides">${side(summary, left, shared, right, act)}${right ? side(summary, right, shared, left, act) : unknownSide(report)}</div>
       ${report.accesses.slice(2).map((a) => side(summary, a, 0, undefined, act))}
       <p id="race-value"><span class="soft">Address</span> ${toModule(summary, left.address, left.address || 'not known', act)}${changed(report.value)}</p>` : nothing}
@@ -52,6 +53,14 @@ function side(s, a, shared, other, act) {
 /** @param {import('../summary.js').Report} report */
 function unknownSide(report) {
   return html`<div class="side"><p><strong>unknown origin</strong></p><p class="soft">The other side was not seen: ${/unknown origin/.test(report.text) ? 'a device, or code that KCSAN does not watch.' : 'nothing of it is left.'}</p></div>`;
+}
+
+// about is what the address is: of a report that was printed before the core was
+// taken, what lies there now.
+/** @param {Access | undefined} access */
+function about(access) {
+  const o = access?.object;
+  return o ? html`<p id="race-object" data-kind=${o.kind} data-certain=${String(o.certain)}><span class="soft">${o.now ? 'There now' : 'Raced on'}</span> ${o.text}</p>` : nothing;
 }
 
 /** @param {import('../summary.js').Value | null} value */
