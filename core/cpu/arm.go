@@ -64,13 +64,17 @@ const (
 var ARM64 = &Arch{Name: "arm64", PE: 0xaa64, ELF: 183, Pointer: 8, bank: bankARM,
 	PC: ArmPC, SP: ArmSP, Flags: PSTATE, Root: TTBR1, Vectors: VBAR,
 	Kernel: Bits{PSTATE, armLevel, armEL1}, Paging: Bits{SCTLR, sctlrMMU, sctlrMMU},
-	Listed: append(Range(X0, 31, 1), ArmSP, ArmPC, PSTATE, SPEL0, SPEL1, ELR, SPSR, SCTLR, TCR, TTBR0, TTBR1, MAIR, VBAR, TPIDR),
-	names: []series{
-		{first: X0, word: "x", count: 31},
-		{first: ArmSP, list: []string{"sp", "pc", "pstate", "sp_el0", "sp_el1", "elr_el1", "spsr_el1",
-			"sctlr_el1", "tcr_el1", "ttbr0_el1", "ttbr1_el1", "mair_el1", "vbar_el1", "tpidr_el1", "tpidr_el0", "tpidrro_el0",
-			"esr_el1", "far_el1", "cpacr_el1", "contextidr_el1", "fpcr", "fpsr"}},
-		{first: V0, word: "v", count: armVectorCount, parts: halves},
-		{first: BVR0, word: "bvr", count: breakpoints}, {first: BCR0, word: "bcr", count: breakpoints},
-		{first: WVR0, word: "wvr", count: watchpoints}, {first: WCR0, word: "wcr", count: watchpoints},
-	}}
+	Listed: []Reg{X0, X0 + 1, X0 + 2, X0 + 3, X0 + 4, X0 + 5, X0 + 6, X0 + 7, X0 + 8, X0 + 9, X0 + 10, X0 + 11, X0 + 12, X0 + 13, X0 + 14, X0 + 15,
+		X0 + 16, X0 + 17, X0 + 18, X0 + 19, X0 + 20, X0 + 21, X0 + 22, X0 + 23, X0 + 24, X0 + 25, X0 + 26, X0 + 27, X0 + 28, X29, X30,
+		ArmSP, ArmPC, PSTATE, SPEL0, SPEL1, ELR, SPSR, SCTLR, TCR, TTBR0, TTBR1, MAIR, VBAR, TPIDR},
+	names: [2]*[]series{&armNames}}
+
+var armNames = []series{
+	{first: X0, word: "x", count: 31},
+	{first: ArmSP, list: []string{"sp", "pc", "pstate", "sp_el0", "sp_el1", "elr_el1", "spsr_el1",
+		"sctlr_el1", "tcr_el1", "ttbr0_el1", "ttbr1_el1", "mair_el1", "vbar_el1", "tpidr_el1", "tpidr_el0", "tpidrro_el0",
+		"esr_el1", "far_el1", "cpacr_el1", "contextidr_el1", "fpcr", "fpsr"}},
+	{first: V0, word: "v", count: armVectorCount, parts: halves},
+	{first: BVR0, word: "bvr", count: breakpoints}, {first: BCR0, word: "bcr", count: breakpoints},
+	{first: WVR0, word: "wvr", count: watchpoints}, {first: WCR0, word: "wcr", count: watchpoints},
+}

@@ -55,7 +55,7 @@ type Arch struct {
 	Listed []Reg
 
 	bank  Reg
-	names []series
+	names [2]*[]series // its own, and those it shares with another
 }
 
 // series names registers that follow one another: by a list, else by count
@@ -100,9 +100,11 @@ func (a *Arch) RegName(r Reg) string {
 	if !a.Has(r) {
 		return ""
 	}
-	for i := range a.names {
-		if name := a.names[i].name(r); name != "" {
-			return name
+	for _, list := range a.names {
+		for i := 0; list != nil && i < len(*list); i++ {
+			if name := (*list)[i].name(r); name != "" {
+				return name
+			}
 		}
 	}
 	return ""

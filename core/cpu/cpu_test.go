@@ -14,9 +14,11 @@ func TestEveryRegisterIsNamedOnce(t *testing.T) {
 		by := map[string]Reg{}
 		for r := a.bank; a.Has(r); r++ {
 			names := 0
-			for i := range a.names {
-				if a.names[i].name(r) != "" {
-					names++
+			for _, list := range a.names {
+				for i := 0; list != nil && i < len(*list); i++ {
+					if (*list)[i].name(r) != "" {
+						names++
+					}
 				}
 			}
 			name := a.RegName(r)

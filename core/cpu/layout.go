@@ -70,6 +70,15 @@ func (f Field) in(p []byte) ([]byte, bool) {
 	return p[f.Off:end], true
 }
 
+// Join puts the fields of several stretches of a record together.
+func Join(stretches ...[]Field) []Field {
+	var out []Field
+	for _, s := range stretches {
+		out = append(out, s...)
+	}
+	return out
+}
+
 // At lays registers out one after another from an offset, each in so many bytes.
 // None leaves a gap.
 func At(off, bytes int, regs ...Reg) []Field {

@@ -107,7 +107,7 @@ const (
 
 // General are the registers that instructions name, in the order of their
 // encoding.
-var General = Range(RAX, 16, 1)
+var General = []Reg{RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15}
 
 // Segment is a segment register with its hidden part.
 type Segment struct {
@@ -163,25 +163,35 @@ var (
 		Kernel: Bits{CS, ringMask, 0}, Paging: Bits{CR0, CR0Paging, CR0Paging},
 		Listed: []Reg{RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS,
 			CS, SS, DS, ES, FS, GS, CR0, CR2, CR3, CR4, GDTBase, IDTBase, FSBase, GSBase, KernelGSBase},
-		names: append([]series{{first: RAX, list: []string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"}}, {first: XMM0, word: "xmm", count: sseCount, parts: halves}}, x86Names...)}
+		names: [2]*[]series{&x64Names, &x86Names}}
 
 	X86 = &Arch{Name: "x86", PE: 0x14c, ELF: 3, Pointer: 4, bank: bankX86,
 		PC: RIP, SP: RSP, Flags: RFLAGS, Root: CR3, Vectors: IDTBase,
 		Kernel: Bits{CS, ringMask, 0}, Paging: Bits{CR0, CR0Paging, CR0Paging},
 		Listed: []Reg{RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, RIP, RFLAGS,
 			CS, SS, DS, ES, FS, GS, CR0, CR2, CR3, CR4, GDTBase, IDTBase, FSBase, GSBase},
-		names: append([]series{{first: RAX, list: []string{"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"}},
-			{first: RIP, list: []string{"eip", "eflags"}}, {first: XMM0, word: "xmm", count: sseCount / 2, parts: halves}}, x86Names...)}
+		names: [2]*[]series{&shortNames, &x86Names}}
 )
 
-// x86Names are the names that do not depend on the width.
-var x86Names = []series{
-	{first: CR0, list: []string{"cr0", "cr2", "cr3", "cr4", "cr8", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7",
-		"kernel_gs_base", "efer", "star", "lstar", "cstar", "sfmask", "sysenter_cs", "sysenter_esp", "sysenter_eip",
-		"orig_rax", "fcw", "fsw", "ftw", "mxcsr"}},
-	{first: ES, list: []string{"es", "cs", "ss", "ds", "fs", "gs", "ldt", "tr"}, parts: []string{"", "_base", "_limit", "_flags"}},
-	// What is called by a table's name is where it is.
-	{first: GDT, list: []string{"gdtr", "idtr"}, parts: []string{"_selector", "", "_limit", "_flags"}},
-	{first: ST0, word: "st", count: x87Count, parts: halves},
-}
+// The names that depend on the width, and those that do not.
+var (
+	x64Names = []series{
+		{first: RAX, list: []string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"}},
+		{first: XMM0, word: "xmm", count: sseCount, parts: halves}}
+
+	shortNames = []series{
+		{first: RAX, list: []string{"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"}},
+		{first: RIP, list: []string{"eip", "eflags"}},
+		{first: XMM0, word: "xmm", count: sseCount / 2, parts: halves}}
+
+	x86Names = []series{
+		{first: CR0, list: []string{"cr0", "cr2", "cr3", "cr4", "cr8", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7",
+			"kernel_gs_base", "efer", "star", "lstar", "cstar", "sfmask", "sysenter_cs", "sysenter_esp", "sysenter_eip",
+			"orig_rax", "fcw", "fsw", "ftw", "mxcsr"}},
+		{first: ES, list: []string{"es", "cs", "ss", "ds", "fs", "gs", "ldt", "tr"}, parts: []string{"", "_base", "_limit", "_flags"}},
+		// What is called by a table's name is where it is.
+		{first: GDT, list: []string{"gdtr", "idtr"}, parts: []string{"_selector", "", "_limit", "_flags"}},
+		{first: ST0, word: "st", count: x87Count, parts: halves},
+	}
+)

@@ -36,8 +36,11 @@ func contextRecord(s *cpu.State) []byte {
 
 func record(s *cpu.State, flags uint32) []byte {
 	c := make([]byte, windows.Context.Bytes)
-	windows.Context.Store(cpu.Of(cpu.X64, cpu.Values{cpu.MXCSR: mxcsrDefault}), c)
-	windows.Context.Store(s, c)
+	full := *s
+	if !full.Known(cpu.MXCSR) {
+		full.Set(cpu.MXCSR, mxcsrDefault)
+	}
+	windows.Context.Store(&full, c)
 	le.PutUint32(c[windows.ContextFlags:], flags)
 	return c
 }
@@ -48,6 +51,11 @@ func record(s *cpu.State, flags uint32) []byte {
 // them.
 func minimalRecord(rip, rsp uint64) []byte {
 	const code, stack, data, teb = 0x10, 0x18, 0x2b, 0x53
-	return record(cpu.Of(cpu.X64, cpu.Values{cpu.RIP: rip, cpu.RSP: rsp,
-		cpu.CS: code, cpu.SS: stack, cpu.DS: data, cpu.ES: data, cpu.FS: teb, cpu.GS: data}), minimalFlags)
+	s := cpu.New(cpu.X64)
+	s.Set(cpu.RIP, rip)
+	s.Set(cpu.RSP, rsp)
+	for i, r := range []cpu.Reg{cpu.CS, cpu.SS, cpu.DS, cpu.ES, cpu.FS, cpu.GS} {
+		s.Set(r, []uint64{code, stack, data, data, teb, data}[i])
+	}
+	return record(s, minimalFlags)
 }

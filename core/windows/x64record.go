@@ -1,8 +1,6 @@
 package windows
 
 import (
-	"slices"
-
 	"coredrop/core/cpu"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
@@ -13,7 +11,7 @@ import (
 // the latter are left out: what Windows alone knows, and the model-specific
 // registers behind CR8, which it saves when it hibernates.
 var (
-	Context = cpu.Layout{Bytes: contextBytes, Fields: slices.Concat(
+	Context = cpu.Layout{Bytes: contextBytes, Fields: cpu.Join(
 		cpu.At(0x034, 4, cpu.MXCSR),
 		cpu.At(0x038, 2, cpu.CS, cpu.DS, cpu.ES, cpu.FS, cpu.GS, cpu.SS),
 		cpu.At(0x044, 4, cpu.RFLAGS),
@@ -25,7 +23,7 @@ var (
 		cpu.Each(0x120, 16, []cpu.Field{{Reg: 0, Off: 0, Bytes: 8}, {Reg: 1, Off: 8, Bytes: 2}}, cpu.Range(cpu.ST0, 8, 2)...),
 		cpu.Each(0x1a0, 16, []cpu.Field{{Reg: 0, Off: 0, Bytes: 8}, {Reg: 1, Off: 8, Bytes: 8}}, cpu.Range(cpu.XMM0, 16, 2)...))}
 
-	Special = cpu.Layout{Bytes: 0x78, Fields: slices.Concat(
+	Special = cpu.Layout{Bytes: 0x78, Fields: cpu.Join(
 		cpu.At(0x00, 8, cpu.CR0, cpu.CR2, cpu.CR3, cpu.CR4, cpu.DR0, cpu.DR1, cpu.DR2, cpu.DR3, cpu.DR6, cpu.DR7),
 		cpu.At(0x56, 2, cpu.GDTLimit), cpu.At(0x58, 8, cpu.GDTBase), // KDESCRIPTOR: six bytes of padding
 		cpu.At(0x66, 2, cpu.IDTLimit), cpu.At(0x68, 8, cpu.IDTBase),

@@ -46,7 +46,7 @@ const (
 	stateBytesOld = 0x1b0 // QEMU before 5.0: it ends before KERNEL_GS_BASE
 )
 
-var stateLayout = cpu.Layout{Bytes: 0x1b8, Fields: slices.Concat(
+var stateLayout = cpu.Layout{Bytes: 0x1b8, Fields: cpu.Join(
 	cpu.At(0x008, 8, cpu.RAX, cpu.RBX, cpu.RCX, cpu.RDX, cpu.RSI, cpu.RDI, cpu.RSP, cpu.RBP,
 		cpu.R8, cpu.R9, cpu.R10, cpu.R11, cpu.R12, cpu.R13, cpu.R14, cpu.R15, cpu.RIP, cpu.RFLAGS),
 	cpu.Segments(0x098, 24, cpu.SegmentParts{Selector: cpu.Field{Off: 0, Bytes: 4}, Limit: cpu.Field{Off: 4, Bytes: 4},
