@@ -14,15 +14,11 @@ const (
 // Offsets in the KPCR of x86-64. Source: the KPCR declaration in
 // ntddk.h, and the offsets that 19041's debugger block gives.
 const (
-	PcrGDT          = 0x000
 	pcrSelf         = 0x018
 	pcrCurrentPrcb  = 0x020
-	PcrIDT          = 0x038
 	PcrVersionBlock = 0x108
 	PcrPrcb         = 0x180
-	prcbHead        = 0x40   // of the KPRCB: threads, number, stack; no release keeps registers there
-	PcrKernelDTB    = 0x7000 // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
-	PcrScanBytes    = 0x10000
+	prcbHead        = 0x40 // of the KPRCB: threads, number, stack; no release keeps registers there
 )
 
 // KUSER_SHARED_DATA. Source: ntddk.h.

@@ -243,7 +243,7 @@ func (g *guest) userRoot() mem.PA {
 	user := g.page()
 	for _, c := range g.m.CPUs {
 		for _, start := range []mem.VA{windows.KPCR(c.State), mem.VA(c.State.Get(cpu.IDTBase))} {
-			for va := start.Page(); va < start+windows.PcrScanBytes; va += mem.PageSize {
+			for va := start.Page(); va < start+pcrBytes; va += mem.PageSize {
 				if pa, _, err := g.s.Translate(va); err == nil {
 					g.mapPage(user, paging.X64, va, pa)
 				}

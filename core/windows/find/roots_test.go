@@ -36,7 +36,7 @@ func TestKVAShadow(t *testing.T) {
 // saved special registers have one too.
 func (g *guest) forgetRoots() {
 	for _, c := range g.m.CPUs {
-		for va := windows.KPCR(c.State); va < windows.KPCR(c.State)+windows.PcrScanBytes; va += 8 {
+		for va := windows.KPCR(c.State); va < windows.KPCR(c.State)+pcrBytes; va += 8 {
 			if !g.s.Resolves(va) {
 				continue
 			}

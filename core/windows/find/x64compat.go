@@ -25,6 +25,6 @@ func (f *finder) compatRoot() (root, bool) {
 	if first == nil || !hasBase {
 		return root{}, false
 	}
-	v, err := paging.New(f.m.Mem, first.Root(), paging.X64).Uint64(mem.VA(first.Get(cpu.KernelGSBase)) + windows.PcrKernelDTB)
+	v, err := paging.New(f.m.Mem, first.Root(), paging.X64).Uint64(mem.VA(first.Get(cpu.KernelGSBase)) + pcrKernelDTB)
 	return root{v, paging.X64, windows.Root{Way: windows.WayKernelGS, CPU: 0}}, err == nil
 }

@@ -13,8 +13,8 @@ func descriptorsOf(k *windows.Kernel, p *windows.Processor) descriptors {
 	if p.KPCR == 0 {
 		return descriptors{}
 	}
-	gdt, err1 := k.Space.Uint64(p.KPCR + windows.PcrGDT)
-	idt, err2 := k.Space.Uint64(p.KPCR + windows.PcrIDT)
+	gdt, err1 := k.Space.Uint64(p.KPCR + pcrGDT)
+	idt, err2 := k.Space.Uint64(p.KPCR + pcrIDT)
 	if err1 != nil || err2 != nil {
 		return descriptors{}
 	}

@@ -23,6 +23,15 @@ var x64Roots = []strategy{
 	{"low stub", lowStubRoots},
 }
 
+// The KPCR of x86-64 as the search of roots sees it. Source: ntddk.h for the
+// descriptor tables, public listings for the rest.
+const (
+	pcrGDT       = 0x000
+	pcrIDT       = 0x038
+	pcrKernelDTB = 0x7000  // KPRCB.KernelDirectoryTableBase of the first KVA-shadow builds
+	pcrBytes     = 0x10000 // how far it is looked through
+)
+
 func cpu0Root(f *finder) iter.Seq[root] {
 	x := f.cpu(0)
 	if x == nil {
@@ -55,7 +64,7 @@ func kernelGSRoot(f *finder) iter.Seq[root] {
 		}
 	}
 	mode := f.modeOf(x)
-	v, err := paging.New(f.m.Mem, x.Root(), mode).Uint64(mem.VA(x.Get(cpu.KernelGSBase)) + windows.PcrKernelDTB)
+	v, err := paging.New(f.m.Mem, x.Root(), mode).Uint64(mem.VA(x.Get(cpu.KernelGSBase)) + pcrKernelDTB)
 	return one(root{v, mode, windows.Root{Way: windows.WayKernelGS, CPU: 0}}, err == nil)
 }
 
@@ -88,7 +97,7 @@ func siblingRoots(f *finder) iter.Seq[root] {
 // by build (+0x7000, +0x9000, +0xa000 are known).
 func kpcrRoots(f *finder) iter.Seq[root] {
 	return func(yield func(root) bool) {
-		region := make([]byte, windows.PcrScanBytes)
+		region := make([]byte, pcrBytes)
 		for i, x := range f.states() {
 			kpcr := windows.KPCR(x)
 			if kpcr == 0 {
