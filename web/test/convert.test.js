@@ -12,7 +12,7 @@ const skip = hasCorpus ? false : 'the corpus is not here';
 
 for (const kind of kinds) {
   describe(`conversion in ${kind}`, () => {
-    let server, driver;
+    let server, driver, idle = null; // a page that the test before has left in order
     before(async () => {
       server = await coredrop(['serve', '-addr', '127.0.0.1:0', '-upstream', 'none']);
       driver = await launch(kind);
@@ -26,7 +26,8 @@ for (const kind of kinds) {
     // A PDB that an earlier test gave is in the browser's cache, and with a PDB
     // one flag more of the kernel is known: the command line gets it as well.
     async function one(core, { drop = false, pdb, compat = false } = {}) {
-      const view = await driver.visit(server.url);
+      const view = idle || await driver.visit(server.url);
+      idle = null;
       const files = pdb ? [core, pdb] : [core];
       await (drop ? view.drop(...files) : view.pick(...files));
       await view.settled();
@@ -45,6 +46,13 @@ for (const kind of kinds) {
       return Object.assign(view, { prepared });
     }
 
+    // done closes what is open; the next test goes on with the page.
+    async function done(view) {
+      await view.click('#close');
+      await view.page.waitForFunction(() => document.documentElement.dataset.phase === 'empty');
+      idle = view;
+    }
+
     test('the demo core, picked; the SHA-256 shown is the file’s', async () => {
       const view = await one(demo().core);
       assert.equal(await view.text('#opened-name'), 'Windows guest: demo.elf');
@@ -56,13 +64,13 @@ for (const kind of kinds) {
       assert.match(await view.text('#windbg'), /!analyze -v/);
       await view.click('#recheck');
       await view.page.waitForFunction(() => document.querySelector('[data-notice=dump]')?.textContent.includes('as it was'));
-      await view.page.close();
+      await done(view);
     });
 
     test('the demo core and its PDB, dropped together, with the compat profile', async () => {
       const { core, pdb } = demo();
       const view = await one(core, { drop: true, pdb, compat: true });
-      await view.page.close();
+      await done(view);
     });
 
     test('pages in shuffled order: more than 4,000 parts, streamed', async () => {
@@ -74,38 +82,38 @@ for (const kind of kinds) {
       await view.click('#hash');
       await view.visible('#hash-value');
       assert.equal(await view.text('#hash-value'), `SHA-256 ${await byCommandLine(core, '-symbols', demo().pdb)}`);
-      await view.page.close();
+      await done(view);
     });
 
     for (const name of ['kd-mixed.shuffled', 'mdf-snappy1-flat', 'kd-lost.raw']) {
       test(`the demo's guest in ${name}, which is unpacked here`, async () => {
         const view = await one(unpackFile(join(root, 'core/container/kdump/testdata', `${name}.kdump.zst`)));
         assert.match(await view.text('#dump-text'), /verified/);
-        await view.page.close();
+        await done(view);
       });
     }
     for (const name of ['kd-zlib.raw', 'kd-zstd.qemu']) {
-      test(`the same in ${name}`, { skip }, async () => (await one(unpackFile(join(corpus, 'containers/30-tiny', `${name}.kdump.zst`)))).page.close());
+      test(`the same in ${name}`, { skip }, async () => done(await one(unpackFile(join(corpus, 'containers/30-tiny', `${name}.kdump.zst`)))));
     }
 
     test('a saved VM state, which the page indexes first', async () => {
       const view = await one(unpackFile(join(root, 'core/container/savevm/testdata/fixture.qevm.zst')));
       assert.match(await view.text('#dump-text'), /verified/);
-      await view.page.close();
+      await done(view);
     });
     for (const name of ['libvirt-sparse/mini.save', 'live/state.qevm']) {
-      test(`a saved VM state, ${name}`, { skip }, async () => (await one(unpackFile(join(corpus, 'savevm', `${name}.zst`)))).page.close());
+      test(`a saved VM state, ${name}`, { skip }, async () => done(await one(unpackFile(join(corpus, 'savevm', `${name}.zst`)))));
     }
 
-    test('02 by input', { skip }, async () => (await one(unpack('02-cpu4-encoded'))).page.close());
-    test('02 by drop', { skip }, async () => (await one(unpack('02-cpu4-encoded'), { drop: true })).page.close());
+    test('02 by input', { skip }, async () => done(await one(unpack('02-cpu4-encoded'))));
+    test('02 by drop', { skip }, async () => done(await one(unpack('02-cpu4-encoded'), { drop: true })));
     for (const name of ['09-paging', '10-bugcheck', '11-cpu16', '19-manyruns', '23-filter']) {
-      test(name, { skip }, async () => (await one(unpack(name))).page.close());
+      test(name, { skip }, async () => done(await one(unpack(name))));
     }
     for (const name of ['02-cpu4-encoded', '10-bugcheck']) {
       test(`${name} with the compat profile`, { skip }, async () => {
         const view = await one(unpack(name), { compat: true, pdb: pdbOfCases() });
-        await view.page.close();
+        await done(view);
       });
     }
 
