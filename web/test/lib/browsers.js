@@ -69,9 +69,12 @@ class View {
     Object.assign(this, { driver, page, requests: [], errors: [] });
   }
 
-  // ready waits until the page can be used.
+  // ready waits until the page can be used; one that has given up never can.
   async ready() {
-    await this.page.waitForFunction(() => ['empty', 'open'].includes(document.documentElement.dataset.phase));
+    const said = () => this.page.evaluate(() => `${document.documentElement.dataset.phase}: ${document.getElementById('starting')?.textContent.replace(/\s+/g, ' ').trim()}`);
+    await this.page.waitForFunction(() => ['empty', 'open', 'stopped'].includes(document.documentElement.dataset.phase)).catch(async (error) => { throw new Error(`${error.message}; the page is ${await said()}`); });
+    const is = await said();
+    if (is.startsWith('stopped')) throw new Error(`the page is ${is}`);
     this.seen = await this.page.evaluate(() => globalThis.phases.length);
   }
 
