@@ -109,14 +109,14 @@ boot.take((event) => {
 });
 
 // Where there is a picker that gives handles, it takes the place of the input's own.
-let plain = !('showOpenFilePicker' in window);
+const picker = { plain: !('showOpenFilePicker' in window) };
 addEventListener('click', (event) => {
-  if (plain || event.target !== $('file')) return;
+  if (picker.plain || event.target !== $('file')) return;
   event.preventDefault();
   recent.picked().then(({ files, handles }) => {
     if (files.length) controller.take({ files, handles, folders: [], via: 'pick' });
   }, () => {
-    plain = true; // it is not for this page: the input's own is
+    picker.plain = true; // it is not for this page: the input's own is
     $('file').click();
   });
 });
