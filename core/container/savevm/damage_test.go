@@ -41,7 +41,7 @@ func TestCutAtEverySection(t *testing.T) {
 				cuts = append(cuts, m-1, m, m+1, m+9)
 			}
 			if s.Mapped {
-				cuts = append(cuts, 1<<20, 1<<20+5*page, 1<<20+100*page+77)
+				cuts = append(cuts, 1<<20, 1<<20+6*page+5, 1<<20+100*page+77)
 			}
 			slices.Sort(cuts)
 			seen := map[string]bool{}
@@ -225,6 +225,7 @@ func TestHostile(t *testing.T) {
 func TestBadContents(t *testing.T) {
 	for name, c := range map[string]struct{ first, second string }{
 		"changes that go beyond the page":   {record(0, flagZero, "\x06pc.ram\x00"), record(0, flagXBZRLE|flagContinue, "\x01\x00\x05\xff\x1f\x02ab")},
+		"a skip that goes beyond the page":  {record(0, flagZero, "\x06pc.ram\x00"), record(0, flagXBZRLE|flagContinue, "\x01\x00\x05\x00\x01a\xff\x3f")},
 		"changes that end in a number":      {record(0, flagZero, "\x06pc.ram\x00"), record(0, flagXBZRLE|flagContinue, "\x01\x00\x02\x01\xff")},
 		"changes longer than what is there": {record(0, flagZero, "\x06pc.ram\x00"), record(0, flagXBZRLE|flagContinue, "\x01\x00\x03\x01\x09a")},
 		"not zlib":                          {"", record(0, flagCompress, "\x06pc.ram\x00\x00\x00\x04abcd")},

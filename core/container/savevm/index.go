@@ -145,9 +145,6 @@ func (x *index) mix(r *run, k kind, at int64, value byte) bool {
 	m := *r
 	switch r.kind() {
 	case kindPages:
-		if count > 1 && r.rest() != recordHead {
-			return false
-		}
 		m.bits = 1<<count - 1
 	case kindFill:
 		if r.rest() != 0 {

@@ -169,6 +169,7 @@ func TestFirstMiB(t *testing.T) {
 				s.Devices[i] = synth.SavedBridge(pam)
 			}
 		}
+		s.Blocks[1].Data = content(2, 64) // only its end is read below 1 MiB
 		s.Blocks = append(s.Blocks, synth.SavedBlock{Name: "0000:00:02.0/vga.vram", Data: content(9, 16)})
 	})
 	m, err := openBytes(s.Bytes())
@@ -184,7 +185,7 @@ func TestFirstMiB(t *testing.T) {
 	hold(t, m.Mem, 0xc4000, ram[0xc4000:0xd4000])
 	hold(t, m.Mem, 0xd4000, rom[0x14000:0x18000])
 	hold(t, m.Mem, 0xd8000, ram[0xd8000:0xf0000])
-	hold(t, m.Mem, 0xf0000, bios[0x10000:])
+	hold(t, m.Mem, 0xf0000, bios[0x30000:])
 	hold(t, m.Mem, 0x100000, ram[0x100000:])
 }
 

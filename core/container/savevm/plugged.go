@@ -51,7 +51,7 @@ func dimms(text string) map[string]mem.PA {
 	}
 	for _, d := range domain.Memory {
 		base, err := strconv.ParseUint(strings.TrimPrefix(d.Address.Base, "0x"), 16, 64)
-		if d.Model != "dimm" || d.Address.Type != "dimm" || err != nil {
+		if d.Model != "dimm" || err != nil {
 			continue
 		}
 		list[blockDIMM+d.Address.Slot] = mem.PA(base)

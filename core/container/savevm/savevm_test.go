@@ -169,6 +169,10 @@ func TestEveryForm(t *testing.T) {
 		"a device of a length": func(s *synth.SavedState) {
 			s.Devices = append([]synth.SavedDevice{{Name: "x", Opaque: true, Fields: []synth.SavedField{{Data: falseHead()}}}}, s.Devices...)
 		},
+		"a false processor": func(s *synth.SavedState) {
+			s.NoDescription = true
+			s.Devices = append([]synth.SavedDevice{{Name: "x", Fields: []synth.SavedField{{Data: append([]byte("\x04\x00\x00\x00\x09\x03cpu\x00\x00\x00\x01\x00\x00\x00\x0c"), make([]byte, 2000)...)}}}}, s.Devices...)
+		},
 		"a false head": func(s *synth.SavedState) {
 			s.NoDescription = true
 			s.Devices = append([]synth.SavedDevice{{Name: "x", Fields: []synth.SavedField{{Data: []byte{4, 4, 0, 4, 0, 0, 0}}}}}, s.Devices...)
