@@ -292,6 +292,10 @@ func TestBadDescriptions(t *testing.T) {
 			}
 			checkRegisters(t, m, s)
 			hold(t, m.Mem, 0, s.Blocks[0].Data)
+			told := slices.ContainsFunc(m.Warnings, func(w fault.Warning) bool { return w.Code == fault.NoteDamaged })
+			if lies := strings.HasPrefix(name, "another") || strings.HasPrefix(name, "one device") || strings.HasPrefix(name, "a device too"); told != lies && lies {
+				t.Errorf("it is not said that the devices are others: %v", m.Warnings)
+			}
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/machine"
 	"coredrop/core/mem"
+	"coredrop/core/paging"
 	"coredrop/core/synth"
 )
 
@@ -207,6 +208,14 @@ func TestOrderByTheTables(t *testing.T) {
 		}
 		hold(t, m.Mem, 0, ram[:0xa0000])
 		hold(t, m.Mem, 0x100000, ram[0x100000:])
+		s0 := m.CPUs[0].State
+		space := paging.New(m.Mem, s0.Root(), paging.X64)
+		if n := gates(space, mem.VA(s0.Get(cpu.IDTBase))); n == 0 {
+			t.Error("no gates in the interrupt table")
+		}
+		if n := gates(space, mem.VA(s0.SP()).Page()); n != 0 {
+			t.Errorf("%d gates on the stack", n)
+		}
 	}
 }
 

@@ -169,13 +169,18 @@ func TestEveryForm(t *testing.T) {
 		"a device of a length": func(s *synth.SavedState) {
 			s.Devices = append([]synth.SavedDevice{{Name: "x", Opaque: true, Fields: []synth.SavedField{{Data: falseHead()}}}}, s.Devices...)
 		},
+		"a processor twice": func(s *synth.SavedState) {
+			other := cpu.Of(cpu.X64, cpu.Values{cpu.RAX: 1, cpu.RFLAGS: 2})
+			s.NoDescription, s.Devices = true, append(s.Devices, synth.SavedCPU(1, other, 8))
+		},
 		"a false processor": func(s *synth.SavedState) {
 			s.NoDescription = true
 			s.Devices = append([]synth.SavedDevice{{Name: "x", Fields: []synth.SavedField{{Data: append([]byte("\x04\x00\x00\x00\x09\x03cpu\x00\x00\x00\x01\x00\x00\x00\x0c"), make([]byte, 2000)...)}}}}, s.Devices...)
 		},
-		"a false head": func(s *synth.SavedState) {
+		"a false head": func(s *synth.SavedState) { // of which the name would reach over the true one behind it
 			s.NoDescription = true
-			s.Devices = append([]synth.SavedDevice{{Name: "x", Fields: []synth.SavedField{{Data: []byte{4, 4, 0, 4, 0, 0, 0}}}}}, s.Devices...)
+			i := slices.IndexFunc(s.Devices, func(d synth.SavedDevice) bool { return d.Name == "cpu" })
+			s.Devices = slices.Insert(s.Devices, i, synth.SavedDevice{Name: "x", Fields: []synth.SavedField{{Data: []byte{4, 0, 0, 0, 1, 0xff}}}})
 		},
 		"pages in place": func(s *synth.SavedState) { s.Mapped, s.Capabilities = true, []string{"mapped-ram"} },
 	} {
