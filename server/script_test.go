@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs whole programs: each file of testdata/script is a session.
 // They find the demo core as demo.elf, its PDB in the symbol store "store"
-// and as demo.pdb, the core of a crash as crash.elf, and a saved state as libvirt
-// writes it as vm.save. Nothing they do may reach a network.
+// and as demo.pdb, the core of a crash as crash.elf, a saved state as libvirt
+// writes it as vm.save, and a disk image with two snapshots as vm.qcow2. Nothing they do may reach a network.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			return errors.Join(
 				putFile(e.WorkDir, "vm.save", savedState()),
+				putFile(e.WorkDir, "vm.qcow2", snapshots()),
 				putFile(e.WorkDir, "demo.elf", core),
 				putFile(e.WorkDir, "crash.elf", crash),
 				putFile(e.WorkDir, "demo.pdb", pdb),
@@ -73,6 +74,15 @@ func savedState() []byte {
 	data := s.Bytes()
 	copy(data, head)
 	return data
+}
+
+// snapshots is a disk image with two of a small guest, and one of its disk.
+func snapshots() []byte {
+	state := func(seed uint64) []byte {
+		return synth.Guest(synth.Options{Encoded: true, Seed: seed}).ELF.SavedState().Bytes()
+	}
+	return synth.QCOW2{Disk: 1 << 30, Snapshots: []synth.QCOW2Snapshot{{ID: "1", Name: "before it", Seconds: 1e9, State: state(1)},
+		{ID: "2", Name: "disk"}, {ID: "3", Name: "after", Seconds: 2e9, State: state(2)}}}.Bytes()
 }
 
 func putFile(dir, name string, data []byte) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,9 @@ func TestWhatFollows(t *testing.T) {
 			if got, _, err := unpacked(slices.Concat(fixture(t, name), more), name); err != nil || !bytes.Equal(got, state) {
 				t.Errorf("%s: %d bytes, %v", name, len(got), err)
 			}
+			if got, _, err := unpacked(slices.Concat(fixture(t, name), fixture(t, name), more), name); err != nil || !bytes.Equal(got, slices.Concat(state, state)) {
+				t.Errorf("%s twice: %d bytes, %v", name, len(got), err)
+			}
 		}
 	}
 }
@@ -230,8 +234,13 @@ func TestLibvirt(t *testing.T) {
 		}
 		huge := saved(order, 2, 1, nil)
 		order.PutUint32(huge[dataLenAt:], 1<<32-1)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		if _, found, err := unpacked(huge, "vm.save"); err != nil || len(found) > 0 {
 			t.Error(found, err)
+		}
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 64<<20 {
+			t.Errorf("%d bytes for what a length says", after.TotalAlloc-before.TotalAlloc)
 		}
 	}
 }
@@ -240,8 +249,12 @@ func TestLibvirt(t *testing.T) {
 func TestLzop(t *testing.T) {
 	data := fixture(t, "state.lzo")
 	first := bytes.Index(data, []byte("state")) + len("state") + 4
+	huge := slices.Clone(data)
+	binary.BigEndian.PutUint32(huge[first:], lzopMaxBlock+1)
+	if _, _, err := unpacked(huge, "x"); !fault.Is(err, fault.DamagedCopy) || !strings.Contains(err.Error(), "a block of 67108865 bytes") {
+		t.Error(err)
+	}
 	for name, edit := range map[string]func([]byte){
-		"a large block":   func(p []byte) { binary.BigEndian.PutUint32(p[first:], 1<<31) },
 		"a longer block":  func(p []byte) { binary.BigEndian.PutUint32(p[first+4:], 1<<20) },
 		"another size":    func(p []byte) { binary.BigEndian.PutUint32(p[first:], 1<<18-1) },
 		"a checksum":      func(p []byte) { p[first+8]++ },

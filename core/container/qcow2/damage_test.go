@@ -2,6 +2,7 @@ package qcow2
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"encoding/binary"
 	"os"
@@ -275,6 +276,69 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// Clusters need not follow one another.
+func TestClustersInAnyOrder(t *testing.T) {
+	e := edited(fixture(t, "v2")).copy()
+	const n = 4096
+	at := e.l2(1)
+	for i := 0; i < 28; i += 2 {
+		one, two := e.offset(at+8*i), e.offset(at+8*i+8)
+		for j := range n {
+			e[one+j], e[two+j] = e[two+j], e[one+j]
+		}
+		e.put64(at+8*i, uint64(two))
+		e.put64(at+8*i+8, uint64(one))
+	}
+	var in seen
+	if _, err := Opener(in.open)(context.Background(), streamed(inMemory(e)), machine.Options{Snapshot: "second"}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(all(t, in.source), second) || !bytes.Equal(scanned(t, in.source, 0, in.source.Size), second) {
+		t.Error("other bytes")
+	}
+}
+
+// An L2 table that is cut gives what its entries describe.
+func TestCutTable(t *testing.T) {
+	e := edited(fixture(t, "v2")).copy()
+	const n = 4096
+	e = append(e, make([]byte, -len(e)&(n-1))...)
+	end := len(e)
+	e = append(e, e[e.l2(1):][:5*8]...)
+	e.put64(e.l1(1), uint64(end))
+	s, m, err := opened(e, "second")
+	if err != nil || s.Size != 5*n || !bytes.Equal(all(t, s), second[:5*n]) || len(m.Warnings) != 1 {
+		t.Error(err, s.Size, m.Warnings)
+	}
+}
+
+// The byte for the way of compression is nothing without its feature.
+func TestCompressionWithoutItsFeature(t *testing.T) {
+	e := edited(fixture(t, "deflate")).copy()
+	e.put8(compressionAt, compressionZstd)
+	if s, _, err := opened(e, "packed"); err != nil || !bytes.Equal(all(t, s), second) {
+		t.Error(err)
+	}
+}
+
+// The names of snapshots are bounded together.
+func TestTableOfLongNames(t *testing.T) {
+	e := edited(fixture(t, "c64k")).copy()
+	e = append(e, make([]byte, -len(e)&0xffff)...)
+	const entry = snapHead + maxText
+	count := maxTable/entry + 2
+	e.put64(snapshotsOffAt, uint64(len(e)))
+	e.put32(snapshotsAt, uint32(count))
+	for range count {
+		at := len(e)
+		e = append(e, make([]byte, entry)...)
+		e.put16(at+snapNameLenAt, maxText)
+	}
+	if _, _, err := opened(e, ""); !fault.Is(err, fault.DamagedHeader) || !strings.Contains(err.Error(), "of its snapshots take up") {
+		t.Error(err)
+	}
+}
+
 // A compressed cluster that is damaged fails when it is read.
 func TestDamagedCompression(t *testing.T) {
 	for _, name := range []string{"deflate", "zstd"} {
@@ -295,16 +359,30 @@ func TestDamagedCompression(t *testing.T) {
 
 // The cache of unpacked clusters holds no more than it may.
 func TestPackedCache(t *testing.T) {
-	s, _, err := opened(fixture(t, "deflate"), "packed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := s.ReaderAt.(*state)
-	for range 3 {
-		all(t, s)
-	}
-	if n := len(st.cache.clusters); n == 0 || n > packedCount || int64(n)*st.cluster > packedBudget {
-		t.Error(n)
+	for bits, most := range map[uint]int{9: packedCount, 21: 2} {
+		cluster := int64(1) << bits
+		var file bytes.Buffer
+		for range packedCount + 10 {
+			z, err := flate.NewWriter(&file, flate.BestSpeed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			z.Write(make([]byte, cluster))
+			z.Close()
+			file.Write(make([]byte, -file.Len()&(1<<14-1)))
+		}
+		s := inMemory(file.Bytes())
+		st := &state{image: &image{file: s, cluster: cluster}}
+		for at := int64(0); at < s.Size; at += 1 << 14 {
+			for range 2 {
+				if _, err := st.unpacked(place{kind: packed, at: at, file: 1 << 14}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n := len(st.cache.clusters); n != most {
+			t.Errorf("clusters of 2^%d: %d are held", bits, n)
+		}
 	}
 }
 
