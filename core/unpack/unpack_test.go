@@ -314,7 +314,7 @@ func FuzzOpen(f *testing.F) {
 		s, err := Open(bytes.NewReader(data), "x")
 		defer s.Close()
 		if err == nil && len(s.Forms) > 0 {
-			_, err = io.Copy(io.Discard, io.LimitReader(s, 16<<20))
+			_, err = io.Copy(io.Discard, io.LimitReader(s, 1<<20))
 		}
 		if err != nil && fault.As(err).Code == fault.Internal {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/source"
+	"coredrop/core/synth"
 )
 
 // fixture unpacks a file of testdata.
@@ -163,6 +164,27 @@ func TestEveryFormOfImage(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// Long runs of clusters are streamed, short ones read.
+func TestLongRunsAreStreamed(t *testing.T) {
+	want := pattern(2*longRun+1234, 3)
+	for bits, most := range map[uint]int{9: 0, 16: 1} {
+		image := synth.QCOW2{ClusterBits: bits, Snapshots: []synth.QCOW2Snapshot{{ID: "1", Name: "a", State: want}}}.Bytes()
+		s := inMemory(image)
+		plain, streams := s, 0
+		s.Stream = func(off, n int64, buf []byte, visit func([]byte) error) error {
+			streams++
+			return plain.Scan(off, n, buf, visit)
+		}
+		var in seen
+		if _, err := Opener(in.open)(context.Background(), s, machine.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := scanned(t, in.source, 0, in.source.Size); !bytes.Equal(got, want) || streams != most {
+			t.Errorf("clusters of 2^%d: %d bytes, %d streams", bits, len(got), streams)
 		}
 	}
 }

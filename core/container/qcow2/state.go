@@ -124,6 +124,10 @@ func (st *state) fill(p []byte, off int64, from place) error {
 	return st.file.Full(p, from.at)
 }
 
+// longRun is how long a run of clusters is that is worth a stream of its own: to
+// begin one costs a browser as much as many reads.
+const longRun = 4 << 20
+
 // stream is source.Source.Stream over the file's own: long runs of clusters that
 // lie together, which is how QEMU writes a state, are streamed each.
 func (st *state) stream(off, n int64, buf []byte, visit func(p []byte) error) error {
@@ -146,15 +150,13 @@ func (st *state) stream(off, n int64, buf []byte, visit func(p []byte) error) er
 		if err != nil {
 			return err
 		}
-		if from.kind == data {
+		if from.kind == data && from.bytes >= longRun {
 			err = st.file.Scan(from.at, from.bytes, chunk, give)
 		} else {
-			for done := int64(0); done < from.bytes && err == nil; {
-				p := chunk[:min(int64(len(chunk)), from.bytes-done)]
-				if err = st.fill(p, off+done, from); err == nil {
-					err = give(p)
-				}
-				done += int64(len(p))
+			from.bytes = min(from.bytes, int64(len(chunk)))
+			p := chunk[:from.bytes]
+			if err = st.fill(p, off, from); err == nil {
+				err = give(p)
 			}
 		}
 		if err != nil {
