@@ -1,11 +1,14 @@
 // Race reports as text that is copied: in the kernel's own form, as Markdown, as
 // JSON.
 
-// label says where a report comes from, in the words of `coredrop kcsan`.
+// label says where a report comes from and what it is about, in the words of `coredrop kcsan`.
 /** @typedef {import('./summary.js').Report} Report */
 
 /** @param {Report} report */
-export function label(report) { return report.label; }
+export function label(report) {
+  const o = report.accesses.at(-1)?.object;
+  return report.label + (o && o.kind !== 'user' ? `; at the address${o.now ? ' now' : ''}: ${o.text}` : '');
+}
 
 // quoted marks the lines of what is no whole report, so that no tool takes it
 // for one.

@@ -123,7 +123,7 @@ func object(o owner.Object, state string) *Object {
 		return nil
 	}
 	out := &Object{Kind: o.Kind, Name: o.Name, Offset: o.Offset, Size: o.Size, Type: o.Type, Member: o.Member, Module: o.Module,
-		Users: o.Users, Now: state == races.Printed && !o.Lasting(), Text: o.String()}
+		Users: o.Users, Now: state == races.Printed && !o.Lasting() && o.Kind != owner.Absent, Text: o.String()}
 	out.Certain = o.Certain() && !out.Now
 	if o.Base != 0 {
 		out.Base = hex64(o.Base)

@@ -1,7 +1,6 @@
 // One race: its two sides as aligned stacks, what was changed, where it comes from.
 import { html, nothing } from '../../lit-html/lit-html.js';
 import { changedBits, place, sharedFrom } from '../places.js';
-import { label } from '../reports.js';
 import { toCPU, toModule } from './places.js';
 
 /** @typedef {import('../summary.js').Access} Access */
@@ -19,7 +18,7 @@ export function race({ session: { summary }, ui }, { report, fragment, title, st
   if (!report) return html`<div id="race" class="fragment" aria-labelledby="race-title" role="group">${head}<p id="race-label">Not a whole report: ${fragment?.reason}</p><pre id="race-text" tabindex="0" aria-label=${title}>${fragment?.text}</pre></div>`;
   const [left, right] = report.accesses || [], shared = left && right ? sharedFrom(left.stack, right.stack) : 0, open = Boolean(ui.text) || !left;
   return html`<div id="race" aria-labelledby="race-title" role="group">${head}
-    <p id="race-label" class="soft">${label(report)}${report.rule ? ` · suppressed: ${report.rule}` : ''}</p>
+    <p id="race-label" class="soft">${report.label}${report.rule ? ` · suppressed: ${report.rule}` : ''}</p>
     ${(report.differences || []).length ? html`<ul id="race-differences">${report.differences.map((d) => html`<li>${d}</li>`)}</ul>` : nothing}
     ${about(right || left)}
     ${left ? html`<div class="sides">${side(summary, left, shared, right, act)}${right ? side(summary, right, shared, left, act) : unknownSide(report)}</div>

@@ -25,12 +25,16 @@ for (const kind of kinds) {
     // one converts a core and checks what was saved.
     // A PDB that an earlier test gave is in the browser's cache, and with a PDB
     // one flag more of the kernel is known: the command line gets it as well.
-    async function one(core, { drop = false, pdb, compat = false } = {}) {
+    async function one(core, { drop = false, pdb, compat = false, snapshot = '' } = {}) {
       const view = idle || await driver.visit(server.url);
       idle = null;
       const files = pdb ? [core, pdb] : [core];
       await (drop ? view.drop(...files) : view.pick(...files));
       await view.settled();
+      if (snapshot) { // the first that is offered
+        assert.match(await view.failed('snapshot-choice'), new RegExp(`"${snapshot}"`));
+        await view.press('[data-offer=open-anyway]');
+      }
       if (compat) await view.press('#compat');
       const prepared = await view.page.$('#prepare') ? await view.text('#panel-dump') : '';
       if (prepared) await view.press('#prepare');
@@ -39,7 +43,7 @@ for (const kind of kinds) {
       if (pdb) assert.equal(status, 'found');
       const flags = ['-symbols', status !== 'found' ? 'none' : core.includes('demo') || core.includes('shuffled') ? demo().pdb : symbolStore];
       const file = await view.save();
-      assert.equal(await sha256(file), await byCommandLine(core, ...(compat ? ['-compat', 'elf2dmp'] : []), ...flags));
+      assert.equal(await sha256(file), await byCommandLine(core, ...(compat ? ['-compat', 'elf2dmp'] : []), ...(snapshot ? ['-snapshot', snapshot] : []), ...flags));
       assert.deepEqual(view.foreign(), []);
       assert.deepEqual(view.symbolRequests(), []);
       assert.deepEqual(view.errors, []);
@@ -104,6 +108,12 @@ for (const kind of kinds) {
     for (const name of ['libvirt-sparse/mini.save', 'live/state.qevm']) {
       test(`a saved VM state, ${name}`, { skip }, async () => done(await one(unpackFile(join(corpus, 'savevm', `${name}.zst`)))));
     }
+
+    test('a snapshot in a disk image, chosen of two', { skip }, async () => {
+      const view = await one(unpackFile(join(corpus, 'savevm/q35-cpu4/disk.qcow2.zst')), { snapshot: 'before' });
+      assert.match(await view.text('#command'), /^coredrop convert -snapshot before -symbols none disk\.qcow2 /);
+      await done(view);
+    });
 
     test('02 by input', { skip }, async () => done(await one(unpack('02-cpu4-encoded'))));
     test('02 by drop', { skip }, async () => done(await one(unpack('02-cpu4-encoded'), { drop: true })));
