@@ -83,6 +83,7 @@ func TestRefusedByName(t *testing.T) {
 		{"version 1", base, func(e edited) { e.put32(versionAt, 1) }, fault.OtherFormat, "version 1"},
 		{"version 4", base, func(e edited) { e.put32(versionAt, 4) }, fault.DiskUnsupported, "version 4"},
 		{"no snapshot", two, func(e edited) { e.put32(snapshotsAt, 0) }, fault.OtherFormat, "not a memory core"},
+		{"a backing file and no snapshot", two, func(e edited) { e.put64(backingAt, 0x180); e.put32(snapshotsAt, 0) }, fault.OtherFormat, "not a memory core"},
 		{"a snapshot of the disk", two, func(e edited) {
 			e.put32(snapshotsAt, 1)
 			e.put64(e.entry(0)+snapHead+extraStateAt, 0)
@@ -126,9 +127,12 @@ func TestRefusedByName(t *testing.T) {
 	} {
 		e := c.base.copy()
 		c.edit(e)
-		_, _, err := opened(e, "second")
+		_, m, err := opened(e, "second")
 		if !fault.Is(err, c.code) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.code == fault.DiskUnsupported && strings.Contains(c.says, "another") && len(m.Snapshots) != 2 {
+			t.Errorf("%s: its snapshots are not listed: %v", c.name, m.Snapshots)
 		}
 		if err != nil && len(err.Error()) > 300 {
 			t.Errorf("%s: a sentence of %d bytes", c.name, len(err.Error()))

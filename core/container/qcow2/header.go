@@ -79,6 +79,9 @@ type image struct {
 	corrupt      bool // QEMU marked it so
 	snapshots    uint32
 	snapshotsOff uint64
+
+	// refused says why the snapshots' memory is not read, though they can be listed.
+	refused error
 }
 
 // read fills p from off on, through the cache; what is behind the end of the file
@@ -95,7 +98,7 @@ func damaged(format string, args ...any) error {
 	return fault.New(fault.DamagedHeader, "the disk image is damaged: "+format, args...)
 }
 
-// parse reads the header, and refuses what can hold no snapshot that is read.
+// parse reads the header, and refuses what is no image that is known.
 func parse(ctx context.Context, s source.Source) (*image, error) {
 	meta, err := mem.NewFile(s, []mem.Extent{{Bytes: uint64(s.Size)}}, metaCache)
 	if err != nil {
@@ -143,11 +146,11 @@ func parse(ctx context.Context, s source.Source) (*image, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, fault.New(fault.DiskUnsupported, "the clusters of this qcow2 disk image lie in another file%s", name)
+		im.refused = fault.New(fault.DiskUnsupported, "the clusters of this qcow2 disk image lie in another file%s", name)
 	case be.Uint32(h[cryptAt:]) != 0:
-		return nil, fault.New(fault.DiskUnsupported, "this qcow2 disk image is encrypted (%s), and its snapshots are with it", cryptName(be.Uint32(h[cryptAt:])))
+		im.refused = fault.New(fault.DiskUnsupported, "this qcow2 disk image is encrypted (%s), and its snapshots are with it", cryptName(be.Uint32(h[cryptAt:])))
 	case be.Uint64(h[backingAt:]) != 0:
-		return nil, im.backed(be.Uint64(h[backingAt:]), be.Uint32(h[backingLenAt:]))
+		im.refused = im.backed(be.Uint64(h[backingAt:]), be.Uint32(h[backingLenAt:]))
 	}
 	return im, nil
 }

@@ -54,6 +54,9 @@ func (im *image) openSnapshot(ctx context.Context, inside machine.Opener, o mach
 	for _, s := range saved {
 		m.Snapshots = append(m.Snapshots, machine.Snapshot{ID: s.id, Name: s.name, Seconds: s.seconds, Bytes: s.state})
 	}
+	if im.refused != nil && (err != nil || len(saved) > 0) {
+		return m, im.refused
+	}
 	if err != nil {
 		return m, err
 	}
