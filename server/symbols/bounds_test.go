@@ -3,6 +3,7 @@ package symbols
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -355,5 +356,71 @@ func TestObserve(t *testing.T) {
 	}
 	if len(fetched) != 2 || fetched[0].Bytes != size || fetched[0].Code != "" || fetched[1].Code != fault.SymbolsNotFound {
 		t.Errorf("%+v", fetched)
+	}
+}
+
+// heavy is a store whose files can be read when it is told to.
+type heavy struct {
+	data      []byte
+	now, most *atomic.Int32
+	mayBeRead chan struct{}
+	opened    *atomic.Int32
+}
+
+func (s heavy) Get(context.Context, symstore.Key) (symstore.File, error) {
+	s.opened.Add(1)
+	return &heavyFile{File: symstore.Memory(s.data), s: s}, nil
+}
+
+type heavyFile struct {
+	symstore.File
+	s    heavy
+	once bool
+}
+
+func (f *heavyFile) ReadAt(p []byte, off int64) (int, error) {
+	if !f.once {
+		f.once = true
+		n := f.s.now.Add(1)
+		for m := f.s.most.Load(); n > m && !f.s.most.CompareAndSwap(m, n); m = f.s.most.Load() {
+		}
+		<-f.s.mayBeRead
+		f.s.now.Add(-1)
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// However many want files of a store, few are verified at a time.
+func TestVerificationsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := heavy{pdbBytes(t), new(atomic.Int32), new(atomic.Int32), make(chan struct{}), new(atomic.Int32)}
+		h := &Handler{Stores: []Store{s}}
+		var answers []<-chan *httptest.ResponseRecorder
+		for range 100 {
+			a, _ := client(t, h, "/"+demo.PDBKey)
+			answers = append(answers, a)
+		}
+		synctest.Wait()
+		close(s.mayBeRead)
+		for _, a := range answers {
+			if w := <-a; w.Code != 200 {
+				t.Errorf("%d", w.Code)
+			}
+		}
+		if n := s.most.Load(); n != verifications || s.opened.Load() != 100 {
+			t.Errorf("%d at once, %d opened", n, s.opened.Load())
+		}
+	})
+}
+
+// What is remembered of right files has a bound.
+func TestVerifiedIsBounded(t *testing.T) {
+	var v verified
+	for i := range maxVerified + 10 {
+		v.add(symstore.Key{Name: "a.pdb", ID: fmt.Sprint(i)}, diskstore.Stamp{Size: int64(i)})
+	}
+	last := symstore.Key{Name: "a.pdb", ID: fmt.Sprint(maxVerified + 9)}
+	if len(v.list) != maxVerified || !v.has(last, diskstore.Stamp{Size: maxVerified + 9}) || v.has(last, diskstore.Stamp{}) {
+		t.Errorf("%d entries", len(v.list))
 	}
 }
