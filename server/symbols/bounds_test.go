@@ -94,6 +94,34 @@ func TestDownloadsAreBounded(t *testing.T) {
 	})
 }
 
+// Each upstream has bounds of its own: what the first does not have waits for the
+// second, no more than 64 at a time.
+func TestWaitingIsBoundedForEachUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })
+		second := fake(func(ctx context.Context, _ symstore.Key) ([]byte, error) {
+			<-ctx.Done()
+			return nil, fault.Wrap(context.Cause(ctx), fault.Cancelled, "")
+		})
+		h := &Handler{Cache: cacheIn(t), Upstreams: []Upstream{first, second}}
+		var answers []<-chan *httptest.ResponseRecorder
+		for i := range 140 {
+			a, _ := client(t, h, invented(i))
+			answers = append(answers, a)
+			synctest.Wait()
+		}
+		s := h.Stats()
+		if u := s.Upstreams[1]; u.Downloads != 8 || u.Waiting != 64 || s.Requests != 72 || s.Misses != 0 {
+			t.Errorf("%+v", s)
+		}
+		for i, a := range answers[72:] {
+			if w := <-a; w.Code != 503 {
+				t.Errorf("%d: %d", i, w.Code)
+			}
+		}
+	})
+}
+
 // gate is an upstream that opens, and gives its body, when it is told to.
 type gate struct {
 	opens, flows chan struct{}

@@ -86,6 +86,7 @@ func (h *health) record(err error, now time.Time) {
 	case upstream.Busy:
 		if limited {
 			h.rest(err, now, min(max(after, restFirst), restLast))
+			h.probed = h.until.Add(-probeEach) // it said itself until when
 		}
 		// else it is busy with this file, as a proxy is that fetches it
 	case upstream.Unreached:

@@ -315,6 +315,15 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		if w := ask(r, invented(2)); w.Code != 503 || (r.asked.Load() == 1) != all {
 			t.Errorf("%d: another file: %d, asked %d times", status, w.Code, r.asked.Load())
 		}
+		asked := r.asked.Load()
+		r.now = r.now.Add(99 * time.Second)
+		if ask(r, invented(1)); r.asked.Load() != asked {
+			t.Errorf("%d: asked before its time", status)
+		}
+		r.now = r.now.Add(2 * time.Second)
+		if ask(r, invented(1)); r.asked.Load() != asked+1 {
+			t.Errorf("%d: not asked when it is over", status)
+		}
 	}
 }
 
