@@ -21,7 +21,6 @@ var errAbandoned = errors.New("nobody waits for it any more")
 type flights struct {
 	mu      sync.Mutex
 	closed  bool
-	count   int
 	list    map[symstore.Key]*flight
 	running sync.WaitGroup
 }
@@ -79,8 +78,7 @@ func (s *share) Close() error {
 	return nil
 }
 
-// join takes part in the download of a key, which it begins if need be. There are
-// as many as the upstreams take, and no more: who comes then is told at once.
+// join takes part in the download of a key, which it begins if need be.
 func (h *Handler) join(q question) (*flight, error) {
 	s := &h.flights
 	s.mu.Lock()
@@ -89,15 +87,8 @@ func (h *Handler) join(q question) (*flight, error) {
 		f.wanted++
 		return f, nil
 	}
-	room := 0
-	for _, p := range h.pools {
-		room += cap(p.slots) + p.limit
-	}
-	switch {
-	case s.closed:
+	if s.closed {
 		return nil, errStopping()
-	case s.count >= room:
-		return nil, fault.New(fault.ServerBusy, "too many files are being fetched already")
 	}
 	base := h.Base
 	if base == nil {
@@ -109,7 +100,6 @@ func (h *Handler) join(q question) (*flight, error) {
 		s.list = map[symstore.Key]*flight{}
 	}
 	s.list[q.key] = f
-	s.count++
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -133,7 +123,6 @@ func (h *Handler) land(key symstore.Key, f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.ended = true
-	s.count--
 	if s.list[key] == f {
 		delete(s.list, key)
 	}
