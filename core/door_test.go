@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -206,7 +205,7 @@ func TestUse(t *testing.T) {
 		}
 	}
 	// A block that only the PDB leads to: no dump before, one after.
-	c, b, err = open(func(o *synth.Options) { o.Edit = readOnlyImage })
+	c, b, err = open(func(o *synth.Options) { o.Edit = unprovedBlock })
 	if err == nil {
 		t.Fatal("the block was found without the PDB")
 	}
@@ -233,15 +232,13 @@ func TestUse(t *testing.T) {
 	}
 }
 
-// readOnlyImage takes the right to be written from every section of the kernel:
-// the search in memory does not look there for the debugger block.
-func readOnlyImage(g *synth.Editor) {
-	nt := g.Truth.KernelBase + uint64(binary.LittleEndian.Uint32(g.Read(g.Truth.KernelBase+0x3c, 4)))
-	head := g.Read(nt, 24)
-	sections := nt + 24 + uint64(binary.LittleEndian.Uint16(head[20:]))
-	for i := range uint64(binary.LittleEndian.Uint16(head[6:])) {
-		at := sections + 40*i + 36
-		g.Write32(at, binary.LittleEndian.Uint32(g.Read(at, 4))&^(1<<31))
+// unprovedBlock damages everything by which a debugger block is proved without a
+// PDB: both lists, and the processor's control region.
+func unprovedBlock(g *synth.Editor) {
+	g.Write(g.Truth.ModuleList, make([]byte, 16))
+	g.Write(g.Truth.ProcessHead, bytes.Repeat([]byte{0x11}, 16))
+	for _, kpcr := range g.Truth.KPCR {
+		g.Write64(kpcr+0x18, 0)
 	}
 }
 

@@ -94,6 +94,7 @@ var catalogue = map[Code]Entry{
 	IDTUnreadable:    {"the kernel could not be reached through any CPU's interrupt table", []Step{whyNone, again}},
 	KernelNotFound:   {"no Windows kernel image was found", []Step{whyNone, again, linux}},
 	NoCodeView:       {"the kernel image names no PDB", []Step{noSymbols}},
+	ImageDamaged:     {"a part of the kernel image's header is missing or cannot be right", nil},
 	ForeignKernel:    {"an image that looks like a kernel was passed over", nil},
 	KDBGMissing:      {"no kernel debugger block was found", []Step{dropPDB, fetchPDB, whyNone}},
 	KDBGUndecodable:  {"the kernel's debugger block could not be decoded", []Step{dropPDB, fetchPDB}},

@@ -48,6 +48,7 @@ const (
 	IDTUnreadable    Code = "idt-unreadable"
 	KernelNotFound   Code = "kernel-not-found"
 	NoCodeView       Code = "no-codeview"
+	ImageDamaged     Code = "image-damaged"
 	ForeignKernel    Code = "foreign-kernel"
 	KDBGMissing      Code = "kdbg-missing"
 	KDBGUndecodable  Code = "kdbg-undecodable"

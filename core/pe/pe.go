@@ -46,6 +46,10 @@ type Image struct {
 	exportDir, exceptionDir directory
 }
 
+// ExportDirectory gives where the export directory lies, and its size; 0: there is
+// none.
+func (i *Image) ExportDirectory() (rva, size uint32) { return i.exportDir.rva, i.exportDir.size }
+
 // Section is one section header. VirtualAddress is relative to the image's base,
 // sizes are in bytes.
 type Section struct {

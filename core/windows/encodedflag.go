@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"coredrop/core/mem"
+	"coredrop/core/pe"
 )
 
 // Bounds of the search for KdpDataBlockEncoded in the image's code.
@@ -30,7 +31,11 @@ func (k *Kernel) FindEncodedFlag(ctx context.Context) (mem.VA, error) {
 	}
 	left, mentions := uint64(flagCodeBytes), 0
 	window := make([]byte, flagWindow+2*flagReach)
-	for _, sec := range k.Image.Sections {
+	sections := k.Image.Sections
+	if len(sections) == 0 { // no table that can be used: all of the image may be code
+		sections = []pe.Section{pe.Whole(k.Image.SizeOfImage)}
+	}
+	for _, sec := range sections {
 		if !sec.Executable() || sec.VirtualAddress >= k.Image.SizeOfImage {
 			continue
 		}
@@ -101,10 +106,14 @@ func (k *Kernel) flagNear(code []byte, va mem.VA) mem.VA {
 	return 0
 }
 
-// inData reports whether an address lies in a writable section of the kernel.
+// inData reports whether an address lies in a writable section of the kernel, or
+// anywhere in it where there is no section table that can be used.
 func (k *Kernel) inData(va mem.VA) bool {
 	if !InImage(va, k.Image.Base, k.Image.SizeOfImage, 1) {
 		return false
+	}
+	if len(k.Image.Sections) == 0 {
+		return true
 	}
 	rva := uint32(va - k.Image.Base)
 	s, ok := k.Image.SectionAt(rva)

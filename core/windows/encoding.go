@@ -42,8 +42,9 @@ func (k Key) Decode(encoded []byte) []byte {
 	return plain
 }
 
-// sane reports whether a debugger block can have this size: at least Windows
-// XP's, and some room above the newest known (0x3a0).
+// SaneSize reports whether a debugger block can have this size: at least Windows
+// XP's, and some room above the newest known (0x3a8). The list of sizes is open
+// at its end, so no search asks for those of releases that are known.
 func SaneSize(size uint32) bool { return size >= KDBGMinBytes && size <= KDBGMaxBytes && size%8 == 0 }
 
 // keyFrom finds the key by which the encoded words e2 (tag and size) and e3
@@ -65,35 +66,40 @@ func keyFrom(e2, e3, base uint64) (Key, bool) {
 	return Key{}, false
 }
 
-// releaseSizes are the sizes of the debugger block by release (the
-// public wdbgexts.h declarations and real dumps). Where the kernel's base is not known, the size must be one of
-// them, or accidents would be too many.
-var releaseSizes = []uint32{0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3a0}
-
-// blindGuess is what two encoded words say where the base is not known.
+// blindGuess is what the first words of an encoded block say where the kernel's
+// base is not known.
 type blindGuess struct {
 	Key
 	base uint64
-	size uint32
 }
 
-// keysBlind lists the keys by which e2 and e3 decode to the tag with a
-// release's size and a page-aligned base among the kernel's image addresses.
-func keysBlind(e2, e3 uint64) (out []blindGuess) {
-	x := e2 ^ e3
+// keysBlind lists the keys by which e2 and e3 decode to the tag with a sane size
+// and a page-aligned base among the kernel's image addresses, and link to an
+// address in the image at that base. Of the size and the base's high half only
+// their sum is known, so that one block gives up to 32 bases; that link and base
+// have the same high half needs neither, and keeps accidents out.
+func keysBlind(link, e2, e3 uint64) (out []blindGuess) {
+	x, y := e2^e3, link^e3
 	for r := range 64 {
 		v := bits.ReverseBytes64(bits.RotateLeft64(x, r))
 		low := uint32(v) ^ kdTagValue
 		if low&0xfff != 0 {
 			continue
 		}
-		for _, size := range releaseSizes {
+		// A carry into the high half, where the image crosses 4 GiB, gives ones.
+		if carry := bits.ReverseBytes64(bits.RotateLeft64(y, r)) >> 32; carry&(carry+1) != 0 {
+			continue
+		}
+		for size := uint32(KDBGMinBytes); size <= KDBGMaxBytes; size += 8 {
 			high := uint32(v>>32) ^ size
 			if high>>8 != 0xfffff8 {
 				continue
 			}
 			base := uint64(high)<<32 | uint64(low)
-			out = append(out, blindGuess{Key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, base, size})
+			g := blindGuess{Key{r, bits.ReverseBytes64(bits.RotateLeft64(e3, r)) ^ base}, base}
+			if at := g.word(link); at > base && at-base < ImageReach {
+				out = append(out, g)
+			}
 		}
 	}
 	return out

@@ -6,28 +6,25 @@ import (
 	"coredrop/core/pe"
 )
 
-// Offsets of the export directory and of what leads to it. Source: Microsoft's
+// Offsets of the export directory. Source: Microsoft's
 // "PE Format" document.
 const (
-	exportDirectory = 0x88 // of the NT headers (PE32+): RVA and size
-	exportCounts    = 0x14 // number of functions, of names
-	exportTables    = 0x1c // RVAs of functions, names, ordinals
-	exportBytes     = 0x28
-	maxExports      = 1 << 16
-	dosNewHeader    = 0x3c
+	exportVersion = 0x08 // u16 major, u16 minor
+	exportName    = 0x0c // RVA of the module's name
+	exportCounts  = 0x14 // number of functions, of names
+	exportTables  = 0x1c // RVAs of functions, names, ordinals
+	exportBytes   = 0x28
+	maxExports    = 1 << 16
 )
 
-// exportedAt gives the address of an image's export. The names are sorted, so
+// ExportedAt gives the address of an image's export. The names are sorted, so
 // that few pages are read; false: it is not there, or its pages are not.
 func ExportedAt(s *paging.Space, img *pe.Image, name string) (mem.VA, bool) {
 	at := func(rva uint32, p []byte) bool {
 		return uint64(rva)+uint64(len(p)) <= uint64(img.SizeOfImage) && s.ReadAt(p, img.Base+mem.VA(rva)) == nil
 	}
 	var word [8]byte
-	if !at(dosNewHeader, word[:4]) || !at(u32(word[:], 0)+exportDirectory, word[:]) {
-		return 0, false
-	}
-	start, size := u32(word[:], 0), u32(word[:], 4)
+	start, size := img.ExportDirectory()
 	var dir [exportBytes]byte
 	if start == 0 || !at(start, dir[:]) {
 		return 0, false
@@ -62,6 +59,45 @@ func ExportedAt(s *paging.Space, img *pe.Image, name string) (mem.VA, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Where an export directory may lie without an image's header: its tables follow
+// it at once.
+const (
+	exportNameBytes = 16        // of the module, that are looked at
+	exportTablePage = 16 * 4096 // to its first table at most
+)
+
+// ExportMarks appends the export directories in p, which lies at va, whose
+// module's name is one of names; from is how many bytes of p may be the first of
+// one. Its tables are at RVAs a little above its own, which with the address
+// gives the image's base.
+func ExportMarks(out []ImageMark, s *paging.Space, p []byte, va mem.VA, from int, names func(string) bool) []ImageMark {
+	for off := 0; off+exportBytes <= len(p) && off < from; off += 4 {
+		first := u32(p, off+exportTables)
+		if first == 0 || u32(p, off) != 0 || u32(p, off+exportVersion) != 0 || first >= ImageReach {
+			continue
+		}
+		functions, count, name := u32(p, off+exportCounts), u32(p, off+exportCounts+4), u32(p, off+exportName)
+		second, third := u32(p, off+exportTables+4), u32(p, off+exportTables+8)
+		if functions == 0 || functions > maxExports || count > maxExports || name >= ImageReach || second <= first || third <= second || third >= ImageReach {
+			continue
+		}
+		at := va + mem.VA(off)
+		for rva := mem.VA(first - 1); at > rva && mem.VA(first)-rva <= exportTablePage; rva-- {
+			// The next lower RVA on the same place of a page.
+			rva -= (rva - at) & (mem.PageSize - 1)
+			if rva > mem.VA(first) {
+				break
+			}
+			var text [exportNameBytes]byte
+			if base := at - rva; rva+exportBytes <= mem.VA(first) && s.ReadAt(text[:], base+mem.VA(name)) == nil && names(cString(text[:])) {
+				out = append(out, ImageMark{Kind: MarkExports, VA: at, Base: base})
+				break
+			}
+		}
+	}
+	return out
 }
 
 // cString gives the bytes before the first NUL, or all.

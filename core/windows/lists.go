@@ -17,7 +17,7 @@ const (
 	maxNameBytes  = 512 // of UTF-16
 )
 
-// walkList follows a LIST_ENTRY from its head and hands each entry's address to
+// WalkList follows a LIST_ENTRY from its head and hands each entry's address to
 // visit, which may stop it. It ends with an error where the list cannot be
 // right: an entry that is no kernel address, links that disagree, a cycle that
 // misses the head, more than limit entries.
@@ -104,6 +104,7 @@ const (
 	processNameReach  = 0x400 // it stands no further behind the links
 	processStartReach = 0x800 // EPROCESS starts no further before them
 	processDTBUsual   = 0x28  // DirectoryTableBase from the start
+	processesTried    = 32    // for the place of DirectoryTableBase
 	SystemPID         = 4
 	dispatcherProcess = 3 // type of a process's dispatcher header
 )
@@ -111,17 +112,22 @@ const (
 // systemName is System's ImageFileName, NUL padded.
 var systemName = append([]byte("System"), make([]byte, processNameBytes-6)...)
 
-// findProcessLayout finds the fields by what is known of the first process:
-// its id is 4, its name is System, and its EPROCESS begins with a process's
-// dispatcher header, followed by a page-table base that works.
-func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, ok bool) {
-	pid, err := s.Uint64(links + mem.VA(processIDBefore&(1<<64-1)))
+// findProcessLayout finds the fields by what is known of the first process: its
+// id is 4 and its name is System. Where the page-table base lies is found from
+// the first process of the list that begins with a process's dispatcher header,
+// followed by a base that works: one that has a base of its own, or none, costs
+// no other its base.
+func findProcessLayout(s *paging.Space, links []mem.VA, k KDBG) (l processLayout, ok bool) {
+	if len(links) == 0 {
+		return l, false
+	}
+	pid, err := s.Uint64(links[0] + mem.VA(processIDBefore&(1<<64-1)))
 	if err != nil || pid != SystemPID {
 		return l, false
 	}
 	l.id = processIDBefore
 	after := make([]byte, processNameReach)
-	s.ReadBest(after, links)
+	s.ReadBest(after, links[0])
 	if l.name = bytes.Index(after, systemName); l.name < 0 {
 		return l, false
 	}
@@ -129,15 +135,23 @@ func findProcessLayout(s *paging.Space, links mem.VA, k KDBG) (l processLayout, 
 	if at == 0 || at%8 != 0 {
 		at = processDTBUsual
 	}
-	for back := 8 + at; back <= processStartReach; back += 8 {
-		start := links - mem.VA(back)
-		head, err := s.Uint32(start)
-		if err != nil || head&0x7f != dispatcherProcess {
-			continue
+	for i, of := range links[:min(len(links), processesTried)] {
+		other := false
+		for back := 8 + at; back <= processStartReach; back += 8 {
+			start := of - mem.VA(back)
+			head, err := s.Uint32(start)
+			if err != nil || head&0x7f != dispatcherProcess {
+				continue
+			}
+			value, err := s.Uint64(start + mem.VA(at))
+			if err == nil && SharesPage(s, value) {
+				l.dtb, l.back = at-back, back
+				return l, true
+			}
+			other = other || err == nil && hasTables(s, value)
 		}
-		if value, err := s.Uint64(start + mem.VA(at)); err == nil && SharesPage(s, value) {
-			l.dtb, l.back = at-back, back
-			break
+		if i == 0 && other {
+			break // System has tables of another form than the space: so have all
 		}
 	}
 	return l, true
@@ -161,32 +175,44 @@ func tryRoot(s *paging.Space, value uint64) error {
 	return err
 }
 
+// SharesPage reports whether a page-table base leads to the same shared page as a
+// space.
 func SharesPage(s *paging.Space, value uint64) bool { return tryRoot(s, value) == nil }
 
+// hasTables reports whether a page-table base that does not show Windows' shared
+// page is one all the same, as Secure System's may be: some entry of it leads to
+// a table that the core holds.
+func hasTables(s *paging.Space, value uint64) bool {
+	root := mem.PA(value & s.Mode.Root)
+	raw := make([]byte, mem.PageSize)
+	if root == 0 || s.Phys.ReadAt(raw, root) != nil {
+		return false
+	}
+	for i := range len(raw) / s.Mode.Entry {
+		if kind, to := s.Mode.Step(0, s.Mode.EntryAt(raw, i)); kind == paging.Table {
+			if _, ok := mem.Find(s.Phys.Extents(), to); ok && to != root {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Processes reads the active-process list through an address space. Its layout
-// differs by build and is found from the System process. An empty list, as in a
-// guest that is still starting, is no error. What could be read is returned
+// differs by build and is found from what its processes hold. An empty list, as
+// in a guest that is still starting, is no error. What could be read is returned
 // along with an error whose code is processes-unknown-layout.
 func Processes(s *paging.Space, k KDBG) ([]Process, error) {
-	var out []Process
-	var layout processLayout
-	var known bool
 	if listOf(s, k.ProcessHead()) == listEmpty {
 		return nil, nil
 	}
-	err := WalkList(s, k.ProcessHead(), MaxProcesses, func(links mem.VA) bool {
-		if len(out) == 0 {
-			if layout, known = findProcessLayout(s, links, k); !known {
-				return false
-			}
+	links, err := ProcessLinks(s, k)
+	layout, known := findProcessLayout(s, links, k)
+	var out []Process
+	if known {
+		for _, at := range links {
+			out = append(out, readProcess(s, at, layout))
 		}
-		out = append(out, readProcess(s, links, layout))
-		return true
-	})
-	if len(out) > 1 && !anyBase(out[1:]) {
-		// No other process has what the first one suggested. One alone may be
-		// about to end, and costs no other its own.
-		layout.dtb, out[0].DTB = 0, 0
 	}
 	switch {
 	case err != nil:
@@ -208,16 +234,6 @@ func ProcessLinks(s *paging.Space, k KDBG) (links []mem.VA, err error) {
 		return true
 	})
 	return links, err
-}
-
-// anyBase reports whether some process has a page-table base that works.
-func anyBase(list []Process) bool {
-	for _, p := range list {
-		if p.DTB != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // listState is what a list head alone says.
@@ -243,7 +259,7 @@ func listOf(s *paging.Space, head mem.VA) listState {
 	return listFilled
 }
 
-// starting reports whether a guest has no processes yet: its list is empty, or
+// Starting reports whether a guest has no processes yet: its list is empty, or
 // not made while the modules, which come first, are there.
 func (k *Kernel) Starting() bool {
 	switch listOf(k.Space, k.KDBG.ProcessHead()) {
@@ -269,7 +285,7 @@ func readProcess(s *paging.Space, links mem.VA, l processLayout) (p Process) {
 	}
 	if l.dtb != 0 {
 		if value, err := s.Uint64(links + mem.VA(uint64(int64(l.dtb)))); err == nil {
-			if err := tryRoot(s, value); err == nil || unknown(err) {
+			if err := tryRoot(s, value); err == nil || unknown(err) || hasTables(s, value) {
 				p.DTB = mem.PA(value)
 			}
 		}
@@ -319,4 +335,21 @@ func (k *Kernel) ReadLists() {
 	case err != nil:
 		k.Warnings = append(k.Warnings, WarningOf(err))
 	}
+}
+
+// kernelEntries is how many entries of the module list may stand before the
+// kernel's, which is the first but in a damaged list.
+const kernelEntries = 64
+
+// SizeInList gives the size that the module list at head has for the image at
+// base, at most ImageReach.
+func SizeInList(s *paging.Space, head, base mem.VA) (size uint32, ok bool) {
+	_ = WalkList(s, head, kernelEntries, func(entry mem.VA) bool {
+		m, err := readModule(s, entry)
+		if err == nil && m.Base == base && m.Size%mem.PageSize == 0 && m.Size > 0 && m.Size <= ImageReach {
+			size, ok = m.Size, true
+		}
+		return !ok
+	})
+	return size, ok
 }

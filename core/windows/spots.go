@@ -74,12 +74,14 @@ func (at Spot) Read(s *paging.Space) (KDBG, error) {
 type Blind struct {
 	PA   mem.PA
 	Base mem.VA // of the kernel that it names
+	Link mem.VA // the list's head, where its list entry leads
 }
 
 // Blinds appends the debugger blocks that a page may hold, found by their
 // first four words alone: the rest may lie in a page elsewhere. One look at each
 // word finds the tag of a block in clear and the equal links of an encoded one,
-// so that a pass costs little more than reading.
+// so that a pass costs little more than reading. An encoded block is given once
+// for each base that it may name.
 func Blinds(out []Blind, p *[mem.PageSize]byte, pa mem.PA) []Blind {
 	var before uint64
 	for at := 0; at < mem.PageSize; at += 8 {
@@ -88,7 +90,7 @@ func Blinds(out []Blind, p *[mem.PageSize]byte, pa mem.PA) []Blind {
 			out = blindEqual(out, p[:], at-8, pa)
 		} else if uint32(w) == kdTagValue && SaneSize(uint32(w>>32)) && at >= kdTag && at+16 <= mem.PageSize {
 			if base := u64(p[:], at+8); base&0xfff == 0 && base>>40 == 0xfffff8 {
-				out = append(out, Blind{pa + mem.PA(at-kdTag), mem.VA(base)})
+				out = append(out, Blind{pa + mem.PA(at-kdTag), mem.VA(base), mem.VA(u64(p[:], at-kdTag))})
 			}
 		}
 		before = w
@@ -105,13 +107,21 @@ func blindEqual(out []Blind, p []byte, off int, pa mem.PA) []Blind {
 	if e2 == e3 || e2 == link {
 		return out
 	}
-	for _, g := range keysBlind(e2, e3) {
-		// The list entry is a kernel address as well.
-		if g.word(link)>>47 == 1<<17-1 {
-			out = append(out, Blind{pa + mem.PA(off), mem.VA(g.base)})
-		}
+	for _, g := range keysBlind(link, e2, e3) {
+		out = append(out, Blind{pa + mem.PA(off), mem.VA(g.base), mem.VA(g.word(link))})
 	}
 	return out
+}
+
+// Shown gives the block's address in a space that shows it where the kernel has
+// it: its list's head leads to an address that is mapped to it.
+func (b Blind) Shown(s *paging.Space) (va mem.VA, ok bool) {
+	first, err := s.Uint64(b.Link)
+	if err != nil {
+		return 0, false
+	}
+	pa, _, err := s.Translate(mem.VA(first))
+	return mem.VA(first), err == nil && pa == b.PA
 }
 
 // InClear reports whether the head of a debugger block lies at va, in clear, and
@@ -211,4 +221,18 @@ func ReadKDBG(s *paging.Space, va mem.VA, key func() (Key, error)) (KDBG, error)
 	}
 	k.Plain = decode(raw)
 	return k, nil
+}
+
+// SpotAt gives the place of the kernel's block at an address, in clear or encoded
+// with any key; false: there is none.
+func SpotAt(s *paging.Space, va, base mem.VA) (Spot, bool) {
+	var head [SpotBytes]byte
+	if va%8 != 0 || s.ReadAt(head[:], va) != nil {
+		return Spot{}, false
+	}
+	spots := Spots(nil, head[:], va, base, 8, false)
+	if len(spots) == 0 {
+		return Spot{}, false
+	}
+	return spots[0], true
 }

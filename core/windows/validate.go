@@ -3,59 +3,72 @@ package windows
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 )
 
-// blockCheck is one step of a debugger block's validation. A hard step that
+// BlockCheck is one step of a debugger block's validation. A hard step that
 // fails refuses the block. A soft one is counted: what it looks at may be
 // damaged in the guest, but of two candidates the one with fewer contradictions
-// is right, and more than one contradiction is too many where no PDB vouches
-// for the address. A step that a PDB may vouch for is hard without it only.
+// is right, and more than one contradiction is too many where nothing proves the
+// block.
 type BlockCheck struct {
 	Name  string
 	Soft  bool
-	pdb   bool // soft where a PDB vouches for the address
 	check func(s *paging.Space, base mem.VA, size uint32, k KDBG) error
 }
 
-// blockChecks are in order of cost.
+// The steps that look at a list's head and its neighbours.
+const (
+	moduleListCheck  = "module list"
+	processListCheck = "process list"
+)
+
+// BlockChecks are in order of cost.
 var BlockChecks = []BlockCheck{
 	{Name: "size", check: checkSize},
 	{Name: "tag", check: checkTag},
 	{Name: "kernel base", check: checkBase},
-	{Name: "list entry", pdb: true, check: checkEntry},
+	{Name: "list entry", Soft: true, check: checkEntry},
 	{Name: "lists inside the image", check: checkInside},
-	{Name: "module list", Soft: true, check: checkModules},
-	{Name: "process list", Soft: true, check: checkProcesses},
+	{Name: moduleListCheck, Soft: true, check: checkModules},
+	{Name: processListCheck, Soft: true, check: checkProcesses},
 	{Name: "processor block", Soft: true, check: checkProcessors},
 	{Name: "context", Soft: true, check: checkContext},
 }
 
-// maxContradictions is how many soft steps may fail where no PDB vouches for
-// the block's address.
-const MaxContradictions = 1
+// maxContradictions is how many soft steps may fail where nothing proves the
+// block.
+const maxContradictions = 1
 
-// validate runs every step on the block k of the kernel image at base with size
-// bytes. It returns the number of contradictions and the first reason; refused
-// says that the block cannot be the kernel's.
+// Validate runs every step on the block k of the kernel image at base with size
+// bytes. It returns the number of contradictions and what failed; refused says
+// that the block cannot be the kernel's. A block whose hard steps hold is proved
+// by a PDB's word for its address, by a processor's control region that names
+// itself and the processor block that the block leads to, or by both lists: what
+// contradicts it then is damage.
 func Validate(s *paging.Space, base mem.VA, size uint32, k KDBG) (contradictions int, refused bool, reason error) {
+	var failed []string
+	passed := map[string]bool{}
 	for _, c := range BlockChecks {
 		err := c.check(s, base, size, k)
-		if err == nil || c.Soft && unknown(err) {
+		if passed[c.Name] = err == nil; err == nil || c.Soft && unknown(err) {
 			continue
 		}
 		err = fmt.Errorf("%s: %w", c.Name, err)
-		if !c.Soft && !(c.pdb && k.FoundBy == FoundByPDB) {
+		if !c.Soft {
 			return contradictions, true, err
 		}
-		if reason == nil {
-			reason = err
-		}
+		failed = append(failed, err.Error())
 		contradictions++
 	}
-	return contradictions, false, reason
+	if len(failed) > 0 {
+		reason = errors.New(strings.Join(failed, "; "))
+	}
+	proved := k.FoundBy == FoundByPDB || passed[moduleListCheck] && passed[processListCheck] || someProcessor(s, k)
+	return contradictions, contradictions > maxContradictions && !proved, reason
 }
 
 func checkSize(_ *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
@@ -81,8 +94,7 @@ func checkBase(_ *paging.Space, base mem.VA, _ uint32, k KDBG) error {
 
 // checkEntry wants both links of the block's own list entry to be kernel
 // addresses. They need not be equal: a driver may have registered a second
-// block. Nothing else of the block hangs on them, so a damaged list does not
-// contradict a PDB's word.
+// block. Nothing else of the block hangs on them.
 func checkEntry(s *paging.Space, _ mem.VA, _ uint32, k KDBG) error {
 	for _, off := range []int{kdFlink, kdBlink} {
 		if va := mem.VA(k.Uint64(off)); va%8 != 0 || !s.Mode.Kernel(va) {
@@ -175,6 +187,21 @@ func firstProcessor(s *paging.Space, k KDBG) (mem.VA, error) {
 		}
 	}
 	return 0, errors.New("it lists no processor")
+}
+
+// someProcessor reports whether one of the first KPRCBs that the block leads to
+// lies in a control region that names itself and it.
+func someProcessor(s *paging.Space, k KDBG) bool {
+	for i := range mem.VA(gapsBefore) {
+		prcb, err := s.Uint64(k.ProcessorBlock() + 8*i)
+		if err != nil {
+			return false
+		}
+		if prcb != 0 && checkPCR(s, mem.VA(prcb), k) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // pcrOffset gives an offset that the block holds, or the one of every x86-64

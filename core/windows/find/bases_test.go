@@ -94,9 +94,10 @@ func TestBelowTheFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.mapPage(demoDTB, paging.X64, handler-0x3000, pa) // the kernel's header seen from there
-	f := &finder{ctx: t.Context(), m: g.m, p: x64, budget: probeBudget}
+	f := &finder{ctx: t.Context(), m: g.m, p: x64, near: nearPages}
 	var got []mem.VA
-	f.walkDown(g.s, handler, 0, shortWalk, map[mem.VA]bool{}, func(va mem.VA) bool { got = append(got, va); return len(got) < 2 })
+	w := f.near.walk(shortWalk)
+	f.walkDown(g.s, handler, 0, &w, map[mem.VA]bool{}, func(va mem.VA) bool { got = append(got, va); return len(got) < 2 })
 	if len(got) == 0 || got[0] != handler-0x3000 {
 		t.Errorf("got %v", got)
 	}
@@ -172,12 +173,35 @@ func TestImpostor(t *testing.T) {
 	}
 }
 
-// TestHeaderNotInTheCore: without the kernel's first page there is no kernel.
+// noKernel takes away everything by which the kernel image is known.
+func (g *guest) noKernel() {
+	g.put(demoBase, make([]byte, 0x1000))
+	g.put(g.symbol(symVersionBlock), make([]byte, windows.VersionBytes))
+	g.erase()
+}
+
+// TestWithoutTheHeader: a kernel without its first page is known by its data,
+// which name its base. Its PDB's name is found by its contents, its functions by
+// its export directory.
 func TestWithoutTheHeader(t *testing.T) {
 	g := newGuest(t)
+	want := g.found(nil, demoDTB, "cpu0 cr3")
 	g.put(demoBase, make([]byte, 0x1000))
-	e := g.refused(nil, fault.KernelNotFound)
-	if len(e.Hints) == 0 {
+	for _, s := range []windows.Symbols{nil, demoSymbols{}} {
+		k := g.found(s, demoDTB, "cpu0 cr3")
+		if len(k.Warnings) != 1 || !warned(k, fault.ImageDamaged) || *k.PDB != *want.PDB || k.Image.SizeOfImage != want.Image.SizeOfImage {
+			t.Errorf("warnings %v, PDB %v, %#x bytes", k.Warnings, k.PDB, k.Image.SizeOfImage)
+		}
+		entry, ok := windows.ExportedAt(k.Space, k.Image, symBugCheck)
+		if was, known := windows.ExportedAt(want.Space, want.Image, symBugCheck); entry != was || ok != known {
+			t.Errorf("KeBugCheckEx at %v, it was at %v", entry, was)
+		}
+		if flag, err := k.FindEncodedFlag(t.Context()); err != nil || flag != g.symbol(symEncodedFlag) {
+			t.Errorf("KdpDataBlockEncoded at %v, %v", flag, err)
+		}
+	}
+	g.noKernel()
+	if e := g.refused(nil, fault.KernelNotFound); len(e.Hints) == 0 {
 		t.Errorf("no hints")
 	}
 }

@@ -208,31 +208,54 @@ func TestForgedBlocks(t *testing.T) {
 	}
 }
 
-// TestTwoContradictions: a forged block alone, with two lies, is not taken
-// without a PDB that vouches for it.
+// TestTwoContradictions: a block whose two lists are both torn is proved by a
+// control region that names itself, and only by that.
 func TestTwoContradictions(t *testing.T) {
 	g := newGuest(t)
 	p := g.plain()
 	copy(p[0x48:], le64(uint64(g.room(0x100, 0x400)), uint64(g.room(0x100, 0x400))))
 	g.put(demoKDBG, p)
-	g.refused(nil, fault.KDBGMissing)
-	k, err := g.locate(demoSymbols{})
+	k, err := g.locate(nil)
+	if err != nil || !warned(k, fault.ModulesDamaged) || !warned(k, fault.ProcessesUnknownLayout) || len(k.Processors) != 2 {
+		t.Errorf("two lists: %v %v", err, k.Warnings)
+	}
+	for i := range 2 {
+		g.put64(k.Processors[i].KPCR+0x18, 0)
+	}
+	e := g.refused(nil, fault.KDBGMissing)
+	for _, check := range []string{"module list", "process list", "processor block"} {
+		if !strings.Contains(e.Text, check) {
+			t.Errorf("%q does not name the %s", e.Text, check)
+		}
+	}
+	k, err = g.locate(demoSymbols{})
 	if err != nil || !warned(k, fault.ModulesDamaged) || !warned(k, fault.ProcessesUnknownLayout) {
 		t.Errorf("with the PDB: %v %v", err, k.Warnings)
 	}
+	// Two lists that are whole prove it where the processors do not.
+	g = newGuest(t)
+	for _, region := range k.Processors {
+		g.put(region.KPCR, make([]byte, 0x180))
+		g.put64(region.PRCB+mem.VA(k.KDBG.PrcbContext()), 0x1000)
+	}
+	if k, err = g.locate(nil); err != nil || !warned(k, fault.ContextUnreadable) || len(k.Modules) != 3 {
+		t.Errorf("no processor: %v", err)
+	}
 }
 
-// TestPDBVouchesForLinks: a damaged list entry refuses a block only where no PDB
-// says that it is the kernel's.
-func TestPDBVouchesForLinks(t *testing.T) {
-	g := newGuest(t)
-	p := g.plain()
-	copy(p, le64(0, 0x1000))
-	g.put(demoKDBG, p)
-	g.refused(nil, fault.KDBGMissing)
-	k := g.found(demoSymbols{}, demoDTB, "cpu0 cr3")
-	if k.KDBG.VA != demoKDBG || len(k.Modules) == 0 || len(k.Processes) == 0 {
-		t.Errorf("block at %v, %d modules, %d processes", k.KDBG.VA, len(k.Modules), len(k.Processes))
+// TestDamagedListEntry: that the block's own list entry is damaged does not refuse
+// it, in clear or encoded.
+func TestDamagedListEntry(t *testing.T) {
+	for _, s := range []windows.Symbols{nil, demoSymbols{}} {
+		g := newGuest(t)
+		p := g.plain()
+		copy(p, le64(0, 0x1000))
+		for _, put := range []func(){func() { g.put64(demoKDBG, 0x1234) }, func() { g.put(demoKDBG, p) }} {
+			put()
+			if k := g.found(s, demoDTB, "cpu0 cr3"); k.KDBG.VA != demoKDBG || len(k.Modules) == 0 || len(k.Processes) == 0 {
+				t.Errorf("block at %v, %d modules, %d processes", k.KDBG.VA, len(k.Modules), len(k.Processes))
+			}
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func (f *finder) compat() (*windows.Kernel, error) {
 	}
 	s := paging.New(f.m.Mem, r.value, r.mode)
 	if s.Resolves(windows.SharedVA) {
-		f.resolved++
+		f.roots = append(f.roots, r)
 		f.logf("page-table base %#x (%s, %s): the shared page resolves", uint64(s.Root), r.from, r.mode.Name)
 	} else {
 		f.logf("page-table base %#x (%s): the shared page does not resolve", uint64(s.Root), r.from)
@@ -77,7 +77,8 @@ func (f *finder) compatImage(s *paging.Space) (found *pe.Image) {
 	if !ok || start < windows.ImageFloor {
 		return nil
 	}
-	f.walkDown(s, start, windows.ImageFloor, probeBudget, map[mem.VA]bool{}, func(base mem.VA) bool {
+	w := f.far.walk(compatPages)
+	f.walkDown(s, start, windows.ImageFloor, &w, map[mem.VA]bool{}, func(base mem.VA) bool {
 		img, err := pe.Read(s, base)
 		switch {
 		case err != nil:

@@ -2,6 +2,7 @@ package find
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -44,10 +45,8 @@ func looksLikeKernel(img *pe.Image) bool {
 	if img.CodeView != nil && pe.KernelPDBName(img.CodeView.Name) {
 		return true
 	}
-	for _, name := range kernelExports {
-		if strings.EqualFold(img.Exports, name) {
-			return true
-		}
+	if kernelName(img.Exports) {
+		return true
 	}
 	for _, s := range img.Sections {
 		if s.Name == kernelSection {
@@ -75,20 +74,25 @@ func debugDirectory(s *paging.Space, base mem.VA) mem.VA {
 	return base + mem.VA(rva)
 }
 
-// examine looks at the image at base: nil when it is not a kernel, else a
-// candidate with what its PDB and the search in memory say of its debugger
+// examine looks at what is said to be an image: nil when it is not a kernel, else
+// a candidate with what its PDB and the search in memory say of its debugger
 // block.
-func (f *finder) examine(s *paging.Space, r root, base mem.VA) *found {
-	img, err := pe.Read(s, base)
-	if err != nil {
-		f.refuse("image at %v: %v", base, err)
+func (f *finder) examine(s *paging.Space, r root, at claim) *found {
+	img, err := pe.Read(s, at.base)
+	var doubts []string
+	if at.mark != nil {
+		if img, doubts = f.restore(s, img, err, *at.mark); img == nil {
+			return nil
+		}
+	} else if err != nil {
+		f.refuse("image at %v: %v", at.base, err)
 		return nil
-	}
-	if img.Machine != f.p.arch.PE || !looksLikeKernel(img) {
+	} else if img.Machine != f.p.arch.PE || !looksLikeKernel(img) {
 		f.refuseImage(img)
 		return nil
 	}
 	c := f.candidate(s, r, img)
+	c.doubts = doubts
 	if err := f.ctx.Err(); err != nil {
 		f.failure = err
 		return nil
@@ -155,7 +159,8 @@ func (f *finder) symbolsOf(img *pe.Image) symbols {
 // findBlock finds the candidate's debugger block: by the PDB and in memory.
 // The PDB's word counts where both have one; that they differ is a warning.
 func (f *finder) findBlock(c *found) {
-	inMemory, all := f.blockInMemory(c)
+	memory := f.blockInMemory(c)
+	inMemory, all := memory.best, memory.all
 	if c.symbols.rvas != nil {
 		k, flag, err := f.blockByPDB(c.space, c.image, c.symbols)
 		var refused bool
@@ -169,6 +174,7 @@ func (f *finder) findBlock(c *found) {
 		switch {
 		case err == nil:
 			c.block = k
+			c.doubtTable()
 			f.crossCheck(c, inMemory, all)
 			return
 		case inMemory == nil:
@@ -185,6 +191,7 @@ func (f *finder) findBlock(c *found) {
 		return
 	}
 	c.block, c.contradictions, c.reason = inMemory.block, inMemory.contradictions, inMemory.reason
+	c.doubtTable()
 }
 
 // crossCheck compares the PDB's block with the one found in memory.
@@ -208,9 +215,14 @@ func (f *finder) crossCheck(c *found, inMemory *judged, all []mem.VA) {
 		c.block.VA, inMemory.block.FoundBy, inMemory.block.VA))
 }
 
-// noBlock tells a block that cannot be decoded from one that is not there: the
-// version block, which is never encoded, leads to where it should be.
+// noBlock says why there is no debugger block: what looks like one and failed a
+// check, one that cannot be decoded, to which the version block leads, as it is
+// never encoded, or where none was.
 func (f *finder) noBlock(c *found) error {
+	h := c.memory
+	if len(h.refused) > 0 {
+		return fault.Wrap(errNoBlock, fault.KDBGMissing, "no kernel debugger block found for the image at %v: %s", c.image.Base, nameSome(h.refused))
+	}
 	v, ok := f.findVersion(c.space, c.image, 0)
 	if ok {
 		if va, err := c.space.Uint64(mem.VA(v.DebuggerDataList)); err == nil && windows.InImage(mem.VA(va), c.image.Base, c.image.SizeOfImage, windows.KDBGMinBytes) {
@@ -220,7 +232,30 @@ func (f *finder) noBlock(c *found) error {
 			}
 		}
 	}
+	missing := ""
+	if n := h.bytes - h.read; n > 0 {
+		missing = fmt.Sprintf("; %d of the %d KiB that were searched cannot be read", n>>10, h.bytes>>10)
+	}
 	return fault.Wrap(errNoBlock, fault.KDBGMissing,
-		"no kernel debugger block found: neither in clear nor by known plaintext in the writable sections of the kernel image at %v%s",
-		c.image.Base, map[bool]string{true: ", nor by the guest's note"}[len(f.notes) > 0])
+		"no kernel debugger block found for the image at %v: neither in clear nor by known plaintext in %s%s", c.image.Base, strings.Join(h.where, ", nor "), missing)
+}
+
+// doubtTable puts the section table of an image aside that has the debugger block
+// in no section that can be written to: it cannot be right.
+func (c *found) doubtTable() {
+	rva := uint32(c.block.VA - c.image.Base)
+	if sec, ok := c.image.SectionAt(rva); ok && sec.Writable() || !windows.InImage(c.block.VA, c.image.Base, c.image.SizeOfImage, 1) {
+		return
+	}
+	why := "its section table has the debugger block in no section that can be written to"
+	if len(c.image.Sections) == 0 {
+		if len(c.doubts) > 0 {
+			return
+		}
+		why = "it has no section table that can be used"
+	}
+	c.doubts = append(c.doubts, why+": all of the image was searched")
+	bare := *c.image
+	bare.Sections = nil
+	c.image = &bare
 }

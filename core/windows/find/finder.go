@@ -17,10 +17,6 @@ import (
 // maxKernels is how many images that look like the kernel are examined.
 const maxKernels = 64
 
-// probeBudget is how many mapped pages one search may look at for the start of
-// an image: hostile tables can map a single page everywhere.
-const probeBudget = 4 << 20
-
 // finder carries one search for the kernel.
 type finder struct {
 	ctx context.Context
@@ -31,8 +27,11 @@ type finder struct {
 	tried    []string // strategies for the page-table base, for the message
 	known    map[rootKey]bool
 	later    []root   // the shared page did not resolve through them
-	resolved int      // roots through which the shared page resolves
-	budget   int      // page probes left
+	roots    []root   // through which the shared page resolves
+	near     budget   // of the short walks
+	far      budget   // of those that go on where a short one ended
+	swept    budget   // of looks through the tables
+	read     budget   // of looks around pointers
 	scan     uint64   // bytes of images left to search
 	hints    []mem.VA // addresses of or inside the kernel image, from notes
 	notes    []fwcfgNote
@@ -41,6 +40,8 @@ type finder struct {
 	seen     map[candidate]bool
 	refused  []string // why images and blocks were passed over
 	samples  *sampler // of the pass over all memory; nil: there was none
+	pointers int      // into the kernel, below which its image was looked for
+	idts     int      // CPUs with an interrupt table whose first gate was looked at
 	gates    int      // interrupt gates that could be read
 	shared   bool     // some root showed a page that is KUSER_SHARED_DATA by its content
 	failure  error
@@ -60,10 +61,12 @@ type strategy struct {
 	candidates func(f *finder) iter.Seq[root]
 }
 
-// candidate is an image seen through one root.
+// candidate is an image seen through one root, by its header or by what was
+// found of it elsewhere.
 type candidate struct {
-	root mem.PA
-	base mem.VA
+	root   mem.PA
+	base   mem.VA
+	marked bool
 }
 
 // found is an image that looks like the kernel, with what was found through it.
@@ -72,6 +75,7 @@ type found struct {
 	space          *paging.Space
 	image          *pe.Image
 	symbols        symbols
+	doubts         []string  // what of its header cannot be used, and what was used in its place
 	memory         *inMemory // what the search in memory says of the block; nil: not asked
 	block          windows.KDBG
 	flag           mem.VA // KdpDataBlockEncoded
@@ -131,7 +135,7 @@ func (f *finder) try(r root, keep bool) (*found, error) {
 		}
 		return nil, nil
 	}
-	f.resolved++
+	f.roots = append(f.roots, r)
 	f.logf("page-table base %#x (%s, %s): the shared page resolves", uint64(space.Root), r.from, r.mode.Name)
 	f.noteShared(space)
 	c := f.through(space, r, true)
@@ -166,7 +170,7 @@ func (f *finder) noteShared(s *paging.Space) {
 func (f *finder) best() *found {
 	var b *found
 	for _, c := range f.kernels {
-		if c.err != nil || c.block.FoundBy != windows.FoundByPDB && c.contradictions > windows.MaxContradictions {
+		if c.err != nil {
 			continue
 		}
 		if b == nil || c.contradictions < b.contradictions {
@@ -179,36 +183,34 @@ func (f *finder) best() *found {
 // through looks for the kernel through one root. It returns a candidate that
 // nothing contradicts; the others are kept in f.kernels.
 func (f *finder) through(s *paging.Space, r root, deep bool) *found {
-	for base := range f.bases(s, deep) {
-		k := candidate{s.Root, base}
-		if f.seen[k] {
-			continue
-		}
-		f.seen[k] = true
-		c := f.examine(s, r, base)
-		if c == nil {
-			if f.failure != nil {
-				return nil
-			}
-			continue
-		}
-		f.kernels = append(f.kernels, c)
-		if c.complete() || len(f.kernels) >= maxKernels {
-			return f.complete()
-		}
-		if c.err != nil {
-			f.refuse("image at %v: %v", base, c.err)
-		} else {
-			f.refuse("image at %v: %v", base, c.reason)
+	for at := range f.bases(s, deep) {
+		if c := f.judge(s, r, at); c != nil || f.failure != nil || len(f.kernels) >= maxKernels {
+			return c
 		}
 	}
 	return nil
 }
 
-// complete gives the last candidate, when nothing contradicts it.
-func (f *finder) complete() *found {
-	if c := f.kernels[len(f.kernels)-1]; c.complete() {
+// judge examines what is said to be the kernel, once. It returns a candidate that
+// nothing contradicts; the others are kept in f.kernels.
+func (f *finder) judge(s *paging.Space, r root, at claim) *found {
+	k := candidate{s.Root, at.base, at.mark != nil}
+	if f.seen[k] || len(f.kernels) >= maxKernels {
+		return nil
+	}
+	f.seen[k] = true
+	c := f.examine(s, r, at)
+	if c == nil {
+		return nil
+	}
+	f.kernels = append(f.kernels, c)
+	switch {
+	case c.complete():
 		return c
+	case c.err != nil:
+		f.refuse("image at %v: %v", at.base, c.err)
+	default:
+		f.refuse("image at %v: %v", at.base, c.reason)
 	}
 	return nil
 }

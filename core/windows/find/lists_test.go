@@ -123,6 +123,49 @@ func TestOneProcessWithoutBase(t *testing.T) {
 	}
 }
 
+// TestOwnBases: a process with a base of its own, as Secure System has, or with
+// none costs no other its base, whichever it is.
+func TestOwnBases(t *testing.T) {
+	links := func(g *guest) (list []mem.VA) {
+		head := g.symbol("PsActiveProcessHead")
+		for at := mem.VA(g.get64(head)); at != head; at = mem.VA(g.get64(at)) {
+			list = append(list, at)
+		}
+		return list
+	}
+	own := newGuest(t)
+	for name, c := range map[string]struct {
+		bases [3]uint64 // 0: as it is
+		want  [3]bool
+	}{
+		"no other's": {[3]uint64{0, 0x123, 0x123}, [3]bool{true, false, false}},
+		"System's":   {[3]uint64{0x5000, 0, 0}, [3]bool{false, true, true}},
+		"two of own": {[3]uint64{0, 1, 1}, [3]bool{true, true, true}},
+	} {
+		g := newGuest(t)
+		root := g.page()
+		g.phys64(root+8*500, uint64(g.page())|0x63)
+		for i, at := range links(g) {
+			switch c.bases[i] {
+			case 0:
+			case 1:
+				g.put64(at-0x448+0x28, uint64(root)|1)
+			default:
+				g.put64(at-0x448+0x28, c.bases[i])
+			}
+		}
+		k := g.found(nil, demoDTB, "cpu0 cr3")
+		for i, p := range k.Processes {
+			if (p.DTB != 0) != c.want[i] || c.bases[i] == 1 && p.DTB.Page() != root || c.bases[i] == 0 && p.DTB != mem.PA(own.get64(p.Links-0x448+0x28)) {
+				t.Errorf("%s: %+v", name, p)
+			}
+		}
+		if len(k.Processes) != 3 || len(k.Warnings) != 0 {
+			t.Errorf("%s: %d processes, warnings %v", name, len(k.Processes), k.Warnings)
+		}
+	}
+}
+
 // TestStarting: early in the boot there are no processes.
 func TestStarting(t *testing.T) {
 	for name, links := range map[string]func(head mem.VA) uint64{
@@ -158,18 +201,22 @@ func TestUnknownProcesses(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(g *guest, links mem.VA)
 		want   int // processes listed
-		dtb    bool
 	}{
-		"another name":    {func(g *guest, links mem.VA) { g.put(links+0x160, []byte("Sistem")) }, 0, false},
-		"longer name":     {func(g *guest, links mem.VA) { g.put(links+0x160, []byte("SystemX")) }, 0, false},
-		"another id":      {func(g *guest, links mem.VA) { g.put64(links-8, 8) }, 0, false},
-		"no header":       {func(g *guest, links mem.VA) { g.put64(links-0x448, 0) }, 3, false},
-		"base of nothing": {func(g *guest, links mem.VA) { g.put64(links-0x448+0x28, 0x5000) }, 3, false},
-		"no other's base": {func(g *guest, links mem.VA) {
-			second := mem.VA(g.get64(links))
-			g.put64(second-0x448+0x28, 0x123)
-			g.put64(mem.VA(g.get64(second))-0x448+0x28, 0x123)
-		}, 3, false},
+		"another name": {func(g *guest, links mem.VA) { g.put(links+0x160, []byte("Sistem")) }, 0},
+		"longer name":  {func(g *guest, links mem.VA) { g.put(links+0x160, []byte("SystemX")) }, 0},
+		"another id":   {func(g *guest, links mem.VA) { g.put64(links-8, 8) }, 0},
+		"no header": {func(g *guest, links mem.VA) {
+			for range 3 {
+				g.put64(links-0x448, 0)
+				links = mem.VA(g.get64(links))
+			}
+		}, 3},
+		"bases of nothing": {func(g *guest, links mem.VA) {
+			for range 3 {
+				g.put64(links-0x448+0x28, 0x5000)
+				links = mem.VA(g.get64(links))
+			}
+		}, 3},
 	} {
 		g := newGuest(t)
 		k := g.found(nil, demoDTB, "cpu0 cr3")

@@ -41,6 +41,9 @@ func (f *finder) fill(c *found) (*windows.Kernel, error) {
 	if k.PDB == nil {
 		k.Warn(fault.NoCodeView, "the kernel image at %v names no PDB: %v", k.Image.Base, k.Image.CodeViewErr)
 	}
+	for _, doubt := range c.doubts {
+		k.Warn(fault.ImageDamaged, "the kernel image at %v: %s", k.Image.Base, doubt)
+	}
 	if k.SymbolsError != nil {
 		w := windows.WarningOf(k.SymbolsError)
 		w.Text += "; the work went on without symbols"

@@ -7,9 +7,11 @@ import (
 	"coredrop/core/fault"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/words"
 )
 
-// refusal says why there is no kernel: the first reason that explains the rest.
+// refusal says why there is no kernel: the first reason that explains the rest,
+// and none that was not seen.
 func (f *finder) refusal() error {
 	if len(f.kernels) > 0 {
 		c := f.kernels[0]
@@ -19,29 +21,29 @@ func (f *finder) refusal() error {
 				break
 			}
 		}
-		err := c.err
-		if err == nil {
-			err = fault.Wrap(c.reason, fault.KDBGMissing, "no kernel debugger block found: what looks like one is contradicted by the memory it points to: %v", c.reason)
-		}
-		return f.explain(fault.As(err), c)
+		return f.explain(fault.As(c.err), c)
 	}
-	states := 0
-	for range f.states() {
-		states++
+	states, paging := 0, 0
+	for _, x := range f.states() {
+		if states++; x.Paging() {
+			paging++
+		}
 	}
 	switch {
-	case states == 0:
+	case len(f.roots) == 0 && states == 0:
 		return f.explain(fault.New(fault.NoQEMUNotes, "the core holds no QEMU CPU notes, so the page tables are not known"), nil)
-	case f.resolved == 0 && f.samples.encrypted():
+	case len(f.roots) == 0 && f.samples.encrypted():
 		return f.explain(fault.New(fault.EncryptedGuest, ""), nil)
-	case f.resolved == 0 && f.walks():
+	case len(f.roots) == 0 && f.walks():
 		return f.explain(fault.New(fault.NotWindows, "no Windows kernel was found in this core: the page tables work, but nothing maps Windows' shared page"), nil)
-	case f.resolved == 0:
+	case len(f.roots) == 0 && paging == 0:
+		return f.explain(fault.New(fault.KernelPagedState, "no CPU has paging on, and no page tables of Windows were found without their registers"), nil)
+	case len(f.roots) == 0:
 		return f.explain(fault.New(fault.KernelPagedState, ""), nil)
-	case f.gates == 0:
+	case f.idts > 0 && f.gates == 0:
 		return f.explain(fault.New(fault.IDTUnreadable, ""), nil)
 	case !f.shared:
-		return f.explain(fault.New(fault.NotWindows, ""), nil)
+		return f.explain(fault.New(fault.NotWindows, "no Windows kernel was found in this core: the page where Windows has its shared one is not it"), nil)
 	}
 	return f.explain(fault.New(fault.KernelNotFound, ""), nil)
 }
@@ -57,6 +59,9 @@ func (f *finder) explain(e *fault.Error, c *found) *fault.Error {
 		out.Hint("its PDB: %v", c.symbols.err)
 	}
 	out.Hint("page-table bases tried: %s", strings.Join(f.tried, ", "))
+	if c == nil && len(f.roots) > 0 {
+		out.Hint("the kernel was looked for through %s that show the shared page: below %d pointers, around them, and in the tables", words.Count(len(f.roots), "base"), f.pointers)
+	}
 	if len(f.refused) > 0 {
 		out.Hint("passed over: %s", strings.Join(f.refused[:min(4, len(f.refused))], "; "))
 	}

@@ -45,15 +45,15 @@ func TestRefusals(t *testing.T) {
 		"no shared page": {func(g *guest) {
 			g.noSelfMaps()
 			g.unmapShared()
-			g.put(demoBase, make([]byte, 0x1000))
+			g.noKernel()
 		}, fault.NotWindows, "shared page"},
 		"another system's page": {func(g *guest) {
 			g.put(windows.SharedVA, make([]byte, 0x1000))
-			g.put(demoBase, make([]byte, 0x1000))
+			g.noKernel()
 		}, fault.NotWindows, "cpu0 cr3"},
-		"no header": {func(g *guest) { g.put(demoBase, make([]byte, 0x1000)) }, fault.KernelNotFound, "cpu0 cr3"},
+		"no header": {func(g *guest) { g.noKernel() }, fault.KernelNotFound, "cpu0 cr3"},
 		"no gates": {func(g *guest) {
-			g.put(demoBase, make([]byte, 0x1000))
+			g.noKernel()
 			g.noIDT()
 		}, fault.IDTUnreadable, "cpu0 cr3"},
 		"no block": {func(g *guest) {
@@ -172,7 +172,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	g.unmapShared()
 	if k, err = g.locate(nil); err != nil || !warned(k, fault.VersionUnreadable) || !warned(k, fault.KUSDUnreadable) {
-		t.Errorf("%v", err)
+		t.Errorf("%v %v", err, k.Warnings)
 	}
 }
 

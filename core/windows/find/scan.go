@@ -1,6 +1,8 @@
 package find
 
 import (
+	"slices"
+
 	"coredrop/core/mem"
 	"coredrop/core/paging"
 	"coredrop/core/windows"
@@ -11,6 +13,7 @@ const (
 	maxSelfMaps = 1 << 14
 	maxTops     = 1 << 16
 	maxBlind    = 256
+	maxShown    = 4 << 20 // blocks that are looked for, of all roots together
 )
 
 // pass is one reading of all memory for a guest whose registers lead nowhere. It
@@ -25,6 +28,7 @@ type pass struct {
 	selfMaps int             // pages that map themselves
 	blocks   []windows.Blind // debugger blocks
 	tops     []root          // pages that can be a root that maps an image
+	shown    int             // blocks that were looked for
 }
 
 func newPass(f *finder) *pass {
@@ -63,7 +67,8 @@ func (w *pass) visit(pa mem.PA, p []byte) (*found, error) {
 }
 
 // finish tries what the pass kept for the end: roots of the less likely modes,
-// then roots that map an image where a debugger block says that the kernel is.
+// then the kernels that the debugger blocks name, through every root that is
+// known or that can be one and shows what the block says.
 func (w *pass) finish() (*found, error) {
 	f := w.f
 	f.logf("%d pages map themselves", w.selfMaps)
@@ -72,28 +77,77 @@ func (w *pass) finish() (*found, error) {
 			return c, err
 		}
 	}
-	if len(f.kernels) > 0 {
-		return f.best(), nil
+	if c := f.best(); c != nil {
+		return c, nil
 	}
 	bases := map[mem.VA]bool{}
+	named := map[mem.PA]int{}
 	for _, b := range w.blocks {
-		f.logf("debugger block at %#x (physical) names a kernel at %v", uint64(b.PA), b.Base)
-		if !bases[b.Base] && len(f.hints) < maxStarts {
+		if named[b.PA]++; !bases[b.Base] && len(f.hints) < maxBlind {
 			f.hints = append(f.hints, b.Base)
 		}
 		bases[b.Base] = true
 	}
+	for _, b := range w.blocks {
+		if n := named[b.PA]; n > 0 {
+			f.logf("debugger block at %#x (physical) names a kernel at %v, or at one of %d places like it", uint64(b.PA), b.Base, n-1)
+		}
+		delete(named, b.PA)
+	}
+	roots := slices.Concat(f.roots, f.later)
 	for _, mode := range w.modes { // the likeliest first, in order of address
 		for _, r := range w.tops {
-			if r.mode != mode || !f.mapsOne(r, bases) {
-				continue
-			}
-			if c, err := f.try(r, false); c != nil || err != nil {
-				return c, err
+			if r.mode == mode {
+				roots = append(roots, r)
 			}
 		}
 	}
-	return f.best(), nil
+	// Those that do not show the shared page come last: perhaps it is not in the core.
+	for _, shared := range []bool{true, false} {
+		tried := map[rootKey]bool{}
+		for _, r := range roots {
+			s := paging.New(f.m.Mem, r.value, r.mode)
+			k := rootKey{s.Root, r.mode}
+			if tried[k] {
+				continue
+			}
+			tried[k] = true
+			list := w.named(s)
+			if len(list) == 0 || s.Resolves(windows.SharedVA) != shared {
+				continue
+			}
+			f.noteShared(s)
+			for _, at := range list {
+				if c := f.judge(s, r, at); c != nil || f.failure != nil {
+					return c, f.failure
+				}
+			}
+		}
+		if c := f.best(); c != nil || f.ctx.Err() != nil {
+			return c, f.ctx.Err()
+		}
+	}
+	return nil, nil
+}
+
+// named lists the kernels that the blocks name and a root shows: by the image's
+// header, and by the block itself, where the kernel's list leads to it.
+func (w *pass) named(s *paging.Space) []claim {
+	var headers, blocks []claim
+	seen := map[mem.VA]bool{}
+	for _, b := range w.blocks {
+		if w.shown++; w.shown > maxShown {
+			break
+		}
+		if !seen[b.Base] && startsImage(s, b.Base) {
+			headers = append(headers, claim{base: b.Base})
+		}
+		seen[b.Base] = true
+		if va, ok := b.Shown(s); ok {
+			blocks = append(blocks, claim{b.Base, &windows.ImageMark{Kind: windows.MarkBlock, VA: va, Base: b.Base}})
+		}
+	}
+	return append(headers, blocks...)
 }
 
 // mapsItself reports whether a page is a root with one self reference that
@@ -134,16 +188,4 @@ func (f *finder) mapsImages(p *[mem.PageSize]byte, mode *paging.Mode) bool {
 		}
 	}
 	return true
-}
-
-// mapsOne reports whether one of the bases is the beginning of an image through
-// a root.
-func (f *finder) mapsOne(r root, bases map[mem.VA]bool) bool {
-	s := paging.New(f.m.Mem, r.value, r.mode)
-	for base := range bases {
-		if startsImage(s, base) {
-			return true
-		}
-	}
-	return false
 }

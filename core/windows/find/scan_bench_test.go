@@ -9,6 +9,7 @@ import (
 	"coredrop/core/machine"
 	"coredrop/core/mem"
 	"coredrop/core/paging"
+	"coredrop/core/pe"
 	"coredrop/core/source"
 )
 
@@ -54,7 +55,7 @@ func BenchmarkBlockInImage(b *testing.B) {
 	f := &finder{p: x64}
 	for b.Loop() {
 		f.scan = scanBudget
-		if len(f.findBlocks(paging.New(g.mem, demoDTB, paging.X64), k.Image, false)) != 1 {
+		if len(f.findBlocks(paging.New(g.mem, demoDTB, paging.X64), areas(k.Image, pe.Section.Writable), k.Image.Base, false, &searched{})) != 1 {
 			b.Fatal("not found")
 		}
 	}

@@ -34,7 +34,7 @@ type Search struct {
 
 // NewSearch begins a search; nothing is read yet.
 func NewSearch(m *machine.Machine, o Options) *Search {
-	f := &finder{m: m, p: platformOf(m), o: o, budget: probeBudget, scan: scanBudget, known: map[rootKey]bool{},
+	f := &finder{m: m, p: platformOf(m), o: o, near: nearPages, far: farPages, swept: sweptPages, read: aroundPages, scan: scanBudget, known: map[rootKey]bool{},
 		pdbs: map[pe.CodeView]symbols{}, seen: map[candidate]bool{}}
 	f.notes = fwcfgNotes(m)
 	return &Search{f: f}
@@ -110,7 +110,7 @@ func (s *Search) Use(ctx context.Context, symbols windows.Symbols) error {
 		return ctx.Err()
 	}
 	for _, c := range f.kernels {
-		*c = found{root: c.root, space: c.space, image: c.image, symbols: f.symbolsOf(c.image), memory: c.memory}
+		*c = found{root: c.root, space: c.space, image: c.image, symbols: f.symbolsOf(c.image), doubts: c.doubts, memory: c.memory}
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -12,24 +12,23 @@ import (
 // never encoded: writable sections first, then the others that hold no code.
 // modules is the address of the module list, 0 where it is not known.
 func (f *finder) findVersion(s *paging.Space, img *pe.Image, modules mem.VA) (windows.VersionBlock, bool) {
-	left := min(f.scan, maxScanBytes)
+	left := f.share()
 	window := make([]byte, scanWindow+windows.VersionBytes)
-	for _, writable := range []bool{true, false} {
-		for _, sec := range img.Sections {
-			if sec.Writable() != writable || sec.Executable() && !writable || sec.VirtualAddress >= img.SizeOfImage {
-				continue
-			}
-			size := min(uint64(sec.VirtualSize), uint64(img.SizeOfImage-sec.VirtualAddress), left)
+	for _, list := range [][]area{
+		areas(img, pe.Section.Writable),
+		areas(img, func(sec pe.Section) bool { return !sec.Writable() && !sec.Executable() }),
+	} {
+		for _, a := range list {
+			size := min(a.bytes, left)
 			left, f.scan = left-size, f.scan-size
-			start := img.Base + mem.VA(sec.VirtualAddress)
-			for at := uint64(-start & 7); at < size; at += scanWindow {
+			for at := uint64(-a.start & 7); at < size; at += scanWindow {
 				p := window[:min(uint64(len(window)), size-at)]
-				if s.ReadBest(p, start+mem.VA(at)) == 0 {
+				if s.ReadBest(p, a.start+mem.VA(at)) == 0 {
 					continue
 				}
 				for off := 0; off+windows.VersionBytes <= len(p) && off < scanWindow; off += 8 {
 					if windows.IsVersion(p[off:], img.Base, modules) {
-						return windows.ParseVersion(p[off:], start+mem.VA(at)+mem.VA(off)), true
+						return windows.ParseVersion(p[off:], a.start+mem.VA(at)+mem.VA(off)), true
 					}
 				}
 			}

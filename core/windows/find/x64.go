@@ -12,7 +12,7 @@ var x64 = &platform{
 	arch:    cpu.X64,
 	roots:   x64Roots,
 	handler: func(f *finder, s *paging.Space, cpu int) (mem.VA, bool) { return f.gate(s, cpu, 0) },
-	starts:  []starts{(*finder).otherGates, (*finder).hintStarts, (*finder).pcStarts, (*finder).stackStarts},
+	starts:  []starts{(*finder).otherGates, (*finder).hintStarts, (*finder).pcStarts, (*finder).regionStarts, (*finder).stackStarts},
 	modeOf:  x64ModeOf,
 	region:  windows.KPCR,
 	modes:   x64Modes,

@@ -18,6 +18,9 @@ func (f *finder) gate(s *paging.Space, n, number int) (mem.VA, bool) {
 // readGate reads an interrupt gate of a CPU, wherever its table ends.
 func (f *finder) readGate(s *paging.Space, n, number int) (mem.VA, bool) {
 	x := f.m.CPUs[n].State
+	if number == 0 {
+		f.idts++
+	}
 	var g [gateBytes]byte
 	at := mem.VA(x.Vectors()) + mem.VA(gateBytes*number)
 	if err := s.ReadAt(g[:], at); err != nil {
