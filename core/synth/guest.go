@@ -22,6 +22,7 @@ type Editor struct {
 
 	poolNext uint64
 	spare    []mem.PA
+	lost     []mem.PA // pages that are not in the core
 	cpus     []machine.CPU
 	notes    []machine.Note
 }
@@ -90,7 +91,7 @@ func Guest(o Options) *Built {
 
 func (g *Editor) core() *Built {
 	e := ELF{CPUs: g.cpus, Guest: g.notes}
-	e.Loads = append([]Load{{PA: ramBase, Data: g.ram.data}}, Fragments(g.opts.ExtraRuns, 0x40000000)...)
+	e.Loads = append(g.loads(), Fragments(g.opts.ExtraRuns, 0x40000000)...)
 	if g.opts.ShuffleRuns != 0 {
 		e.Loads = Shuffle(e.Loads, g.opts.ShuffleRuns)
 	}
