@@ -2,6 +2,7 @@ package core
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 
 	"coredrop/core/container/elfcore"
 	"coredrop/core/machine"
+	"coredrop/core/mem"
+	"coredrop/core/source"
+	"coredrop/core/windows"
 	"coredrop/core/windows/find"
 	"coredrop/server/corpustest"
 )
@@ -97,4 +101,97 @@ func TestSearchesReadNoMore(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// overwritten is a source with some of its bytes changed, by offset.
+func overwritten(s source.Source, changes map[int64][]byte) source.Source {
+	plain := s
+	s.ReaderAt = reader(func(p []byte, off int64) (int, error) {
+		n, err := plain.ReadAt(p, off)
+		for at, with := range changes {
+			if from, to := max(at, off), min(at+int64(len(with)), off+int64(n)); from < to {
+				copy(p[from-off:to-off], with[from-at:])
+			}
+		}
+		return n, err
+	})
+	return s
+}
+
+// TestDamagedSearchesReadTwice: whatever was damaged of what leads to the kernel,
+// the search for it reads no more than twice the file.
+func TestDamagedSearchesReadTwice(t *testing.T) {
+	root := corpus(t)
+	worst, where := 0.0, ""
+	for _, dir := range elfCores(t, root) {
+		name := filepath.Base(dir)
+		f := corpustest.File(t, filepath.Join(dir, "core.elf.zst"))
+		src := fileSource(t, f)
+		if filepath.Base(filepath.Dir(dir)) == "kcsan" || src.Size > 1<<30 {
+			f.Close()
+			continue
+		}
+		m, err := machine.Open(context.Background(), src, machine.Options{}, elfcore.Open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := find.Locate(context.Background(), m, find.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// In order: each damage comes on top of those before.
+		changes := map[int64][]byte{}
+		spoil := func(va mem.VA, p []byte) {
+			for len(p) > 0 {
+				pa, left, err := k.Space.Translate(va)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := min(len(p), int(left))
+				i, ok := mem.Find(m.Mem.Extents(), pa)
+				if !ok {
+					t.Fatalf("%v", pa)
+				}
+				e := m.Mem.Extents()[i]
+				changes[e.Offset+int64(pa-e.Start)] = p[:n]
+				p, va = p[n:], va+mem.VA(n)
+			}
+		}
+		for _, c := range []struct {
+			what  string
+			spoil func()
+			found bool
+		}{
+			{"version block", func() { spoil(k.Version.VA, make([]byte, windows.VersionBytes)) }, true},
+			{"header", func() { spoil(k.Image.Base, make([]byte, mem.PageSize)) }, true},
+			{"debugger block", func() { spoil(k.KDBG.VA, bytes.Repeat([]byte{0xee, 1}, int(k.KDBG.Size)/2)) }, false},
+		} {
+			c.spoil()
+			for _, without := range []bool{false, true} {
+				damaged := src
+				if without {
+					damaged = lost{f}.source(src, m)
+				}
+				damaged, read := watchTraffic(overwritten(damaged, changes))
+				m, err := machine.Open(context.Background(), damaged, machine.Options{}, elfcore.Open)
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := read.all()
+				_, err = find.Locate(context.Background(), m, find.Options{})
+				if (err == nil) != c.found {
+					t.Errorf("%s, %s: %v", name, c.what, err)
+				}
+				ratio := float64(read.all()-before) / float64(src.Size)
+				if ratio > worst {
+					worst, where = ratio, fmt.Sprintf("%s, %s, without notes %v", name, c.what, without)
+				}
+				if ratio > 2 {
+					t.Errorf("%s, %s, without notes %v: read %.3f of the file", name, c.what, without, ratio)
+				}
+			}
+		}
+		f.Close()
+	}
+	t.Logf("the worst: %.3f of the file (%s)", worst, where)
 }

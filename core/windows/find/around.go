@@ -21,26 +21,8 @@ func kernelName(name string) bool {
 	return slices.ContainsFunc(kernelExports, func(k string) bool { return strings.EqualFold(k, name) })
 }
 
-// around looks for the kernel's data and export directory near pointers into
-// it, the nearest memory first, and yields the bases that they name. It reads
-// what is mapped there once; false: the caller wants no more.
-func (f *finder) around(s *paging.Space, starts []mem.VA, yield func(claim) bool) bool {
-	if len(starts) > 0 {
-		f.logf("no image header leads on: looking for the kernel's data around %d pointers", len(starts))
-	}
-	a := surveyor{f: f, s: s, looked: map[mem.VA]bool{}, named: map[mem.VA]bool{}, window: make([]byte, scanWindow+windows.VersionBytes), yield: yield}
-	for _, start := range starts {
-		if !a.around(start) {
-			return false
-		}
-		if f.best() != nil {
-			break
-		}
-	}
-	return true
-}
-
-// surveyor looks through what is mapped around one pointer after the other.
+// surveyor looks for the kernel's data and export directory near pointers into
+// it, and yields the bases that they name. It reads what is mapped there once.
 type surveyor struct {
 	f             *finder
 	s             *paging.Space
@@ -49,7 +31,28 @@ type surveyor struct {
 	yield         func(claim) bool
 }
 
-// around looks through the memory around a pointer, the nearest first.
+// survey goes through pointers until the kernel was found; false: the caller
+// wants no more.
+func (a *surveyor) survey(starts []mem.VA) bool {
+	if len(starts) == 0 {
+		return true
+	}
+	if a.window == nil {
+		a.looked, a.named, a.window = map[mem.VA]bool{}, map[mem.VA]bool{}, make([]byte, scanWindow+windows.VersionBytes)
+	}
+	a.f.logf("no image header leads on: looking for the kernel's data around %d pointers", len(starts))
+	for _, start := range starts {
+		if !a.around(start) {
+			return false
+		}
+		if a.f.best() != nil {
+			break
+		}
+	}
+	return true
+}
+
+// around looks through the memory around one pointer, the nearest first.
 func (a *surveyor) around(start mem.VA) bool {
 	w := a.f.read.walk(startPages)
 	middle := start &^ (scanWindow - 1)

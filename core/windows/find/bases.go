@@ -52,14 +52,28 @@ func (f *finder) bases(s *paging.Space, deep bool) iter.Seq[claim] {
 				}
 			}
 		}
-		if f.best() != nil || !f.around(s, b.starts, yield) || f.best() != nil || !b.far() {
+		a := surveyor{f: f, s: s, yield: yield}
+		if f.best() != nil || !a.survey(b.starts) || f.best() != nil || !b.far() {
 			return
 		}
 		if deep && len(f.kernels) == 0 {
 			f.logf("no pointer leads to the kernel: looking through the kernel half of the tables")
 			f.sweep(s, b.yield)
 		}
+		if f.best() == nil { // around images that look like it
+			a.survey(f.imagesThrough(s))
+		}
 	}
+}
+
+// imagesThrough lists where images that look like the kernel begin in a space.
+func (f *finder) imagesThrough(s *paging.Space) (out []mem.VA) {
+	for _, c := range f.kernels {
+		if c.space.Root == s.Root {
+			out = append(out, c.image.Base)
+		}
+	}
+	return out
 }
 
 // baser walks down from one start after the other in one space.
