@@ -341,3 +341,26 @@ func TestPanicKeepsItsStack(t *testing.T) {
 		t.Errorf("the stack is lost:\n%s", log)
 	}
 }
+
+// TestKernelWithoutHeader: a dump of a guest whose kernel has lost its header page
+// is written and verified, and says what is missing.
+func TestKernelWithoutHeader(t *testing.T) {
+	b := guest(func(o *synth.Options) { o.Edit = func(g *synth.Editor) { g.Unmap(g.Truth.KernelBase) } })
+	c, err := Open(context.Background(), b.Source(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Convert(context.Background(), dmp.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Summary(); !s.Dump.Verified || len(s.Warnings) != 1 || s.Warnings[0].Code != fault.ImageDamaged || s.Symbols.Key == "" {
+		t.Errorf("verified %v, warnings %v, symbols %+v", s.Dump.Verified, s.Warnings, s.Symbols)
+	}
+	// A PDB that comes later is taken by the record that was found.
+	if err := c.Use(context.Background(), synthPDB{data: b.PDB()}); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Summary(); s.Symbols.Status != "found" || s.Windows.KDBG.FoundBy != "pdb" || len(s.Warnings) != 1 {
+		t.Errorf("%+v, warnings %v", s.Symbols, s.Warnings)
+	}
+}

@@ -14,6 +14,9 @@ func (r *Report) Differences(k *windows.Kernel, im *Image) []string {
 	if r.KernelBase != k.KDBG.KernBase() {
 		add("the kernel base is %v, not %v", r.KernelBase, k.KDBG.KernBase())
 	}
+	if !r.Image && imageAt(k.Space, k.KDBG.KernBase()) {
+		add("no image at the kernel base %v", r.KernelBase)
+	}
 	if r.KDBG.Size != k.KDBG.Size || string(r.KDBG.Plain) != string(k.KDBG.Plain) {
 		add("the debugger block at %v differs", k.KDBG.VA)
 	}

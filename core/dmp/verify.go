@@ -37,6 +37,7 @@ type Report struct {
 	Paging     string // name of the page-table format that led to KDBG
 	KDBG       windows.KDBG
 	KernelBase mem.VA
+	Image      bool // one begins at KernelBase
 	Modules    []windows.Module
 	Processes  int
 	Contexts   []Context
@@ -150,10 +151,7 @@ func (r *Report) block(phys mem.Physical, modes []*paging.Mode, va mem.VA) (*pag
 		k, err := readKDBG(s, va)
 		if err == nil {
 			r.KDBG, r.Paging, r.KernelBase = k, mode.Name, k.KernBase()
-			var mz [2]byte
-			if err := s.ReadAt(mz[:], r.KernelBase); err != nil || string(mz[:]) != "MZ" {
-				r.problem("no image at the kernel base %v", r.KernelBase)
-			}
+			r.Image = imageAt(s, r.KernelBase)
 			return s, nil
 		}
 		if first == nil {
@@ -161,6 +159,12 @@ func (r *Report) block(phys mem.Physical, modes []*paging.Mode, va mem.VA) (*pag
 		}
 	}
 	return nil, first
+}
+
+// imageAt reports whether an image begins at an address.
+func imageAt(s *paging.Space, va mem.VA) bool {
+	var mz [2]byte
+	return s.ReadAt(mz[:], va) == nil && string(mz[:]) == "MZ"
 }
 
 func readKDBG(s *paging.Space, va mem.VA) (windows.KDBG, error) {
