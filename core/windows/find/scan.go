@@ -12,7 +12,8 @@ import (
 const (
 	maxSelfMaps = 1 << 14
 	maxTops     = 1 << 16
-	maxBlind    = 256
+	maxBlind    = 1024
+	maxHints    = 256
 	maxShown    = 4 << 20 // blocks that are looked for, of all roots together
 )
 
@@ -83,7 +84,7 @@ func (w *pass) finish() (*found, error) {
 	bases := map[mem.VA]bool{}
 	named := map[mem.PA]int{}
 	for _, b := range w.blocks {
-		if named[b.PA]++; !bases[b.Base] && len(f.hints) < maxBlind {
+		if named[b.PA]++; !bases[b.Base] && len(f.hints) < maxHints {
 			f.hints = append(f.hints, b.Base)
 		}
 		bases[b.Base] = true
