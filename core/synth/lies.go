@@ -138,3 +138,27 @@ func (g *Editor) NoSelfMaps() {
 		t.ram.page(t.root).u64(8*selfIndex, 0)
 	}
 }
+
+// SecondBlock registers a driver's debugger block beside the kernel's: the links
+// of the kernel's own list entry are no longer equal.
+func (g *Editor) SecondBlock() {
+	g.opts.SecondBlock = true
+	g.debuggerBlock()
+}
+
+// StaleBlock puts a debugger block in clear, which leads to no processes, into a
+// section that the table says can be written to.
+func (g *Editor) StaleBlock() {
+	at := kernelBase + uint64(g.lay.rdata) + 0x800
+	b := append(image{}, g.Truth.KDBGPlain...)
+	b.u64(0x50, at-0x100)
+	g.Write(at-0x100, make([]byte, 0x100))
+	g.Write(at, b)
+	table, n := g.Sections()
+	for i := range n {
+		s := table + uint64(40*i)
+		if uint64(le.Uint32(g.Read(s+0xc, 4))) == uint64(g.lay.rdata) {
+			g.Write32(s+0x24, 0xc0000040)
+		}
+	}
+}

@@ -28,13 +28,20 @@ func guests(t testing.TB) map[string]synth.Options {
 // TestLies tells a lie about each thing that leads to the kernel. It is found all
 // the same, and what cannot be right is said.
 func TestLies(t *testing.T) {
-	const usual = synth.Kernel
 	header := func(g *synth.Editor) uint64 { return g.Truth.KernelBase }
 	for name, c := range map[string]struct {
 		edit func(g *synth.Editor)
 		code fault.Code // "": nothing is said
 		says []string
 	}{
+		"no header, a driver's block": {func(g *synth.Editor) {
+			g.Unmap(header(g))
+			g.SecondBlock()
+		}, fault.ImageDamaged, []string{"it was found by its"}},
+		"a stale block where the table says": {func(g *synth.Editor) {
+			g.ReadOnly()
+			g.StaleBlock()
+		}, fault.ImageDamaged, []string{"in no section that can be written to"}},
 		"no sections":    {(*synth.Editor).NoSections, fault.ImageDamaged, []string{"no section table that can be used", "all of the image was searched"}},
 		"all read-only":  {(*synth.Editor).ReadOnly, fault.ImageDamaged, []string{"in no section that can be written to"}},
 		"sections moved": {func(g *synth.Editor) { g.MoveSections(0x40000000) }, fault.ImageDamaged, []string{"in no section that can be written to"}},
@@ -62,13 +69,16 @@ func TestLies(t *testing.T) {
 		for kernel, o := range guests(t) {
 			for _, encoded := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s/%s/encoded %v", name, kernel, encoded), func(t *testing.T) {
-					o.CPUs, o.Encoded, o.Rotation, o.Seed, o.Edit = []synth.Mode{usual, synth.User}, encoded, 29, 3, c.edit
+					o.CPUs, o.Encoded, o.Rotation, o.Seed, o.Edit = []synth.Mode{synth.Kernel, synth.User}, encoded, 29, 3, c.edit
 					b := synth.Guest(o)
 					k, err := Locate(context.Background(), open(t, b), Options{})
 					if err != nil {
 						t.Fatalf("%v %q", err, fault.As(err).Remedy())
 					}
-					if uint64(k.Image.Base) != b.KernelBase || uint64(k.KDBG.VA) != b.KDBG || !bytes.Equal(k.KDBG.Plain, b.KDBGPlain) || k.PDB == nil || k.PDB.GUID != b.GUID {
+					if k.DTBFrom.Way != windows.WayCR3 {
+						t.Errorf("found by %s, after all of memory was read", k.DTBFrom)
+					}
+					if uint64(k.Image.Base) != b.KernelBase || uint64(k.KDBG.VA) != b.KDBG || !bytes.Equal(k.KDBG.Plain[0x10:], b.KDBGPlain[0x10:]) || k.PDB == nil || k.PDB.GUID != b.GUID {
 						t.Errorf("kernel %v, block %v, PDB %+v", k.Image.Base, k.KDBG.VA, k.PDB)
 					}
 					torn := strings.Contains(name, "torn")
