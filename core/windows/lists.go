@@ -341,15 +341,14 @@ func (k *Kernel) ReadLists() {
 // kernel's, which is the first but in a damaged list.
 const kernelEntries = 64
 
-// SizeInList gives the size that the module list at head has for the image at
-// base, at most ImageReach.
-func SizeInList(s *paging.Space, head, base mem.VA) (size uint32, ok bool) {
+// ImageInList gives the image of the module list at head in which an address
+// lies, of at most ImageReach bytes.
+func ImageInList(s *paging.Space, head, va mem.VA) (m Module, ok bool) {
 	_ = WalkList(s, head, kernelEntries, func(entry mem.VA) bool {
-		m, err := readModule(s, entry)
-		if err == nil && m.Base == base && m.Size%mem.PageSize == 0 && m.Size > 0 && m.Size <= ImageReach {
-			size, ok = m.Size, true
-		}
+		var err error
+		m, err = readModule(s, entry)
+		ok = err == nil && m.Base%mem.PageSize == 0 && m.Size%mem.PageSize == 0 && m.Size <= ImageReach && InImage(va, m.Base, m.Size, 1)
 		return !ok
 	})
-	return size, ok
+	return m, ok
 }

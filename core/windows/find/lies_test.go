@@ -10,6 +10,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
+	"coredrop/core/progress"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
 )
@@ -263,12 +264,50 @@ func TestRefusalsNameTheCheck(t *testing.T) {
 	}
 }
 
+// TestWitnessesOfNothing: the debugger block and the version block agree on a
+// kernel that is not there. The one that is, or the module list, contradicts them.
+func TestWitnessesOfNothing(t *testing.T) {
+	for _, header := range []bool{true, false} {
+		b := synth.Guest(synth.Options{CPUs: []synth.Mode{synth.Kernel}, Edit: func(g *synth.Editor) {
+			g.Write64(g.Truth.KDBG+0x18, g.Truth.KernelBase+0x1000)
+			g.Write64(g.Sym("KdVersionBlock")+0x10, g.Truth.KernelBase+0x1000)
+			if !header {
+				g.Unmap(g.Truth.KernelBase)
+			}
+		}})
+		if k, err := Locate(context.Background(), open(t, b), Options{}); err == nil || header != fault.Is(err, fault.KDBGMissing) {
+			t.Errorf("header %v: %v %v", header, k != nil, err)
+		}
+	}
+}
+
+// TestFarGate: short walks below the other pointers come before a long one below a
+// gate, and a long one finds what lies far below.
+func TestFarGate(t *testing.T) {
+	for kernel, o := range guests(t) {
+		for _, c := range []struct {
+			mode  synth.Mode
+			gib   int
+			never string // of what is not needed
+		}{{synth.Kernel, 18, "looking for the kernel's data"}, {synth.User, 1, "looking through the kernel half"}} {
+			o.CPUs, o.Edit = []synth.Mode{c.mode}, func(g *synth.Editor) { g.FarGate(c.gib) }
+			b := synth.Guest(o)
+			var lines []string
+			k, err := Locate(context.Background(), open(t, b), Options{Sink: progress.Sink{OnLine: func(l string) { lines = append(lines, l) }}})
+			if log := strings.Join(lines, "\n"); err != nil || uint64(k.Image.Base) != b.KernelBase || strings.Contains(log, c.never) {
+				t.Errorf("%s, %d GiB above: %v\n%s", kernel, c.gib, err, log)
+			}
+		}
+	}
+}
+
 // TestOneWitness: a block alone, that names a kernel where there is none, is not
 // enough.
 func TestOneWitness(t *testing.T) {
 	b := synth.Guest(synth.Options{CPUs: []synth.Mode{synth.Kernel}, Edit: func(g *synth.Editor) {
 		g.Write64(g.Truth.KDBG+0x18, g.Truth.KernelBase+0x1000)
 		g.Unmap(g.Truth.KernelBase)
+		g.TearLists()
 		g.Write(g.Sym("KdVersionBlock"), make([]byte, 0x28))
 	}})
 	_, err := Locate(context.Background(), open(t, b), Options{})

@@ -34,12 +34,20 @@ func (f *finder) restore(s *paging.Space, img *pe.Image, err error, mark windows
 			return nil, nil
 		}
 	}
-	size, how, listed := f.measure(s, mark)
+	listed, ok := f.listed(s, mark)
+	if ok && listed.Base != mark.Base {
+		f.refuse("image at %v: the module list has the %v that names it in the image at %v", mark.Base, mark.Kind, listed.Base)
+		return nil, nil
+	}
+	size, how := listed.Size, "the module list's"
+	if !ok {
+		size, how = mapped(s, mark), "that of what is mapped"
+	}
 	left := f.leftovers(s, mark, size)
 	// One witness may be a forgery, or a copy of what was true before the guest
 	// started anew.
 	witnesses := len(left.kinds)
-	if listed {
+	if ok {
 		witnesses++
 	}
 	if img != nil || startsImage(s, mark.Base) {
@@ -58,10 +66,8 @@ func (f *finder) restore(s *paging.Space, img *pe.Image, err error, mark windows
 	return bare, []string{said}
 }
 
-// measure gives the size of an image without its header, and whence it is known:
-// from the kernel's entry in the module list, else from what is mapped without a
-// gap behind what was found. listed says that it is the list's.
-func (f *finder) measure(s *paging.Space, mark windows.ImageMark) (size uint32, how string, listed bool) {
+// listed gives the module list's entry for the image in which a mark lies.
+func (f *finder) listed(s *paging.Space, mark windows.ImageMark) (windows.Module, bool) {
 	modules := mark.Modules
 	if mark.Kind == windows.MarkBlock {
 		if at, ok := windows.SpotAt(s, mark.VA, mark.Base); ok {
@@ -70,11 +76,15 @@ func (f *finder) measure(s *paging.Space, mark windows.ImageMark) (size uint32, 
 			}
 		}
 	}
-	if modules != 0 {
-		if n, ok := windows.SizeInList(s, modules, mark.Base); ok && mark.VA < mark.Base+mem.VA(n) {
-			return n, "the module list's", true
-		}
+	if modules == 0 {
+		return windows.Module{}, false
 	}
+	return windows.ImageInList(s, modules, mark.VA)
+}
+
+// mapped gives the size of an image without its header by what is mapped without
+// a gap behind what was found of it.
+func mapped(s *paging.Space, mark windows.ImageMark) uint32 {
 	end, gap := mark.VA.Page(), 0
 	for va := end; va < mark.Base+windows.ImageReach && gap < maxImageGap; va += mem.PageSize {
 		if _, _, err := s.Translate(va); err != nil {
@@ -83,7 +93,7 @@ func (f *finder) measure(s *paging.Space, mark windows.ImageMark) (size uint32, 
 		}
 		end, gap = va+mem.PageSize, 0
 	}
-	return uint32(end - mark.Base), "that of what is mapped", false
+	return uint32(end - mark.Base)
 }
 
 // maxImageGap is how many pages in a row may be missing inside an image.
