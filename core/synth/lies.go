@@ -76,8 +76,8 @@ func (g *Editor) CodeView() uint64 { return kernelBase + uint64(g.lay.records) }
 // Exports is the address of the kernel's export directory.
 func (g *Editor) Exports() uint64 { return kernelBase + uint64(g.lay.exports) }
 
-// FarGate gives every processor a first gate that leads to some GiB of mapped
-// memory above the kernel: one page, mapped everywhere.
+// FarGate makes every processor's gates lead to some GiB of mapped memory above
+// the kernel: one page, mapped everywhere.
 func (g *Editor) FarGate(gib int) {
 	const first = kernelBase&^(1<<30-1) + 1<<30
 	page := g.ram.alloc(1, mem.PageSize)
@@ -92,8 +92,8 @@ func (g *Editor) FarGate(gib int) {
 	}
 	g.Truth.Handler = first + uint64(gib)<<30 - 0xf00
 	for _, kpcr := range g.Truth.KPCR {
-		if kpcr != 0 {
-			g.gate(kpcr+idtOffset, 0, g.Truth.Handler)
+		for v := 0; kpcr != 0 && v < 32; v++ {
+			g.gate(kpcr+idtOffset, v, g.Truth.Handler+uint64(0x40*v))
 		}
 	}
 }
