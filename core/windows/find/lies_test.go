@@ -267,16 +267,19 @@ func TestRefusalsNameTheCheck(t *testing.T) {
 // TestWitnessesOfNothing: the debugger block and the version block agree on a
 // kernel that is not there. The one that is, or the module list, contradicts them.
 func TestWitnessesOfNothing(t *testing.T) {
-	for _, header := range []bool{true, false} {
+	for _, lists := range []bool{true, false} {
 		b := synth.Guest(synth.Options{CPUs: []synth.Mode{synth.Kernel}, Edit: func(g *synth.Editor) {
 			g.Write64(g.Truth.KDBG+0x18, g.Truth.KernelBase+0x1000)
 			g.Write64(g.Sym("KdVersionBlock")+0x10, g.Truth.KernelBase+0x1000)
-			if !header {
+			if lists {
 				g.Unmap(g.Truth.KernelBase)
+			} else {
+				g.TearLists()
 			}
 		}})
-		if k, err := Locate(context.Background(), open(t, b), Options{}); err == nil || header != fault.Is(err, fault.KDBGMissing) {
-			t.Errorf("header %v: %v %v", header, k != nil, err)
+		k, err := Locate(context.Background(), open(t, b), Options{})
+		if want := map[bool]fault.Code{true: fault.KernelNotFound, false: fault.KDBGMissing}[lists]; !fault.Is(err, want) {
+			t.Errorf("lists %v: %v, kernel %v", lists, err, k != nil)
 		}
 	}
 }
