@@ -13,6 +13,7 @@ import (
 	"coredrop/core/container/elfcore"
 	"coredrop/core/linux"
 	"coredrop/core/machine"
+	"coredrop/core/mem"
 	"coredrop/core/owner"
 	"coredrop/core/source"
 	"coredrop/server/corpustest"
@@ -142,5 +143,32 @@ func TestOlder(t *testing.T) {
 				t.Errorf("jiffies: %+v", o)
 			}
 		})
+	}
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	mem.Physical
+	n int64
+}
+
+func (c *counted) ReadAt(p []byte, pa mem.PA) error {
+	c.n += int64(len(p))
+	return c.Physical.ReadAt(p, pa)
+}
+
+// TestReads: the owners of all of a core's races cost no more than two megabytes.
+func TestReads(t *testing.T) {
+	truth := readTruth(t, "f-heap-inflight")
+	k := open(t, "f-heap-inflight", linux.Options{})
+	c := &counted{Physical: k.Space.Phys}
+	k.Space.Phys = c
+	f := owner.New(k)
+	for _, r := range truth.Races {
+		f.At(uint64(r.Address), r.Size)
+	}
+	t.Logf("%d bytes", c.n)
+	if c.n > 2<<20 {
+		t.Errorf("%d bytes were read", c.n)
 	}
 }

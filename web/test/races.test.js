@@ -118,7 +118,7 @@ for (const kind of kinds) {
       await view.page.close();
     };
 
-    for (const name of ['a-inflight-signal', 'a-live', 'a-novmci']) {
+    for (const name of ['a-inflight-signal', 'a-live', 'a-novmci', 'f-heap-inflight']) {
       test(name, { skip: hasCorpus ? false : 'the corpus is not here' }, async () => {
         const core = unpack(`kcsan/${name}`), view = await driver.visit(server.url);
         await watchClipboard(view);
@@ -134,6 +134,12 @@ for (const kind of kinds) {
         assert.match(await view.text('#verdict'), new RegExp(`^${cli.reports.length} (different race reports|race report): `));
         assert.equal(await view.text('#opened-name'), `Linux guest: ${cli.file.name}`);
         await sameReports(view, cli.reports);
+
+        if (name === 'f-heap-inflight') { // the one with memory that says whose it is
+          const object = shown.reports.find((r) => r.state === 'in-flight').accesses.at(-1).object;
+          assert.match(object.text, /^object of slab cache race_cache, offset 68$/);
+          assert.equal(await view.text('#race-object'), `Raced on ${object.text}`);
+        }
 
         const text = kcsan(core);
         assert.equal(await copied(view, '#races-copy-text'), text.slice(text.indexOf('\n\n') + 2), 'as the command line prints them');
