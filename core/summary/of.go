@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"time"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -115,7 +114,7 @@ func (s *Summary) machine(m *machine.Machine, size int64) {
 	}
 	for _, x := range m.Snapshots {
 		s.File.Snapshots = append(s.File.Snapshots, Snapshot{ID: x.ID, Name: x.Name, Bytes: x.Bytes, Opened: x.Opened,
-			Taken: time.Unix(int64(x.Seconds), 0).UTC().Format(time.RFC3339)})
+			Taken: clock(int64(x.Seconds)) + "Z"})
 	}
 	for i, c := range m.CPUs {
 		info := CPU{Index: i, Mode: "unknown", RegistersFrom: "none", Registers: []Register{}, Stack: []Frame{}, LiveStack: []Frame{}}

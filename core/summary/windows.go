@@ -195,7 +195,16 @@ func systemTime(t uint64) string {
 	if t == 0 {
 		return ""
 	}
-	return time.Unix(int64(t/ticksPerSecond)-unixEpoch, int64(t%ticksPerSecond)*100).UTC().Format("2006-01-02T15:04:05.0000000Z")
+	return fmt.Sprintf("%s.%07dZ", clock(int64(t/ticksPerSecond)-unixEpoch), t%ticksPerSecond)
+}
+
+// clock words seconds since 1970 to the second, in UTC: what formats any layout
+// would cost the browser's program four kilobytes.
+func clock(seconds int64) string {
+	t := time.Unix(seconds, 0).UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	return fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d", year, month, day, hour, minute, second)
 }
 
 // guidString words a GUID in the registry's form, without braces.
