@@ -2,7 +2,7 @@
 import { size, duration } from './format.js';
 
 // Stages that count bytes; all others count items.
-const BYTES = /^(fetching|preparing|saving|computing|searching memory|loading)/;
+const BYTES = /^(fetching|reading|preparing|saving|computing|searching memory|loading)/;
 
 // Counts are worded at most ten times a second, but a stage's first and last
 // always are.

@@ -144,7 +144,7 @@ test('one rule of units, here and on the command line', () => {
 
 describe('progress', () => {
   test('stages that read memory count bytes, headers are counted', () => {
-    for (const stage of ['fetching k.pdb', 'preparing the dump', 'saving', 'computing SHA-256', 'searching memory']) {
+    for (const stage of ['fetching k.pdb', 'preparing the dump', 'saving', 'computing SHA-256', 'searching memory', 'reading the index']) {
       assert.equal(advance(begin('', 0), stage, 4096, 2000000, 1000).text, `${stage}: 4.1 kB of 2.0 MB`);
     }
     assert.equal(advance(begin('', 0), 'headers', 4096, 2000000, 1000).text, 'headers: 4,096 of 2,000,000');
