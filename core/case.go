@@ -59,6 +59,9 @@ func (c *Case) do(ctx context.Context, job func() error) (err error) {
 		case trouble != nil:
 			err = trouble
 		}
+		if c.o.Packed != nil {
+			err = unpacking(err)
+		}
 		c.facts.Err = err
 	}()
 	if c.source.ReaderAt == nil {

@@ -245,8 +245,11 @@ func (s *Summary) Fail(err error) {
 		s.Error = nil
 		return
 	}
-	f := fault.As(err)
-	s.Error = &Error{Code: f.Code, Text: f.Text, Remedy: f.Steps(s.File.Name)}
+	f, name := fault.As(err), s.File.Name
+	if s.File.Packed != nil {
+		name = s.File.Packed.Name // the one that the user has
+	}
+	s.Error = &Error{Code: f.Code, Text: f.Text, Remedy: f.Steps(name)}
 	if s.Error.Text == "" {
 		if e, ok := fault.Lookup(f.Code); ok {
 			s.Error.Text = e.Sentence
