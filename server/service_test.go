@@ -308,6 +308,7 @@ func TestGoOwnLogIsShort(t *testing.T) {
 	restore := leadStandardLog(l)
 	log.Printf("Unsolicited response received: %q", strings.Repeat("\x1b]0;", 1000))
 	restore()
+	serverLog(l).Printf("http: TLS handshake error from 192.0.2.1:1: EOF")
 	serverLog(l).Printf("http: panic serving: %s", strings.Repeat("x", 20_000))
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	if len(lines) != 2 || len(lines[0]) > 3*clientText || len(lines[1]) > 2*serverText || strings.Contains(text.String(), "\x1b") || !strings.Contains(lines[0], "Unsolicited") || !strings.Contains(lines[1], "panic serving") {

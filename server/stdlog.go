@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"log"
 	"log/slog"
+	"strings"
 )
 
 // What Go's own packages log is led into our log: net/http's client reports an
@@ -20,12 +23,17 @@ type shortLines struct {
 	limit int
 }
 
+// scanned begins a line about a client that does not speak TLS as we do: strangers
+// try, and the line has their address.
+const scanned = "http: TLS handshake error"
+
 func (s shortLines) Write(p []byte) (int, error) {
-	text := p
-	if len(text) > s.limit {
-		text = text[:s.limit]
+	level := slog.LevelWarn
+	if bytes.HasPrefix(p, []byte(scanned)) {
+		level = slog.LevelDebug
 	}
-	s.log.Warn("net/http", "text", string(text)) // the handler quotes what is not text
+	text := p[:min(len(p), s.limit)]
+	s.log.Log(context.Background(), level, "net/http", "text", strings.TrimSpace(string(text))) // the handler quotes what is not text
 	return len(p), nil
 }
 
