@@ -11,15 +11,21 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"coredrop/core/demo"
+	"coredrop/core/fault"
+	"coredrop/core/symstore"
+	"coredrop/server/cache"
+	"coredrop/server/symbols"
 )
 
-// stalling is a symbol server that answers nothing until it is released, or
-// until its client is gone.
+// stalling is a symbol server that gives the first half of a file, and the rest
+// when it is released; or that ends when its client is gone.
 func stalling(t *testing.T) (url string, asked, release chan bool) {
 	t.Helper()
 	pdb, err := demo.PDB()
@@ -28,10 +34,13 @@ func stalling(t *testing.T) (url string, asked, release chan bool) {
 	}
 	asked, release = make(chan bool, 1), make(chan bool)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(pdb)))
+		w.Write(pdb[:len(pdb)/2])
+		http.NewResponseController(w).Flush()
 		asked <- true
 		select {
 		case <-release:
-			w.Write(pdb)
+			w.Write(pdb[len(pdb)/2:])
 		case <-r.Context().Done():
 		}
 	}))
@@ -75,32 +84,6 @@ func TestDrain(t *testing.T) {
 	}
 	if code := <-ended; code != exitDone {
 		t.Errorf("exit %d", code)
-	}
-}
-
-// What does not end within the time is cut off, and leaves nothing.
-func TestDrainEnds(t *testing.T) {
-	up, asked, _ := stalling(t)
-	cache := filepath.Join(t.TempDir(), "cache")
-	url, stop := start(t, "serve", "-addr", "127.0.0.1:0", "-upstream", up, "-cache", cache, "-shutdown-timeout", "1ms")
-	answer := make(chan bool, 1)
-	go func() {
-		if r, err := http.Get(url + "symbols/" + demo.PDBKey); err == nil {
-			r.Body.Close()
-			answer <- r.StatusCode == http.StatusOK
-			return
-		}
-		answer <- false
-	}()
-	<-asked
-	if code, complaints := stop(); code != exitDone {
-		t.Errorf("exit %d: %s", code, complaints)
-	}
-	if <-answer {
-		t.Error("what never came was given")
-	}
-	if list := names(t, cache); strings.Join(list, " ") != ".coredrop-cache" {
-		t.Errorf("left behind: %v", list)
 	}
 }
 
@@ -313,5 +296,47 @@ func TestGoOwnLogIsShort(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	if len(lines) != 2 || len(lines[0]) > 3*clientText || len(lines[1]) > 2*serverText || strings.Contains(text.String(), "\x1b") || !strings.Contains(lines[0], "Unsolicited") || !strings.Contains(lines[1], "panic serving") {
 		t.Errorf("%d lines: %.1000s", len(lines), &text)
+	}
+}
+
+// endless is an upstream that gives nothing until its download is cut off.
+type endless struct {
+	asked chan bool
+	ended *atomic.Bool
+}
+
+func (endless) Host() string { return "endless.example" }
+func (e endless) Open(ctx context.Context, _ symstore.Key) (io.ReadCloser, int64, error) {
+	close(e.asked)
+	<-ctx.Done()
+	e.ended.Store(true)
+	return nil, 0, fault.Wrap(ctx.Err(), fault.Cancelled, "")
+}
+
+// The end cuts the downloads off and waits until they are.
+func TestTheEndCutsDownloadsOff(t *testing.T) {
+	c, err := cache.Open(cache.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, cut := context.WithCancel(t.Context())
+	defer cut()
+	up := endless{make(chan bool), new(atomic.Bool)}
+	h := &symbols.Handler{Base: base, Cache: c, Upstreams: []symbols.Upstream{up}}
+	answered := make(chan int, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/"+demo.PDBKey, nil))
+		answered <- w.Code
+	}()
+	<-up.asked
+	s := service{site: site{symbols: h}, drain: time.Millisecond, cut: cut}
+	s.end(&http.Server{})
+	if !up.ended.Load() {
+		t.Error("a download is running after the end")
+	}
+	cut()
+	if status := <-answered; status != http.StatusServiceUnavailable {
+		t.Errorf("its client gets %d", status)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"coredrop/core/demo"
 )
 
 // presented gives the name in the certificate that a server shows.
@@ -159,5 +161,46 @@ func TestUnderSystemd(t *testing.T) {
 	sh.Wait()
 	if status := sh.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("it ended with %v", sh.ProcessState)
+	}
+}
+
+// What does not end within the time is cut off, and leaves nothing: the program is
+// over only when its downloads have cleaned up.
+func TestDrainEnds(t *testing.T) {
+	up, asked, _ := stalling(t)
+	cache := filepath.Join(t.TempDir(), "cache")
+	c := program(t, "serve", "-addr", "127.0.0.1:0", "-upstream", up, "-cache", cache, "-shutdown-timeout", "1ms")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_, url, found := strings.Cut(strings.TrimSpace(line), " on ")
+	if err != nil || !found {
+		t.Fatal(line, err)
+	}
+	answer := make(chan int, 1)
+	go func() {
+		r, err := http.Get(url + "symbols/" + demo.PDBKey)
+		if err != nil {
+			answer <- 0
+			return
+		}
+		r.Body.Close()
+		answer <- r.StatusCode
+	}()
+	<-asked
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	if status := <-answer; status == http.StatusOK {
+		t.Error("what never came was given")
+	}
+	if list := names(t, cache); strings.Join(list, " ") != ".coredrop-cache" {
+		t.Errorf("left behind: %v", list)
 	}
 }
