@@ -382,6 +382,10 @@ func TestMemoryIsBudgeted(t *testing.T) {
 	if _, err := c.Take(key(t, 2), bytes.NewReader(content(key(t, 2), 4*pieceBytes)), -1, fine); !fault.Is(err, fault.SymbolsUnreadable) {
 		t.Errorf("more than there ever is: %v", err)
 	}
+	unread := failing{errors.New("it was read")}
+	if _, err := c.Take(key(t, 2), unread, 4*pieceBytes, fine); !fault.Is(err, fault.SymbolsUnreadable) {
+		t.Errorf("more is announced than there ever is: %v", err)
+	}
 	if why := take(t, c, key(t, 3), 3*pieceBytes-1); why == "" {
 		t.Error("it was kept")
 	}

@@ -72,11 +72,15 @@ func (c *Cache) hold(has int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if has+pieceBytes > c.o.Held {
-		return fault.New(fault.SymbolsUnreadable, "the file has more than %d bytes, and the cache takes none", c.o.Held/pieceBytes*pieceBytes)
+		return c.tooLarge()
 	}
 	if c.held+pieceBytes > c.o.Held {
 		return fault.New(fault.ServerBusy, "this server's cache takes no files, and too many are on their way")
 	}
 	c.held += pieceBytes
 	return nil
+}
+
+func (c *Cache) tooLarge() error {
+	return fault.New(fault.SymbolsUnreadable, "the file has more than %d bytes, and the cache takes none", c.o.Held/pieceBytes*pieceBytes)
 }

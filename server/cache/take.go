@@ -34,6 +34,9 @@ type Taken struct {
 // they are; server-busy and symbols-unreadable, if there is no memory either.
 func (c *Cache) Take(k symstore.Key, r io.Reader, size int64, verify func(symstore.File) error) (Taken, error) {
 	s := c.begin(k, size)
+	if s.memory != nil && size > c.o.Held {
+		return Taken{}, c.tooLarge()
+	}
 	err := s.fill(r)
 	if err == nil {
 		err = verify(s)

@@ -57,9 +57,9 @@ func (h *Handler) fetch(ctx context.Context, q question) (found, error) {
 		return got, f.err
 	}
 	// The kernel sends a file that is open for one client alone.
-	if own, err := h.kept(ctx, q.key); err == nil {
+	if own, _, err := h.look(ctx, q.key); err == nil && own.file != nil {
 		h.leave(q.key, f)
-		got.file = own
+		got.file = own.file
 		return got, nil
 	}
 	got.file = &share{File: got.file, leave: sync.OnceFunc(func() { h.leave(q.key, f) })}
