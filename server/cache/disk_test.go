@@ -132,3 +132,51 @@ func TestReadOnly(t *testing.T) {
 		}
 	})
 }
+
+// Room is made once for a file: where something else takes it at once, the cache
+// is not emptied for nothing.
+func TestRoomIsMadeOnce(t *testing.T) {
+	dir := small(t, "8m")
+	c := open(t, Options{Dir: dir})
+	for i := range 6 {
+		if why := take(t, c, key(t, i), 1<<20); why != "" {
+			t.Fatal(why)
+		}
+	}
+	data := content(key(t, 10), 4<<20)
+	source := &greedy{r: bytes.NewReader(data), evicted: func() bool { return c.Stats().Evicted > 0 }, then: func() {
+		f, err := os.Create(filepath.Join(dir, "theirs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for part := make([]byte, 4096); err == nil; {
+			_, err = f.Write(part)
+		}
+	}}
+	taken, err := c.Take(key(t, 10), source, int64(len(data)), fine)
+	if err != nil || taken.Unkept == "" {
+		t.Fatal(taken.Unkept, err)
+	}
+	whole(t, taken, data)
+	taken.Close()
+	if s := c.Stats(); s.Evicted == 0 || s.Evicted > 3 || int64(s.Files) != 6-s.Evicted {
+		t.Errorf("%+v", s)
+	}
+}
+
+// greedy is a source during which another program takes the room that was made.
+type greedy struct {
+	r       *bytes.Reader
+	evicted func() bool
+	then    func()
+	done    bool
+}
+
+func (g *greedy) Read(p []byte) (int, error) {
+	if !g.done && g.evicted() {
+		g.done = true
+		g.then()
+	}
+	return g.r.Read(p)
+}

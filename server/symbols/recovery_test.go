@@ -71,9 +71,9 @@ func hostile(good, other []byte) []struct {
 		{"503", text(503, "later"), fault.ServerBusy, 503, 503},
 		{"429", text(429, "later"), fault.ServerBusy, 503, 503},
 		{"a redirect elsewhere", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://elsewhere.example/login", 302)
+			http.Redirect(w, r, "https://elsewhere.example/login", http.StatusFound)
 		}, fault.SymbolsOffline, 404, 503},
-		{"a redirect to itself", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) }, fault.SymbolsOffline, 404, 503},
+		{"a redirect to itself", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, fault.SymbolsOffline, 404, 503},
 		{"a broken answer", func(w http.ResponseWriter, _ *http.Request) { hijacked(w, "HTTP/9 what\r\n\r\n", nil) }, fault.SymbolsOffline, 404, 503},
 		{"a header without end", func(w http.ResponseWriter, _ *http.Request) {
 			hijacked(w, "HTTP/1.1 200 OK\r\nX: ", bytes.Repeat([]byte("x"), 11<<20))
