@@ -87,10 +87,10 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		}
 		if how.unpack {
 			stream, err := unpack.Open(pipe, name)
-			defer stream.Close()
 			if err != nil {
 				return show.print(nil, unopened(name, err), err, stdout, stderr)
 			}
+			defer stream.Close()
 			pipe = stream
 		}
 		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)

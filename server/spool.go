@@ -64,9 +64,12 @@ func (s *spooler) spool(ctx context.Context, in *input) error {
 	name := filepath.Base(in.info.Name())
 	from := &counted{r: io.NewSectionReader(in.file, 0, in.info.Size())}
 	stream, err := unpack.Open(from, name)
-	defer stream.Close()
-	if err != nil || len(stream.Forms) == 0 {
+	if err != nil {
 		return err
+	}
+	defer stream.Close()
+	if len(stream.Forms) == 0 {
+		return nil
 	}
 	to, err := s.create()
 	if err != nil {

@@ -37,29 +37,38 @@ type Stream struct {
 // machine's memory nor a text, before anything is unpacked in vain.
 func Open(r io.Reader, name string) (*Stream, error) {
 	s := &Stream{}
+	if err := s.open(r, name); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open puts a decoder over another as long as what comes out is packed.
+func (s *Stream) open(r io.Reader, name string) error {
 	b := bufio.NewReaderSize(r, identify.HeadBytes)
 	for range maxLayers + 1 {
 		f := look(b, name)
 		if strings.HasPrefix(f.ID, "libvirt-") {
 			packed, err := s.libvirt(&b)
 			if packed || err != nil {
-				return s, err
+				return err
 			}
 		}
 		d, ok := decoders[f.ID]
 		if !ok {
 			if len(s.Forms) > 0 && inVain(f) {
-				return s, fault.New(fault.Packed, "this is a file compressed with %s; inside it is %s", s.Forms[0], f.Noun).Instead(f.Steps...)
+				return fault.New(fault.Packed, "this is a file compressed with %s; inside it is %s", s.Forms[0], f.Noun).Instead(f.Steps...)
 			}
 			s.r = b
-			return s, nil
+			return nil
 		}
 		if err := s.layer(b, f.ID, d); err != nil {
-			return s, err
+			return err
 		}
 		b = bufio.NewReaderSize(s.r, identify.HeadBytes)
 	}
-	return s, fault.New(fault.Packed, "this file is packed more than %d times over", maxLayers)
+	return fault.New(fault.Packed, "this file is packed more than %d times over", maxLayers)
 }
 
 // endings are those of the names of files in a form.

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"coredrop/core/fault"
 	"coredrop/server/corpustest"
@@ -50,9 +49,12 @@ func fixture(t testing.TB, name string) []byte {
 // unpacked reads all that comes out.
 func unpacked(data []byte, name string) (out []byte, forms []string, err error) {
 	s, err := Open(bytes.NewReader(data), name)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer s.Close()
-	if err != nil || len(s.Forms) == 0 {
-		return nil, s.Forms, err
+	if len(s.Forms) == 0 {
+		return nil, nil, nil
 	}
 	out, err = io.ReadAll(s)
 	return out, s.Forms, err
@@ -64,15 +66,6 @@ func gzipped(data []byte) []byte {
 	z.Write(data)
 	z.Close()
 	return b.Bytes()
-}
-
-func zstded(t testing.TB, data []byte, o ...zstd.EOption) []byte {
-	t.Helper()
-	z, err := zstd.NewWriter(nil, o...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return z.EncodeAll(data, nil)
 }
 
 func TestEveryForm(t *testing.T) {
@@ -312,8 +305,8 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Open(bytes.NewReader(data), "x")
-		defer s.Close()
-		if err == nil && len(s.Forms) > 0 {
+		if err == nil {
+			defer s.Close()
 			_, err = io.Copy(io.Discard, io.LimitReader(s, 1<<20))
 		}
 		if err != nil && fault.As(err).Code == fault.Internal {
