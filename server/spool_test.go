@@ -149,7 +149,7 @@ func TestSpoolStopsBeforeTheDiskIsFull(t *testing.T) {
 	left := int64(1<<30/20 + 5*lookEvery/2)
 	w := &spoolWriter{to: &spooled{file: f}, from: &counted{n: 40}, packed: 100, name: "bomb.gz"}
 	w.spooler = &spooler{volume: func(*os.File) (volume, bool) { return volume{free: left - w.written, size: 1 << 30}, true }}
-	err = w.all(t.Context(), endless{})
+	err = w.all(t.Context(), bomb{})
 	if !fault.Is(err, fault.UnpackSpace) || !strings.Contains(err.Error(), "at 40% of the packed file") || w.written < lookEvery || w.written > 2*lookEvery {
 		t.Error(err, w.written)
 	}
@@ -158,10 +158,10 @@ func TestSpoolStopsBeforeTheDiskIsFull(t *testing.T) {
 	}
 }
 
-// endless is a bomb whose bytes are not zero.
-type endless struct{}
+// bomb has no end, and bytes that are not zero.
+type bomb struct{}
 
-func (endless) Read(p []byte) (int, error) {
+func (bomb) Read(p []byte) (int, error) {
 	for i := 0; i < len(p); i += holeBytes {
 		p[i] = 1
 	}
