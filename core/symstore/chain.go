@@ -72,15 +72,7 @@ func (c *Chain) Find(ctx context.Context, k Key) (File, pdb.Origin, error) {
 	return nil, pdb.Origin{}, s.failure()
 }
 
-// Fetch is Find for one server, when the stores are known not to have the file:
-// they are not looked into, and keep what comes. What cannot be kept is held in
-// memory, and Warnings says so.
-func (c *Chain) Fetch(ctx context.Context, l Link, k Key) (File, error) {
-	s := search{c: c, ctx: ctx, k: k}
-	return s.fetch(l)
-}
-
-// search is one run of Find or Fetch.
+// search is one run of Find.
 type search struct {
 	c     *Chain
 	ctx   context.Context

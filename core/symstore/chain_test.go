@@ -320,26 +320,6 @@ func TestChainFullStore(t *testing.T) {
 	}
 }
 
-// Fetch does not look into the stores: what is there is replaced.
-func TestChainFetchOnly(t *testing.T) {
-	k, data := storetest.PDB(1, 1000)
-	_, foreign := storetest.PDB(2, 1000)
-	p := place(t, "place", k, foreign)
-	net := &servers{content: map[string]func() (io.ReadCloser, int64, error){}}
-	var c symstore.Chain
-	c.Fetcher = net
-	l := symstore.Link{Places: []symstore.Place{p}, URL: one}
-	if f, err := c.Fetch(t.Context(), l, k); f != nil || !fault.Is(err, fault.SymbolsNotFound) {
-		t.Errorf("the server does not have it: %v", err)
-	}
-	net.content[one] = gives(data, -1)
-	f, err := c.Fetch(t.Context(), l, k)
-	if err != nil || len(c.Warnings) != 0 || !has(t, p, k) {
-		t.Fatal(err, c.Warnings)
-	}
-	f.Close()
-}
-
 func TestMemoryLimit(t *testing.T) {
 	k, data := storetest.PDB(1, 1<<20)
 	c := symstore.Chain{FetchBytes: 1 << 20, Fetcher: &servers{content: map[string]func() (io.ReadCloser, int64, error){one: gives(data, -1)}},
