@@ -25,7 +25,7 @@ type session struct {
 	source    source.Source
 	sink      progress.Sink
 	marked    *blobReader // the file with the mark behind its end
-	snapshot  string // the id of the one that is wanted of a disk image; "": the only one
+	snapshot  string      // the id of the one that is wanted of a disk image; "": the only one
 	symbols   symbols
 	opened    *core.Case // nil: not looked into yet
 	judged    bool       // with the kernel's PDB

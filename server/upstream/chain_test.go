@@ -49,7 +49,9 @@ func TestClasses(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 			w.Write(data[:5000])
 		}, Trouble, 0, false},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) }, Trouble, 0, false},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+		}, Trouble, 0, false},
 	} {
 		_, client := serve(t, c.answer)
 		_, err := download(t.Context(), client, key)
