@@ -4,7 +4,7 @@ import { html, nothing } from '../../lit-html/lit-html.js';
 import { sorted } from '../table.js';
 
 // More rows at once would hold the page's thread up; a button shows the rest.
-const MOST = 400;
+const MOST = 100;
 
 /**
  * @typedef {object} Row

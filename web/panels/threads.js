@@ -6,7 +6,7 @@ import { place } from '../places.js';
 import { once } from '../memo.js';
 
 // More groups at once would hold the page's thread up.
-const MOST = 100;
+const MOST = 50;
 
 /** @typedef {import('../summary.js').Thread} Thread */
 
