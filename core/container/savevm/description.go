@@ -14,8 +14,7 @@ import (
 // It stands behind the end mark: its type, a length, JSON. Source: QEMU 10.0
 // migration/vmstate.c (vmstate_save_state_v) and savevm.c.
 type description struct {
-	PageSize int      `json:"page_size"`
-	Devices  []device `json:"devices"`
+	Devices []device `json:"devices"`
 }
 
 // device is one full section.
@@ -37,10 +36,9 @@ type fields struct {
 // field is one of them: Count elements of Size bytes, which for a structure is
 // measured, its own subsections included.
 type field struct {
-	Name   string  `json:"name"`
-	Size   int64   `json:"size"`
-	Count  *int64  `json:"array_len"`
-	Struct *fields `json:"struct"`
+	Name  string `json:"name"`
+	Size  int64  `json:"size"`
+	Count *int64 `json:"array_len"`
 }
 
 // subsection is one, with a head of its own in front.
