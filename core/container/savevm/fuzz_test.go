@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"slices"
 	"testing"
 
@@ -110,14 +111,29 @@ func FuzzMapped(f *testing.F) {
 	f.Add(data[:head], uint32(len(data)))
 	f.Add(data[:head], uint32(1<<20+5*page))
 	f.Fuzz(func(t *testing.T, front []byte, size uint32) {
-		file := &fakeFile{head: front, size: int64(size), at: func(off int64) byte {
-			if off < int64(len(data)) {
-				return data[off]
-			}
-			return byte(off >> 12)
-		}}
-		walk(t, source.Source{ReaderAt: file, Size: file.size, Name: "state"})
+		walk(t, source.Source{ReaderAt: laid{front, data, int64(size)}, Size: int64(size), Name: "state"})
 	})
+}
+
+// laid is a file that begins with the front, goes on as the data behind that do,
+// and is zero up to its size.
+type laid struct {
+	front, data []byte
+	size        int64
+}
+
+func (l laid) ReadAt(p []byte, off int64) (int, error) {
+	n := int(max(0, min(int64(len(p)), l.size-off)))
+	clear(p[:n])
+	for _, layer := range [][]byte{l.data, l.front} {
+		if off < int64(len(layer)) {
+			copy(p[:n], layer[off:])
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 func FuzzDescription(f *testing.F) {
