@@ -56,6 +56,13 @@ func TestRefusals(t *testing.T) {
 			g.noKernel()
 			g.noIDT()
 		}, fault.IDTUnreadable, "cpu0 cr3"},
+		"no tables looked at": {func(g *guest) {
+			g.selfMap(demoDTB)
+			g.noKernel()
+			for i := range g.m.CPUs {
+				g.m.CPUs[i].State = reset()
+			}
+		}, fault.KernelNotFound, "looked for through"},
 		"no block": {func(g *guest) {
 			g.erase()
 			g.put(g.symbol(symVersionBlock), make([]byte, 40))

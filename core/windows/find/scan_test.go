@@ -54,7 +54,7 @@ func (m emptyMemory) Scan(ctx context.Context, e mem.Extent, buf []byte, visit f
 func TestNothingThere(t *testing.T) {
 	m := &machine.Machine{Mem: emptyMemory{512 << 20}, CPUs: []machine.CPU{{State: reset()}}}
 	_, err := Locate(context.Background(), m, Options{})
-	if !fault.Is(err, fault.KernelPagedState) {
+	if !fault.Is(err, fault.KernelPagedState) || !strings.Contains(err.Error(), "no CPU has paging on") {
 		t.Errorf("empty memory: %v", err)
 	}
 	if hints := strings.Join(fault.As(err).Remedy(), "\n"); !strings.Contains(hints, "self-map scan") || !strings.Contains(hints, "low stub") {

@@ -6,10 +6,11 @@ import (
 	"coredrop/core/paging"
 )
 
-// gate gives the handler of an interrupt gate of a CPU whose table has it.
+// gate gives the handler of an interrupt gate of a CPU whose table has it. One
+// without paging has a table of another kind, or none.
 func (f *finder) gate(s *paging.Space, n, number int) (mem.VA, bool) {
 	x := f.m.CPUs[n].State
-	if x == nil || !x.System() || x.Get(cpu.IDTLimit) < uint64(gateBytes*(number+1)-1) {
+	if x == nil || !x.System() || !x.Paging() || x.Get(cpu.IDTLimit) < uint64(gateBytes*(number+1)-1) {
 		return 0, false
 	}
 	return f.readGate(s, n, number)
