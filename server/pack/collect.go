@@ -21,6 +21,8 @@ const (
 	bootName  = "web/boot.js"
 	mainName  = "web/main.js"
 	styleName = "web/style.css"
+
+	raceLogName = "samples/races.log"
 )
 
 // errorsName is the catalogue of errors, a page of its own beside index.html.
@@ -79,7 +81,7 @@ func (p *packer) collect() (map[string][]byte, error) {
 func samples() map[string][]byte {
 	return map[string][]byte{
 		"samples/crash.elf.packed": demo.Crash.Packed(),
-		"samples/races.log":        demo.RaceLog,
+		raceLogName:                demo.RaceLog,
 	}
 }
 

@@ -28,8 +28,9 @@ type build struct {
 }
 
 // notFirst is what a first visit does not pay for: it is kept when it was used, or
-// on a later visit. The style stands in the page itself.
-var notFirst = []string{wholeName, styleName, errorsName}
+// on a later visit. The style stands in the page itself; the log of races is nothing
+// without the whole program.
+var notFirst = []string{wholeName, raceLogName, styleName, errorsName}
 
 // layout gives the files by their names in the folder that is served.
 func (p *packer) layout(files map[string][]byte) (map[string][]byte, error) {

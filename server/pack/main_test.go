@@ -108,8 +108,9 @@ func TestPackLaysOutThePage(t *testing.T) {
 	if kept.Hash != about.Hash || len(kept.Files)+len(kept.Later) != len(want)+1 || kept.Files[app+"coredrop.wasm"] != about.Wasm {
 		t.Errorf("the service worker keeps %+v", kept)
 	}
-	// The style, which stands in the page, and the errors' own page a first visit does without.
-	if later := slices.Sorted(maps.Keys(kept.Later)); !slices.Equal(later, []string{app + "web/style.css", errorsName}) || kept.Later[errorsName] != sum([]byte(read(errorsName))) {
+	// The style, which stands in the page, the errors' own page and what needs the whole
+	// program a first visit does without.
+	if later := slices.Sorted(maps.Keys(kept.Later)); !slices.Equal(later, []string{app + "samples/races.log", app + "web/style.css", errorsName}) || kept.Later[errorsName] != sum([]byte(read(errorsName))) {
 		t.Errorf("later it keeps %+v", kept.Later)
 	}
 

@@ -131,12 +131,12 @@ for (const kind of kinds) {
       const has = (name) => view.page.waitForFunction(async (name) => caches.match(new URL(name === 'index.html' ? name : `app/${globalThis.coredropBoot.build.hash}/${name}`, document.baseURI)), {}, name);
       await has('index.html');
       const first = host.requests.map((path) => path.replace(/^\/app\/[0-9a-f]+\//, ''));
-      for (const name of ['coredrop-whole.wasm', 'web/style.css', '/errors.html']) assert.ok(!first.includes(name), name);
+      for (const name of ['coredrop-whole.wasm', 'samples/races.log', 'web/style.css', '/errors.html']) assert.ok(!first.includes(name), name);
       assert.ok(first.includes('samples/crash.elf.packed'));
       await view.page.waitForFunction(() => navigator.serviceWorker.controller);
       await view.page.reload();
       await view.ready();
-      for (const name of ['coredrop-whole.wasm', 'web/style.css']) await has(name);
+      for (const name of ['coredrop-whole.wasm', 'samples/races.log', 'web/style.css']) await has(name);
       host.stop();
       await view.page.reload();
       await view.ready();
