@@ -162,9 +162,8 @@ func (f *Finder) frames() uint64 {
 // page is what struct page says of a page frame.
 type page struct {
 	head  uint64 // the frame of its compound's first page
-	order uint
-	known bool // false: its struct page is not in the core
-	typ   byte // the top byte of page_type; 0 where it has none
+	known bool   // false: its struct page is not in the core
+	typ   byte   // the top byte of page_type; 0 where it has none
 	slab  bool
 	at    uint64 // the address of the head's struct page
 }

@@ -25,7 +25,7 @@ for (const kind of kinds) {
     // one converts a core and checks what was saved.
     // A PDB that an earlier test gave is in the browser's cache, and with a PDB
     // one flag more of the kernel is known: the command line gets it as well.
-    async function one(core, { drop = false, pdb, compat = false, snapshot = '' } = {}) {
+    async function one(core, { drop = false, pdb, compat = false, snapshot = '', type = '' } = {}) {
       const view = idle || await driver.visit(server.url);
       idle = null;
       const files = pdb ? [core, pdb] : [core];
@@ -36,6 +36,7 @@ for (const kind of kinds) {
         await view.press('[data-offer=open-anyway]');
       }
       if (compat) await view.press('#compat');
+      if (type) await view.page.select('#type', type);
       const prepared = await view.page.$('#prepare') ? await view.text('#panel-dump') : '';
       if (prepared) await view.press('#prepare');
       await view.converted();
@@ -43,7 +44,7 @@ for (const kind of kinds) {
       if (pdb) assert.equal(status, 'found');
       const flags = ['-symbols', status !== 'found' ? 'none' : core.includes('demo') || core.includes('shuffled') ? demo().pdb : symbolStore];
       const file = await view.save();
-      assert.equal(await sha256(file), await byCommandLine(core, ...(compat ? ['-compat', 'elf2dmp'] : []), ...(snapshot ? ['-snapshot', snapshot] : []), ...flags));
+      assert.equal(await sha256(file), await byCommandLine(core, ...(compat ? ['-compat', 'elf2dmp'] : []), ...(snapshot ? ['-snapshot', snapshot] : []), ...(type ? ['-type', type] : []), ...flags));
       assert.deepEqual(view.foreign(), []);
       assert.deepEqual(view.symbolRequests(), []);
       assert.deepEqual(view.errors, []);
@@ -107,6 +108,10 @@ for (const kind of kinds) {
     });
     for (const name of ['libvirt-sparse/mini.save', 'live/state.qevm']) {
       test(`a saved VM state, ${name}`, { skip }, async () => done(await one(unpackFile(join(corpus, 'savevm', `${name}.zst`)))));
+    }
+
+    for (const type of ['kernel', 'triage']) {
+      test(`the demo core as a ${type} dump`, async () => done(await one(demo().core, { type })));
     }
 
     test('a snapshot in a disk image, chosen of two', { skip }, async () => {
