@@ -143,7 +143,7 @@ func BenchmarkServeAgainstNginx(b *testing.B) {
 		r := launch(b, 8192, "-cache", dir, "-upstream", "none")
 		own := strings.TrimPrefix(r.url, "http://")
 		for _, connections := range []int{16, 500} {
-			requests := max(connections, 3<<30/size/max(1, 12<<20/size/64))
+			requests := max(connections, int(int64(3<<30)/int64(size))/max(1, 12<<20/size/64))
 			b.Run(fmt.Sprintf("%s, %d connections", words.Bytes(int64(size)), connections), func(b *testing.B) {
 				for b.Loop() {
 					var ours, theirs []time.Duration

@@ -27,7 +27,7 @@ func (e edited) put64(at int, v uint64) { binary.BigEndian.PutUint64(e[at:], v) 
 func (e edited) get16(at int) int       { return int(binary.BigEndian.Uint16(e[at:])) }
 func (e edited) get32(at int) int       { return int(binary.BigEndian.Uint32(e[at:])) }
 func (e edited) get64(at int) int       { return int(binary.BigEndian.Uint64(e[at:])) }
-func (e edited) offset(at int) int      { return e.get64(at) & offsetMask }
+func (e edited) offset(at int) int      { return int(binary.BigEndian.Uint64(e[at:]) & offsetMask) }
 func (e edited) entry(n int) (entry int) { // of the snapshot table
 	entry = e.get64(snapshotsOffAt)
 	for range n {
@@ -208,7 +208,7 @@ func TestSubclusters(t *testing.T) {
 	}
 	want := slices.Clone(second)
 	for i := range subclusters {
-		if bitmap>>i&1 == 0 {
+		if uint32(bitmap)>>i&1 == 0 {
 			clear(want[i*512 : (i+1)*512])
 		}
 	}
