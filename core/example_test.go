@@ -55,6 +55,8 @@ func ExampleOpen() {
 	// Windows 10 2004 to 22H2 (build 19041)
 	// full 12591104
 	// bitmap 12595200
+	// kernel 12595200
+	// triage 2097152
 }
 
 // A dump is a list of parts: bytes of its own, and ranges of the core that need

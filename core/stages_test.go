@@ -152,7 +152,7 @@ func failures() []stage {
 		{"no debugger block in the PDB, compat", plain.Source(), Options{Compat: true, Symbols: synthPDB{data: plainPDB(plain, map[string]uint32{"KdDebuggerDataBlock": 0})}}, fault.SymbolMissing},
 		{"shared page, compat", edited(func(g *synth.Editor) { g.Unmap(kusd) }), with(plain, true), fault.KUSDUnreadable},
 		{"44 runs, compat", guest(func(o *synth.Options) { o.ExtraRuns = 44 }).Source(), with(plain, true), fault.CompatLossy},
-		{"dump type", plain.Source(), Options{Type: "triage"}, fault.BadOption},
+		{"dump type", plain.Source(), Options{Type: "minidump"}, fault.BadOption},
 		{"unreadable", source.Source{ReaderAt: failing{plain.Core, 0, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
 		{"unreadable further on", source.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, errors.New("I/O error")}, Size: int64(len(plain.Core))}, Options{}, fault.InputUnreadable},
 		{"shrunken", source.Source{ReaderAt: failing{plain.Core, int64(len(plain.Core)) / 2, io.EOF}, Size: int64(len(plain.Core))}, Options{}, fault.FileChanged},

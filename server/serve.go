@@ -36,6 +36,11 @@ const defaultAddress = "127.0.0.1:8080"
 // Go's usual number two thousand clients need a quarter less.
 const collectAt = 50
 
+// memoryLimit is from where on, in bytes, memory is collected as often as it takes:
+// a crowd that comes at once leaves more behind than the next collection would wait
+// for. It is no bound of what may be used.
+const memoryLimit = 88 << 20
+
 // allowHTTPUsage is the help of the flag that convert, info, get and serve share.
 const allowHTTPUsage = "a `HOST` that may be asked over plain http, on a network you trust; may be repeated.\nthis machine's own servers always may"
 
@@ -146,6 +151,9 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	log := f.logger(stderr)
 	defer leadStandardLog(log)()

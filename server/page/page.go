@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -47,9 +48,43 @@ var types = map[string]string{
 	".txt":  "text/plain; charset=utf-8",
 }
 
+// content is the bytes of a variant, where they lie: those that are embedded are not
+// copied. size is -1 where there is no such variant.
+type content struct {
+	io.ReaderAt
+	size int64
+}
+
+var none = content{size: -1}
+
+func (c content) there() bool { return c.size >= 0 }
+
+func (c content) reader() *io.SectionReader { return io.NewSectionReader(c, 0, c.size) }
+
+// literal is content that is in memory.
+func literal(data []byte) content { return content{bytes.NewReader(data), int64(len(data))} }
+
+// open gives the content of a file, which stays open: an embedded one costs nothing.
+func open(files fs.FS, name string) (content, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return none, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return none, err
+	}
+	if at, ok := f.(io.ReaderAt); ok {
+		return content{at, info.Size()}, nil
+	}
+	defer f.Close() // only read
+	data, err := io.ReadAll(f)
+	return literal(data), err
+}
+
 // file is one resource with its variants.
 type file struct {
-	plain, brotli, gzip []byte
+	plain, brotli, gzip content
 	contentType, hash   string
 }
 
@@ -74,8 +109,12 @@ func (h *Handler) Inline() Inline {
 	if index == nil {
 		return Inline{}
 	}
+	text, err := io.ReadAll(index.plain.reader())
+	if err != nil {
+		return Inline{} // of a file that New has read
+	}
 	hashes := func(pattern *regexp.Regexp) (list []string) {
-		for _, m := range pattern.FindAllSubmatch(index.plain, -1) {
+		for _, m := range pattern.FindAllSubmatch(text, -1) {
 			sum := sha256.Sum256(m[1])
 			list = append(list, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 		}
@@ -136,7 +175,7 @@ func Announce(index []byte, b Build) ([]byte, error) {
 	return slices.Concat(index[:at[4]], text, index[at[5]:]), nil
 }
 
-// New reads all files. What is extra is served like a file of that name, and
+// New opens all files. What is extra is served like a file of that name, and
 // before one; the names are relative, with slashes. It gets a compressed variant
 // here, since no build made one.
 func New(files fs.FS, extra map[string][]byte) (*Handler, error) {
@@ -145,7 +184,7 @@ func New(files fs.FS, extra map[string][]byte) (*Handler, error) {
 		if err != nil || d.IsDir() || name == "placeholder" {
 			return err
 		}
-		data, err := fs.ReadFile(files, name)
+		data, err := open(files, name)
 		if err != nil {
 			return err
 		}
@@ -168,14 +207,23 @@ func New(files fs.FS, extra map[string][]byte) (*Handler, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compressing %s: %w", name, err)
 		}
-		h.files[name] = &file{plain: data, gzip: packed}
+		f := &file{plain: literal(data), brotli: none, gzip: none}
+		if packed != nil {
+			f.gzip = literal(packed)
+		}
+		h.files[name] = f
 	}
 	for name, f := range h.files {
-		if f.plain == nil {
+		if !f.plain.there() {
 			return nil, fmt.Errorf("the page's file %s has only compressed variants", name)
 		}
-		sum := sha256.Sum256(f.plain)
-		f.hash = hex.EncodeToString(sum[:])
+		sum := sha256.New()
+		if strings.HasPrefix(name, immutable) {
+			sum.Write([]byte(name)) // which holds a hash of what is in all of them
+		} else if _, err := io.Copy(sum, f.plain.reader()); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		f.hash = hex.EncodeToString(sum.Sum(nil))
 		f.contentType = types[path.Ext(name)]
 		if f.contentType == "" {
 			f.contentType = "application/octet-stream"
@@ -204,7 +252,7 @@ func pack(data []byte) ([]byte, error) {
 
 func (h *Handler) at(name string) *file {
 	if h.files[name] == nil {
-		h.files[name] = &file{}
+		h.files[name] = &file{plain: none, brotli: none, gzip: none}
 	}
 	return h.files[name]
 }

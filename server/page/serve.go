@@ -1,7 +1,6 @@
 package page
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -40,7 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		head.Set("Content-Encoding", encoding)
 		tag += "-" + encoding // other bytes, other tag
 	}
-	if f.brotli != nil || f.gzip != nil {
+	if f.brotli.there() || f.gzip.there() {
 		head.Set("Vary", "Accept-Encoding")
 	}
 	head.Set("ETag", tag+`"`)
@@ -48,33 +47,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A range of a compressed variant is of no use to anybody.
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")
-		w = &whole{w, len(body)}
+		w = &whole{w, body.size}
 	}
-	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
+	http.ServeContent(w, r, name, time.Time{}, body.reader())
 }
 
 // whole is the writer of a compressed variant: http.ServeContent leaves out the
 // length of one, for handlers that compress on the way, and offers ranges.
 type whole struct {
 	http.ResponseWriter
-	length int
+	length int64
 }
 
 // WriteHeader adds the length to an answer that has the file.
 func (w *whole) WriteHeader(status int) {
 	if status == http.StatusOK {
-		w.Header().Set("Content-Length", strconv.Itoa(w.length))
+		w.Header().Set("Content-Length", strconv.FormatInt(w.length, 10))
 		w.Header().Del("Accept-Ranges")
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // variant picks the smallest form the client takes.
-func (f *file) variant(accept string) (body []byte, encoding string) {
+func (f *file) variant(accept string) (body content, encoding string) {
 	switch {
-	case f.brotli != nil && accepts(accept, "br"):
+	case f.brotli.there() && accepts(accept, "br"):
 		return f.brotli, "br"
-	case f.gzip != nil && accepts(accept, "gzip"):
+	case f.gzip.there() && accepts(accept, "gzip"):
 		return f.gzip, "gzip"
 	}
 	return f.plain, ""
