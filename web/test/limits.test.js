@@ -6,7 +6,7 @@ import { appendFileSync, copyFileSync, openSync, closeSync, readFileSync, readdi
 import { basename, join } from 'node:path';
 import { byCommandLine, demo, hasCorpus, sha256, unpack, work } from './lib/files.js';
 import { kinds, launch } from './lib/browsers.js';
-import { counts, instrumented, tell } from './lib/instrument.js';
+import { counts, hung, instrumented, tell } from './lib/instrument.js';
 import { enlarge } from './lib/large.js';
 import { shuffle } from './lib/shuffle.js';
 
@@ -295,8 +295,10 @@ for (const kind of kinds) {
       await view.settled();
       await view.converted();
       await tell(view, { hang: true });
+      const hangs = hung(view);
       await view.pick(other);
       await view.visible('#work');
+      await hangs;
       await view.page.keyboard.press('Escape');
       await view.settled();
       assert.equal(await view.text('#opened-name'), `Windows guest: ${basename(core)}`);
@@ -330,8 +332,10 @@ for (const kind of kinds) {
       await view.pick(core);
       await view.settled();
       await tell(view, { hang: true });
+      const hangs = hung(view);
       await view.page.select('#type', 'full');
       await view.visible('#work');
+      await hangs;
       await view.page.keyboard.press('Escape');
       await view.page.waitForFunction(() => document.documentElement.dataset.phase === 'open');
       assert.match(await view.text('.word'), /^Cancelled/);

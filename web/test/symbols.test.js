@@ -21,7 +21,7 @@ function anotherBuild() {
 
 // files lists all files below a folder.
 function files(dir) {
-  return readdirSync(dir, { recursive: true, withFileTypes: true }).filter((e) => e.isFile()).map((e) => e.name);
+  return readdirSync(dir, { recursive: true, withFileTypes: true }).filter((e) => e.isFile() && e.name !== '.coredrop-cache').map((e) => e.name); // but for the mark that the directory is the cache's own
 }
 
 for (const kind of kinds) {

@@ -20,6 +20,7 @@ function probe() {
     counts.bytes += blob.size;
     counts.largest = Math.max(counts.largest, blob.size);
     for (const end = performance.now() + delay; performance.now() < end;);
+    if (hang) channel.postMessage({ hung: true });
     while (hang);
     return read.call(this, blob);
   };
@@ -46,6 +47,15 @@ export async function tell(view, message) {
     globalThis.testProbe.postMessage(m);
   }, message);
   if (!message.die) await counts(view);
+}
+
+// hung resolves when the worker, told to hang, does: what is cancelled before that
+// finds a worker that still listens. Begin to wait before it can happen.
+export function hung(view) {
+  return view.page.evaluate(() => new Promise((resolve) => {
+    const channel = new BroadcastChannel('test-probe');
+    channel.onmessage = ({ data }) => { if (data.hung) { channel.close(); resolve(true); } };
+  }));
 }
 
 // counts asks the probe.
