@@ -62,7 +62,7 @@ func lay(root, out string) error {
 		if err != nil {
 			return err
 		}
-		data, err := render(name, text, pages, pictures, "../"+style)
+		data, err := render(root, name, text, pages, pictures, "../"+style)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -71,15 +71,49 @@ func lay(root, out string) error {
 		}
 	}
 	for name := range pictures {
+		if list, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(name))); err == nil {
+			if err := folder(root, out, name, list, "../../"+style); err != nil {
+				return err
+			}
+			continue
+		}
 		data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		if err != nil {
 			return err
 		}
-		if err := write(out, "docs/"+path.Base(name), data); err != nil {
+		if err := write(out, "docs/"+beside(name), data); err != nil {
 			return err
 		}
 	}
 	return write(out, "docs/index.html", index(pages, "../"+style))
+}
+
+// beside is where a file of the tree lies below docs/: what is in docs itself keeps
+// its folder, all else has none.
+func beside(name string) string {
+	if below, ok := strings.CutPrefix(name, "docs/"); ok {
+		return below
+	}
+	return path.Base(name)
+}
+
+// folder copies a folder that a document links, with a page that lists it: a static
+// host lists none.
+func folder(root, out, name string, list []fs.DirEntry, style string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<h1>%s</h1>\n<ul>\n", html.EscapeString(name))
+	for _, e := range list {
+		data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name), e.Name()))
+		if err != nil {
+			return err
+		}
+		if err := write(out, "docs/"+beside(name)+"/"+e.Name(), data); err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "<li><a href=%q>%s</a></li>\n", e.Name(), html.EscapeString(e.Name()))
+	}
+	b.WriteString("</ul>\n")
+	return write(out, "docs/"+beside(name)+"/index.html", document(path.Base(name), b.String(), style))
 }
 
 // withoutPlaceholder is the built page without the file that keeps its folder in
@@ -127,7 +161,7 @@ var title = regexp.MustCompile(`(?m)^# (.+)$`)
 
 // render makes a page of a document. A link to a file of the tree that is no page
 // of the site would lead nowhere: it is an error here, and not a reader's.
-func render(name string, text []byte, pages map[string]string, pictures map[string]bool, style string) ([]byte, error) {
+func render(root, name string, text []byte, pages map[string]string, pictures map[string]bool, style string) ([]byte, error) {
 	md := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithParserOptions(parser.WithAutoHeadingID()), goldmark.WithRendererOptions(raw.WithUnsafe()))
 	var body bytes.Buffer
 	if err := md.Convert(text, &body); err != nil {
@@ -145,12 +179,20 @@ func render(name string, text []byte, pages map[string]string, pictures map[stri
 			return fmt.Sprintf("%s=%q", m[1], pages[to]+m[3])
 		case m[1] == "src":
 			pictures[to] = true
-			return fmt.Sprintf("src=%q", path.Base(to))
+			return fmt.Sprintf("src=%q", beside(to))
 		case to == "errors.html" || to == "docs":
 			return fmt.Sprintf("href=%q", "../"+m[2]+m[3])
 		case to == "LICENSE" || to == "NOTICE":
 			pictures[to] = true // copied as it is
 			return fmt.Sprintf("href=%q", to)
+		case strings.HasPrefix(to, "docs/"):
+			if info, err := os.Stat(filepath.Join(root, filepath.FromSlash(to))); err == nil {
+				pictures[to] = true
+				if info.IsDir() {
+					return fmt.Sprintf("href=%q", beside(to)+"/")
+				}
+				return fmt.Sprintf("href=%q", beside(to))
+			}
 		}
 		dead = append(dead, m[2])
 		return s
@@ -167,6 +209,7 @@ func render(name string, text []byte, pages map[string]string, pictures map[stri
 
 // document is a page around a text.
 func document(heading, body, style string) []byte {
+	top, _, _ := strings.Cut(style, "app/") // the page itself
 	name := "Coredrop: " + heading
 	if heading == "Coredrop" {
 		name = heading
@@ -184,13 +227,13 @@ func document(heading, body, style string) []byte {
 </head>
 <body>
 <header>
-  <p><a href="../">Open the page</a> · <a href="./">All documents</a></p>
+  <p><a href="%s">Open the page</a> · <a href="%s">All documents</a></p>
 </header>
 <main class="document">
 %s</main>
 </body>
 </html>
-`, html.EscapeString(name), path.Dir(style)+"/icon.svg", style, body)
+`, html.EscapeString(name), path.Dir(style)+"/icon.svg", style, top, top+"docs/", body)
 }
 
 // index lists the documents.
