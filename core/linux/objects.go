@@ -10,18 +10,23 @@ type Object struct {
 // symSizeAt is the offset of st_size in Elf64_Sym.
 const symSizeAt = 16
 
-// ModuleObjects lists a module's symbols with their true sizes, in the table's
-// order, per-CPU variables among them, which lie outside the module's memory.
-func (k *Kernel) ModuleObjects(m *Module) []Object {
+// ModuleObjects lists those of a module's symbols that match accepts, with their true
+// sizes, in the table's order. Per-CPU variables are among them, which lie outside the
+// module's memory. Names are read of what is accepted only.
+func (k *Kernel) ModuleObjects(m *Module, match func(addr, size uint64) bool) []Object {
 	var out []Object
 	table := k.view.prefix(m.symbols.symtab, int(m.symbols.count)*symSize)
 	for off := symSize; off+symSize <= len(table); off += symSize {
 		if le32(table, off+symShndx-2)>>16 == 0 { // SHN_UNDEF
 			continue
 		}
+		addr, size := le64(table, off+symValue), le64(table, off+symSizeAt)
+		if !match(addr, size) {
+			continue
+		}
 		name, ok := k.view.cstring(m.symbols.strtab+uint64(le32(table, off)), maxObjectName)
 		if ok && name != "" {
-			out = append(out, Object{Name: name, Addr: le64(table, off+symValue), Size: le64(table, off+symSizeAt)})
+			out = append(out, Object{Name: name, Addr: addr, Size: size})
 		}
 	}
 	return out

@@ -75,7 +75,8 @@ type Finder struct {
 	modules map[string]*btf.Spec
 	percpu  []btf.Var   // of the kernel's per-CPU section
 	statics []placedVar // of its other sections, by address
-	objects map[string][]linux.Object
+	hasData bool        // the symbol table has data (KALLSYMS_ALL)
+	areas   areas
 	bases   bases
 	stacks  *stacks
 	vmap    *vmap
@@ -84,8 +85,9 @@ type Finder struct {
 
 // New makes a finder for a kernel.
 func New(k *linux.Kernel) *Finder {
-	f := &Finder{k: k, modules: map[string]*btf.Spec{}, objects: map[string][]linux.Object{}}
-	f.bases = f.findBases()
+	f := &Finder{k: k, modules: map[string]*btf.Spec{}}
+	_, f.hasData = k.Symbols.Lookup("init_task")
+	f.bases, f.areas = f.findBases(), f.findAreas()
 	return f
 }
 
@@ -110,7 +112,8 @@ func (f *Finder) image(addr, size uint64) (Object, bool) {
 		return Object{}, false
 	}
 	o := unknown(Image)
-	if f.k.InText(addr) || f.hasData() {
+	// Without data symbols the nearest one below data is a function, not its owner.
+	if f.k.InText(addr) || f.hasData {
 		if s, ok := f.k.Symbols.At(addr); ok && !mark(s.Name) {
 			o.Kind, o.Name, o.Base, o.Offset = Static, s.Name, s.Addr, addr-s.Addr
 			f.readTypes()
@@ -130,13 +133,6 @@ func mark(name string) bool {
 	return false
 }
 
-// hasData reports whether the symbol table has data (KALLSYMS_ALL): without it the
-// nearest symbol below data is a function, which is not its owner.
-func (f *Finder) hasData() bool {
-	_, ok := f.k.Symbols.Lookup("init_task")
-	return ok
-}
-
 // module: a variable of a module, by the module's own symbols.
 func (f *Finder) module(addr, _ uint64) (Object, bool) {
 	m := f.k.ModuleAt(addr)
@@ -145,90 +141,15 @@ func (f *Finder) module(addr, _ uint64) (Object, bool) {
 	}
 	o := unknown(Module)
 	o.Module = m.Name
-	for _, s := range f.moduleObjects(m) {
-		// The size is the source's: between variables there is padding.
-		if addr >= s.Addr && addr-s.Addr < max(s.Size, 1) && !strings.HasPrefix(s.Name, "__UNIQUE_ID_") {
+	// The size is the source's: between variables there is padding.
+	covers := func(at, size uint64) bool { return addr >= at && addr-at < max(size, 1) }
+	for _, s := range f.k.ModuleObjects(m, covers) {
+		if !strings.HasPrefix(s.Name, "__UNIQUE_ID_") {
 			o.Name, o.Base, o.Offset, o.Size = s.Name, s.Addr, addr-s.Addr, s.Size
 			break
 		}
 	}
 	return o, true
-}
-
-func (f *Finder) moduleObjects(m *linux.Module) []linux.Object {
-	list, ok := f.objects[m.Name]
-	if !ok {
-		list = f.k.ModuleObjects(m)
-		f.objects[m.Name] = list
-	}
-	return list
-}
-
-// maxCPUs bounds the kernel's table of per-CPU areas, as NR_CPUS does.
-const maxCPUs = 8192
-
-// areas lists what is added to a per-CPU variable's address, by CPU.
-func (f *Finder) areas() []uint64 {
-	var out []uint64
-	if table, ok := f.k.Symbols.Lookup("__per_cpu_offset"); ok {
-		n := uint64(len(f.k.Machine.CPUs))
-		if ids, ok := f.k.Symbols.Lookup("nr_cpu_ids"); ok {
-			if v, ok := f.k.Uint32(ids); ok && v > 0 && v <= maxCPUs {
-				n = uint64(v)
-			}
-		}
-		for i := range n {
-			v, ok := f.k.Uint64(table + 8*i)
-			if !ok || v == 0 {
-				break
-			}
-			out = append(out, v)
-		}
-	}
-	if out != nil {
-		return out
-	}
-	for i := range f.k.Machine.CPUs {
-		out = append(out, f.k.PerCPU(i))
-	}
-	return out
-}
-
-// staticPerCPU: a per-CPU variable of the kernel or of a module.
-func (f *Finder) staticPerCPU(addr, size uint64) (Object, bool) {
-	start, ok1 := f.k.Symbols.Lookup("__per_cpu_start")
-	end, ok2 := f.k.Symbols.Lookup("__per_cpu_end")
-	for cpu, base := range f.areas() {
-		if base == 0 {
-			continue
-		}
-		x := addr - base
-		o := unknown(PerCPU)
-		o.CPU = cpu
-		if ok1 && ok2 && x >= start && x < end {
-			if s, ok := f.k.Symbols.Within(x, start, end); ok {
-				o.Name, o.Base, o.Offset = s.Name, base+s.Addr, x-s.Addr
-				f.readTypes()
-				f.percpuType(&o, f.types, f.percpu, x-start, size)
-			}
-			return o, true
-		}
-		for i := range f.k.Modules {
-			m := &f.k.Modules[i]
-			for _, s := range f.moduleObjects(m) {
-				if x < s.Addr || x-s.Addr >= s.Size || f.k.ModuleAt(s.Addr) != nil {
-					continue
-				}
-				if ok1 && (s.Addr < start || s.Addr >= start+maxUnit) {
-					continue
-				}
-				o.Kind, o.Module, o.Name, o.Base, o.Offset, o.Size = PerCPUModule, m.Name, s.Name, base+s.Addr, x-s.Addr, s.Size
-				f.modulePerCPUType(&o, m, s, size)
-				return o, true
-			}
-		}
-	}
-	return Object{}, false
 }
 
 // Certain reports whether what is said of an object holds for the moment of the core:

@@ -17,6 +17,7 @@ type bases struct {
 	page                               uint64 // sizeof(struct page)
 	compound, mapcount, private, flags uint64 // offsets in it
 	slabFlag                           int    // the bit of PG_slab in flags; -1: page types say it
+	frames                             uint64 // how many page frames the machine has, holes counted
 }
 
 // The layout of struct page where VMCOREINFO does not tell it: the same in every
@@ -41,7 +42,7 @@ const (
 // findBases asks VMCOREINFO, then the kernel's variables, then what is mapped.
 func (f *Finder) findBases() bases {
 	info := f.k.Info
-	b := bases{slabFlag: -1, page: pageStruct, compound: pageCompound, mapcount: pageMapcount, private: pagePrivate}
+	b := bases{frames: f.countFrames(), slabFlag: -1, page: pageStruct, compound: pageCompound, mapcount: pageMapcount, private: pagePrivate}
 	if info != nil {
 		b.page = info.Size("page", pageStruct)
 		for _, key := range []string{"page.compound_head", "page.compound_info"} {
@@ -135,7 +136,7 @@ func (f *Finder) sectionMap() uint64 {
 // structPage: an entry of the array of struct page itself.
 func (f *Finder) structPage(addr, size uint64) (Object, bool) {
 	b := &f.bases
-	if b.vmemmap == 0 || addr < b.vmemmap || (addr-b.vmemmap)/b.page >= f.frames() {
+	if b.vmemmap == 0 || addr < b.vmemmap || (addr-b.vmemmap)/b.page >= b.frames {
 		return Object{}, false
 	}
 	o := unknown(StructPage)
@@ -150,8 +151,7 @@ func (f *Finder) structPage(addr, size uint64) (Object, bool) {
 	return o, true
 }
 
-// frames is how many page frames the machine has, holes counted.
-func (f *Finder) frames() uint64 {
+func (f *Finder) countFrames() uint64 {
 	end := mem.PA(0)
 	for _, e := range f.k.Machine.Mem.Extents() {
 		end = max(end, e.End())
@@ -196,7 +196,7 @@ func (f *Finder) frame(pfn uint64) page {
 		if bits.LeadingZeros64(^word) > 32 { // all high bits set: a mask, and no address
 			head = p.at & head
 		}
-		if head < b.vmemmap || (head-b.vmemmap)%b.page != 0 || (head-b.vmemmap)/b.page >= f.frames() {
+		if head < b.vmemmap || (head-b.vmemmap)%b.page != 0 || (head-b.vmemmap)/b.page >= b.frames {
 			return p
 		}
 		p.head, p.at = (head-b.vmemmap)/b.page, head
@@ -224,7 +224,7 @@ func zero(p []byte) bool {
 // directMap: what the page frame behind an address of the direct map is used for.
 func (f *Finder) directMap(addr, size uint64) (Object, bool) {
 	b := &f.bases
-	if b.direct == 0 || addr < b.direct || (addr-b.direct)/pageSize >= f.frames() {
+	if b.direct == 0 || addr < b.direct || (addr-b.direct)/pageSize >= b.frames {
 		return Object{}, false
 	}
 	p := f.frame((addr - b.direct) / pageSize)

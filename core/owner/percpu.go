@@ -1,5 +1,91 @@
 package owner
 
+// areas are where the per-CPU variables of each CPU are.
+type areas struct {
+	start, end uint64   // of the kernel's own variables, as symbols have them; 0: not known
+	add        []uint64 // what is added to a variable's address, by CPU; 0: not known
+}
+
+const (
+	// maxCPUs bounds the kernel's table of areas, as NR_CPUS does.
+	maxCPUs = 8192
+	// maxReserved is how far behind the kernel's own variables those of modules lie:
+	// in a part of 8 KiB that is kept for them (PERCPU_MODULE_RESERVE), aligned.
+	maxReserved = 1 << 20
+)
+
+// findAreas reads the kernel's table, or takes the CPUs' own registers.
+func (f *Finder) findAreas() areas {
+	var a areas
+	start, ok1 := f.k.Symbols.Lookup("__per_cpu_start")
+	end, ok2 := f.k.Symbols.Lookup("__per_cpu_end")
+	if ok1 && ok2 && end > start {
+		a.start, a.end = start, end
+	}
+	if table, ok := f.k.Symbols.Lookup("__per_cpu_offset"); ok {
+		n := uint64(len(f.k.Machine.CPUs))
+		if ids, ok := f.k.Symbols.Lookup("nr_cpu_ids"); ok {
+			if v, ok := f.k.Uint32(ids); ok && v > 0 && v <= maxCPUs {
+				n = uint64(v)
+			}
+		}
+		for i := range n {
+			v, ok := f.k.Uint64(table + 8*i)
+			if !ok || v == 0 {
+				break
+			}
+			a.add = append(a.add, v)
+		}
+	}
+	if a.add == nil {
+		for i := range f.k.Machine.CPUs {
+			a.add = append(a.add, f.k.PerCPU(i))
+		}
+	}
+	return a
+}
+
+// staticPerCPU: a per-CPU variable of the kernel or of a module.
+func (f *Finder) staticPerCPU(addr, size uint64) (Object, bool) {
+	a := &f.areas
+	known := a.end != 0
+	for cpu, base := range a.add {
+		x := addr - base
+		if base == 0 || known && (x < a.start || x >= a.end+maxReserved) {
+			continue
+		}
+		o := unknown(PerCPU)
+		o.CPU = cpu
+		if !known || x >= a.end {
+			if f.modulePerCPU(&o, x, size) {
+				return o, true
+			}
+			continue
+		}
+		if s, ok := f.k.Symbols.Within(x, a.start, a.end); ok {
+			o.Name, o.Base, o.Offset = s.Name, base+s.Addr, x-s.Addr
+			f.readTypes()
+			f.percpuType(&o, f.types, f.percpu, x-a.start, size)
+		}
+		return o, true
+	}
+	return Object{}, false
+}
+
+// modulePerCPU: the variable of a module that is x bytes from a CPU's base.
+func (f *Finder) modulePerCPU(o *Object, x, size uint64) bool {
+	covers := func(at, size uint64) bool { return at >= f.areas.start && x >= at && x-at < size && f.k.ModuleAt(at) == nil }
+	for i := range f.k.Modules {
+		m := &f.k.Modules[i]
+		for _, s := range f.k.ModuleObjects(m, covers) {
+			o.Kind, o.Module, o.Name, o.Base, o.Offset, o.Size = PerCPUModule, m.Name, s.Name, f.areas.add[o.CPU]+s.Addr, x-s.Addr, s.Size
+			f.modulePerCPUType(o, m, s, size)
+			return true
+		}
+	}
+	return false
+}
+
 // chunk is the first chunk of allocated per-CPU memory, the one that lies in the
 // direct map behind the static variables.
 type chunk struct {
@@ -67,9 +153,8 @@ func (f *Finder) dynamic(addr uint64) (Object, bool) {
 	if !c.found {
 		return Object{}, false
 	}
-	start, _ := f.k.Symbols.Lookup("__per_cpu_start")
-	for cpu, area := range f.areas() {
-		unit := area + start
+	for cpu, area := range f.areas.add {
+		unit := area + f.areas.start
 		if addr < unit+c.start || addr >= unit+c.end {
 			continue
 		}
