@@ -132,6 +132,13 @@ func linuxKdump(t *testing.T, name string) (elf, packed source.Source) {
 // kdump core.
 func TestLinuxKdump(t *testing.T) {
 	elf, packed := linuxKdump(t, corpustest.KCSANCores[0])
+	sameReports(t, elf, packed)
+}
+
+// sameReports holds the race reports and the log of a Linux guest in one container
+// against those in another.
+func sameReports(t *testing.T, one, other source.Source) {
+	t.Helper()
 	text := func(s source.Source) string {
 		r, sum, err := Races(context.Background(), s, Options{})
 		if err != nil {
@@ -147,7 +154,7 @@ func TestLinuxKdump(t *testing.T) {
 		}
 		return fmt.Sprintf("%s\n%s\n%d\n%s", sum.Linux.Release, b.String(), len(sum.Reports), log)
 	}
-	if a, b := text(elf), text(packed); a != b || len(a) < 1000 {
+	if a, b := text(one), text(other); a != b || len(a) < 1000 {
 		t.Errorf("the reports differ: %d and %d bytes", len(a), len(b))
 	}
 }

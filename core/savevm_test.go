@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -214,24 +213,7 @@ func TestSavedLinux(t *testing.T) {
 		e.Loads = append(e.Loads, synth.Load{PA: x.Start, Data: data})
 	}
 	saved := synth.Source(e.SavedState().Bytes())
-	text := func(s source.Source) string {
-		r, sum, err := Races(context.Background(), s, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b strings.Builder
-		if err := r.WriteText(&b); err != nil {
-			t.Fatal(err)
-		}
-		log, _, err := LinuxLog(context.Background(), s, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprintf("%s\n%s\n%d\n%s", sum.Linux.Release, b.String(), len(sum.Reports), log)
-	}
-	if a, b := text(elf), text(saved); a != b || len(a) < 1000 {
-		t.Errorf("the reports differ: %d and %d bytes", len(a), len(b))
-	}
+	sameReports(t, elf, saved)
 }
 
 // TestSavedStateCut: a state that ends inside the memory is converted without

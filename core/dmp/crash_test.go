@@ -44,18 +44,10 @@ func (b builtPDB) PDB(context.Context, pe.CodeView) (*pdb.File, pdb.Origin, erro
 	return f, pdb.Origin{Kind: pdb.FromFile, Name: "synth"}, err
 }
 
-// convert makes the dump of an ELF core and reads it back.
-func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*windows.Kernel, *dmp.Image, *dmptest.Dump) {
+// written makes a kernel's dump and reads it back, as Verify does and with the tests'
+// own reader.
+func written(t testing.TB, k *windows.Kernel, o dmp.Options) (*dmp.Image, *dmptest.Dump) {
 	t.Helper()
-	src := source.Source{ReaderAt: bytes.NewReader(core), Size: int64(len(core)), Name: "core"}
-	m, err := elfcore.Open(context.Background(), src, machine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := find.Locate(context.Background(), m, find.Options{Symbols: s, Compat: o.Compat})
-	if err != nil {
-		t.Fatalf("%v %q", err, fault.As(err).Remedy())
-	}
 	im, err := dmp.New(context.Background(), k, o)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +63,22 @@ func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*wind
 	if err != nil {
 		t.Fatal(err)
 	}
+	return im, d
+}
+
+// convert makes the dump of an ELF core and reads it back.
+func convert(t testing.TB, core []byte, s windows.Symbols, o dmp.Options) (*windows.Kernel, *dmp.Image, *dmptest.Dump) {
+	t.Helper()
+	src := source.Source{ReaderAt: bytes.NewReader(core), Size: int64(len(core)), Name: "core"}
+	m, err := elfcore.Open(context.Background(), src, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := find.Locate(context.Background(), m, find.Options{Symbols: s, Compat: o.Compat})
+	if err != nil {
+		t.Fatalf("%v %q", err, fault.As(err).Remedy())
+	}
+	im, d := written(t, k, o)
 	if !o.Compat {
 		// Whatever the guest is, a triage dump of it can be made and read.
 		small, again := triageOf(t, k, o)

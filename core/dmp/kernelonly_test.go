@@ -177,6 +177,11 @@ func TestKernelOnly(t *testing.T) {
 
 // TestKernelOnlyCorpus: the same of every core of the corpus.
 func TestKernelOnlyCorpus(t *testing.T) {
+	eachCore(t, func(t *testing.T, s source.Source) { checkKernelOnly(t, s, find.Options{}) })
+}
+
+// eachCore tests every core of Windows that the corpus has, the bug checks too.
+func eachCore(t *testing.T, test func(t *testing.T, s source.Source)) {
 	root := corpustest.Dir(t, "windows")
 	list, err := filepath.Glob(filepath.Join(root, "windows", "*", "core.elf.zst"))
 	if err != nil || len(list) == 0 {
@@ -195,7 +200,7 @@ func TestKernelOnlyCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkKernelOnly(t, source.Source{ReaderAt: f, Size: info.Size(), Name: "core"}, find.Options{})
+			test(t, source.Source{ReaderAt: f, Size: info.Size(), Name: "core"})
 		})
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +25,6 @@ import (
 	"coredrop/core/windows"
 	"coredrop/core/windows/find"
 	"coredrop/core/windows/stacks"
-	"coredrop/server/corpustest"
 )
 
 // locate opens an ELF core and finds its kernel; a core that holds none that can
@@ -52,21 +49,7 @@ func locate(t testing.TB, s source.Source) *windows.Kernel {
 func triageOf(t testing.TB, k *windows.Kernel, o dmp.Options) (*dmp.Image, *dmptest.Dump) {
 	t.Helper()
 	o.Type = dmp.TypeTriage
-	im, err := dmp.New(context.Background(), k, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := dmp.Verify(context.Background(), im, im.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if wrong := append(r.Differences(k, im), r.Problems...); len(wrong) > 0 {
-		t.Errorf("read back: %q", wrong)
-	}
-	d, err := dmptest.Open(im, im.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
+	im, d := written(t, k, o)
 	if im.Size() > 2<<20 || im.Type != "triage" || d.Type != 4 {
 		t.Errorf("%d bytes, %s, type %d", im.Size(), im.Type, d.Type)
 	}
@@ -315,27 +298,7 @@ func TestTriageCrash(t *testing.T) {
 
 // TestTriageCorpus: the same of every core of the corpus.
 func TestTriageCorpus(t *testing.T) {
-	root := corpustest.Dir(t, "windows")
-	list, err := filepath.Glob(filepath.Join(root, "windows", "*", "core.elf.zst"))
-	if err != nil || len(list) == 0 {
-		t.Fatalf("%d cases, %v", len(list), err)
-	}
-	more, _ := filepath.Glob(filepath.Join(root, "bugcheck", "*", "core.elf.zst"))
-	for _, path := range append(list, more...) {
-		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
-			if testing.Short() {
-				if info, err := os.Stat(path); err != nil || info.Size() > 1<<20 {
-					t.Skip("large")
-				}
-			}
-			f := corpustest.File(t, path)
-			info, err := f.Stat()
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkTriage(t, locate(t, source.Source{ReaderAt: f, Size: info.Size(), Name: "core"}))
-		})
-	}
+	eachCore(t, func(t *testing.T, s source.Source) { checkTriage(t, locate(t, s)) })
 }
 
 // TestVerifyRefusesTriage: a triage dump that is damaged or cut short is no dump,

@@ -74,7 +74,9 @@ func (f *Finder) staticPerCPU(addr, size uint64) (Object, bool) {
 
 // modulePerCPU: the variable of a module that is x bytes from a CPU's base.
 func (f *Finder) modulePerCPU(o *Object, x, size uint64) bool {
-	covers := func(at, size uint64) bool { return at >= f.areas.start && x >= at && x-at < size && f.k.ModuleAt(at) == nil }
+	covers := func(at, size uint64) bool {
+		return at >= f.areas.start && x >= at && x-at < size && f.k.ModuleAt(at) == nil
+	}
 	for i := range f.k.Modules {
 		m := &f.k.Modules[i]
 		for _, s := range f.k.ModuleObjects(m, covers) {
