@@ -2,7 +2,6 @@ package owner
 
 import (
 	"math/bits"
-	"strings"
 
 	"coredrop/core/mem"
 )
@@ -14,10 +13,10 @@ type bases struct {
 	vmemmap uint64 // the array of struct page
 	vmalloc uint64
 
-	page                               uint64 // sizeof(struct page)
-	compound, mapcount, private, flags uint64 // offsets in it
-	slabFlag                           int    // the bit of PG_slab in flags; -1: page types say it
-	frames                             uint64 // how many page frames the machine has, holes counted
+	page                      uint64 // sizeof(struct page)
+	compound, mapcount, flags uint64 // offsets in it
+	slabFlag                  int    // the bit of PG_slab in flags; -1: page types say it
+	frames                    uint64 // how many page frames the machine has, holes counted
 }
 
 // The layout of struct page where VMCOREINFO does not tell it: the same in every
@@ -27,7 +26,6 @@ const (
 	pageStruct   = 64
 	pageCompound = 8
 	pageMapcount = 48
-	pagePrivate  = 40
 
 	// Up to 6.1 PG_slab is bit 9; from 6.10 on page types say it. What lies between
 	// says its bit in VMCOREINFO.
@@ -42,13 +40,13 @@ const (
 // findBases asks VMCOREINFO, then the kernel's variables, then what is mapped.
 func (f *Finder) findBases() bases {
 	info := f.k.Info
-	b := bases{frames: f.countFrames(), slabFlag: -1, page: pageStruct, compound: pageCompound, mapcount: pageMapcount, private: pagePrivate}
+	b := bases{frames: f.countFrames(), slabFlag: -1, page: pageStruct, compound: pageCompound, mapcount: pageMapcount}
 	if info != nil {
 		b.page = info.Size("page", pageStruct)
 		for _, key := range []string{"page.compound_head", "page.compound_info"} {
 			b.compound = info.Offset(key, b.compound)
 		}
-		b.mapcount, b.private, b.flags = info.Offset("page._mapcount", pageMapcount), info.Offset("page.private", pagePrivate), info.Offset("page.flags", 0)
+		b.mapcount, b.flags = info.Offset("page._mapcount", pageMapcount), info.Offset("page.flags", 0)
 		if n, ok := info.Number("PG_slab"); ok && n >= 0 && n < 64 {
 			b.slabFlag = int(n)
 		}
@@ -411,14 +409,11 @@ func (f *Finder) slabType(o *Object, c cache, size uint64) {
 		return
 	}
 	n, ok := spec.Size(id)
-	if !ok || !entry.tail && (n > c.object || c.object-n >= 8) || entry.tail && strings.HasPrefix(c.name, "kmalloc") {
-		return
+	fits := n <= c.object && c.object-n < 8 // aligned
+	if entry.tail {
+		fits = n <= c.object || entry.structure == "task_struct" // whose size the boot decides
 	}
-	if entry.structure != "task_struct" && n > c.object {
-		return
-	}
-	f.name(o, spec, id, size)
-	if o.Member == "" && o.Offset >= n {
-		o.Type = ""
+	if ok && fits {
+		f.name(o, spec, id, size)
 	}
 }
