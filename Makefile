@@ -85,7 +85,6 @@ vet: ## go vet, for the browser and 32 bits too, and builds for other systems
 	GOOS=js GOARCH=wasm $(GO) vet -tags lean ./wasm
 	GOARCH=386 $(GO) vet ./...
 	$(foreach p,$(PLATFORMS),GOOS=$(word 1,$(subst /, ,$(p))) GOARCH=$(word 2,$(subst /, ,$(p))) $(GO) vet ./server/... &&) true
-	$(GO) -C .ci/release vet ./...
 
 lint: vet ## gofmt, go vet, staticcheck, what nothing uses, eslint, tsc
 	.ci/lint
