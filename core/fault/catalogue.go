@@ -147,6 +147,8 @@ var catalogue = map[Code]Entry{
 	OutputFailed:     {"the output could not be written", []Step{at(CLI, say("nothing was left behind; free space or choose another place"))}},
 	OutputExists:     {"the output exists, and it is no dump", []Step{at(CLI, say("give another name, or -f to replace it"))}},
 	OutputTerminal:   {"a dump is not written to a terminal", []Step{at(CLI, do("send it on through a pipe", "coredrop convert {file} - | gzip > {dump}.gz"))}},
+	StoreDenied:      {"the object store refuses it to these credentials", []Step{at(CLI, do("which credentials are used? the environment's come first, then the profile's, then the machine's role", "env | grep ^AWS_; aws sts get-caller-identity")), at(CLI, say("docs/fleet.md lists the rights that each command needs"))}},
+	CopiedHere:       {"the object store copied nothing itself: all of it went through this machine", nil},
 	UnpackSpace:      {"there is no room to unpack the file", []Step{at(CLI, say("nothing was left behind; give the dump a place on a disk with more room: the file is unpacked beside it"))}},
 	UnpackedInMemory: {"the unpacked file takes up memory, not room on a disk", []Step{at(CLI, say("give the dump a place on a disk, or set TMPDIR to one"))}},
 	BrowserSave:      {"the browser could not store the dump", []Step{at(Page, say("use a browser with a save picker")), at(Page, do("or the command line", "coredrop convert {file} {dump}"))}},

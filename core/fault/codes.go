@@ -113,6 +113,8 @@ const (
 	OutputFailed     Code = "output-failed"
 	OutputExists     Code = "output-exists"
 	OutputTerminal   Code = "output-terminal"
+	StoreDenied      Code = "store-denied"
+	CopiedHere       Code = "copied-here"
 	UnpackSpace      Code = "unpack-space"
 	UnpackedInMemory Code = "unpacked-in-memory"
 	BrowserSave      Code = "browser-save"

@@ -1,0 +1,493 @@
+package bucket_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"coredrop/core/fault"
+	"coredrop/server/bucket"
+	"coredrop/server/bucket/buckettest"
+)
+
+// TestMain lets no test wait long for another attempt.
+func TestMain(m *testing.M) {
+	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
+	os.Exit(m.Run())
+}
+
+// open gives a store and the client for it.
+func open(t *testing.T) (*buckettest.Store, *bucket.Store) {
+	t.Helper()
+	s := buckettest.Start(t)
+	c, err := bucket.Open(t.Context(), bucket.Options{Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
+// noise is n bytes that no two seeds share.
+func noise(seed uint64, n int) []byte {
+	p := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	r.Read(p)
+	return p
+}
+
+func read(t *testing.T, r io.Reader) []byte {
+	t.Helper()
+	if r == nil {
+		t.Fatal("there is no object")
+	}
+	p, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func reader(p []byte) func() io.Reader {
+	return func() io.Reader { return io.MultiReader(bytes.NewReader(p)) } // nothing that could seek
+}
+
+func wantCode(t *testing.T, err error, code fault.Code, words ...string) {
+	t.Helper()
+	if !fault.Is(err, code) {
+		t.Errorf("%v (%T), want %s", err, err, code)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q does not say %q", err, w)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for s, want := range map[string]bucket.Name{
+		"s3://b/k":          {Bucket: "b", Key: "k"},
+		"s3://b/a/b c?d%20": {Bucket: "b", Key: "a/b c?d%20"},
+		"s3://b//k":         {Bucket: "b", Key: "/k"},
+		"s3://b":            {Bucket: "b"},
+		"s3://b/a/":         {Bucket: "b", Key: "a/"},
+	} {
+		if n, err := bucket.Parse(s); err != nil || n != want {
+			t.Errorf("%s: %+v, %v", s, n, err)
+		}
+	}
+	for _, s := range []string{"", "b/k", "s3:/b/k", "s3:///k", "https://b/k", "s3://user:secret@b/k"} {
+		if n, err := bucket.Parse(s); err == nil {
+			t.Errorf("%s was taken for %+v", s, n)
+		}
+	}
+}
+
+// TestUploadOfParts: copied and uploaded parts make an object that was nowhere to be
+// seen before, and nothing else stays.
+func TestUploadOfParts(t *testing.T) {
+	s, c := open(t)
+	core := noise(1, 12<<20)
+	s.Put(t, "in/vm.core", bytes.NewReader(core), int64(len(core)))
+	from, err := c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "in/vm.core"})
+	if err != nil || from.Size != int64(len(core)) || from.ETag == "" {
+		t.Fatalf("%+v, %v", from, err)
+	}
+	to := bucket.Name{Bucket: s.Bucket, Key: "out/vm.dmp"}
+	u, err := c.Begin(t.Context(), to, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, tail := noise(2, bucket.MinPart), noise(3, 77)
+	s.Reset()
+	if err := errors.Join(u.Put(t.Context(), 3, 77, reader(tail)), u.Copy(t.Context(), 2, from, 4097, 6<<20), u.Put(t.Context(), 1, bucket.MinPart, reader(head))); err != nil {
+		t.Fatal(err)
+	}
+	if up, _ := s.Bytes(); up < bucket.MinPart || up > bucket.MinPart+200<<10 {
+		t.Errorf("%d bytes went up for %d", up, bucket.MinPart+77)
+	}
+	if s.Get(t, to.Key) != nil {
+		t.Error("the object is there before it is complete")
+	}
+	done, err := u.Complete(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(read(t, s.Get(t, to.Key)), slices.Concat(head, core[4097:4097+6<<20], tail)) {
+		t.Error("the object has other bytes")
+	}
+	if !strings.HasSuffix(done.ETag, "-3") || done.Unguarded {
+		t.Errorf("%+v", done)
+	}
+	t.Logf("%+v", done)
+	if list := s.Uploads(t); len(list) > 0 {
+		t.Errorf("uploads left: %v", list)
+	}
+}
+
+// TestNothingIsReplaced: what comes between the look and the end stays.
+func TestNothingIsReplaced(t *testing.T) {
+	s, c := open(t)
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	u, err := c.Begin(t.Context(), to, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Put(t.Context(), 1, 5, reader([]byte("later"))); err != nil {
+		t.Fatal(err)
+	}
+	s.Put(t, to.Key, strings.NewReader("first"), 5)
+	_, err = u.Complete(t.Context())
+	wantCode(t, err, fault.OutputExists, "s3://cores/vm.dmp")
+	if err := u.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_, err = c.Create(t.Context(), to, 5, reader([]byte("later")), false)
+	wantCode(t, err, fault.OutputExists)
+	_, err = c.Begin(t.Context(), to, false)
+	wantCode(t, err, fault.OutputExists)
+	if got := read(t, s.Get(t, to.Key)); string(got) != "first" {
+		t.Errorf("replaced by %q", got)
+	}
+	// Who asks for it gets it.
+	if _, err := c.Create(t.Context(), to, 5, reader([]byte("later")), true); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, s.Get(t, to.Key)); string(got) != "later" {
+		t.Errorf("not replaced: %q", got)
+	}
+	if list := s.Uploads(t); len(list) > 0 {
+		t.Errorf("uploads left: %v", list)
+	}
+}
+
+// TestLostAnswers: the store did it, and nobody heard. It is not taken for somebody
+// else's.
+func TestLostAnswers(t *testing.T) {
+	s, c := open(t)
+	for _, what := range []string{"CompleteMultipartUpload", "UploadPart", "PutObject"} {
+		t.Run(what, func(t *testing.T) {
+			to := bucket.Name{Bucket: s.Bucket, Key: what}
+			lost := false
+			s.Act(func(_ int, r *http.Request) buckettest.Fault {
+				if buckettest.Name(r) != what || lost || r.URL.Query().Get("partNumber") == "10000" {
+					return buckettest.Fault{}
+				}
+				lost = true
+				return buckettest.Fault{Late: true}
+			})
+			defer s.Reset()
+			var err error
+			if what == "PutObject" {
+				_, err = c.Create(t.Context(), to, 5, reader([]byte("bytes")), false)
+			} else {
+				var u *bucket.Upload
+				if u, err = c.Begin(t.Context(), to, false); err == nil {
+					if err = u.Put(t.Context(), 1, 5, reader([]byte("bytes"))); err == nil {
+						_, err = u.Complete(t.Context())
+					}
+				}
+			}
+			if err != nil || !lost {
+				t.Fatalf("%v, an answer was lost: %v", err, lost)
+			}
+			if got := read(t, s.Get(t, to.Key)); string(got) != "bytes" {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+// TestObjectChanges: every way in which an object is not any more what it was.
+func TestObjectChanges(t *testing.T) {
+	s, c := open(t)
+	n := bucket.Name{Bucket: s.Bucket, Key: "vm.core"}
+	for _, row := range []struct {
+		name  string
+		do    func(t *testing.T)
+		fault buckettest.Fault
+		say   string
+	}{
+		{"replaced", func(t *testing.T) { s.Put(t, n.Key, bytes.NewReader(noise(9, 1000)), 1000) }, buckettest.Fault{}, "was replaced"},
+		{"removed", func(t *testing.T) { s.Remove(t, n.Key) }, buckettest.Fault{}, "was removed"},
+		{"shorter, with the same ETag", nil, buckettest.Fault{Header: http.Header{"Content-Range": {"bytes 10-19/900"}}}, "became"},
+		{"416", nil, buckettest.Fault{Status: 416, Code: "InvalidRange"}, "shorter"},
+		{"another ETag", nil, buckettest.Fault{Header: http.Header{"Etag": {`"0123"`}}}, "was replaced"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s.Reset()
+			s.Put(t, n.Key, bytes.NewReader(noise(4, 1000)), 1000)
+			o, err := c.Stat(t.Context(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.do != nil {
+				row.do(t)
+			}
+			s.Act(func(int, *http.Request) buckettest.Fault { return row.fault })
+			_, err = o.Range(t.Context(), 10, 10)
+			wantCode(t, err, fault.FileChanged, n.String(), row.say)
+		})
+	}
+}
+
+// TestRefusals: what a store answers, in words.
+func TestRefusals(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 1000)), 1000)
+	n := bucket.Name{Bucket: s.Bucket, Key: "vm.core"}
+	o, err := c.Stat(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		fault buckettest.Fault
+		code  fault.Code
+		say   string
+	}{
+		{buckettest.Fault{Status: 403, Code: "AccessDenied"}, fault.StoreDenied, "AccessDenied"},
+		{buckettest.Fault{Status: 403, Code: "InvalidAccessKeyId"}, fault.StoreDenied, "InvalidAccessKeyId"},
+		{buckettest.Fault{Status: 400, Code: "ExpiredToken"}, fault.StoreDenied, "expired"},
+		{buckettest.Fault{Status: 503, Code: "SlowDown"}, fault.InputUnreadable, "SlowDown"},
+		{buckettest.Fault{Status: 500, Code: "InternalError"}, fault.InputUnreadable, "InternalError"},
+		{buckettest.Fault{Drop: true}, fault.InputUnreadable, "did not answer"},
+	} {
+		t.Run(row.fault.Code, func(t *testing.T) {
+			s.Reset()
+			s.Act(func(int, *http.Request) buckettest.Fault { return row.fault })
+			_, err := o.Range(t.Context(), 0, 10)
+			wantCode(t, err, row.code, n.String(), row.say)
+			if strings.Contains(err.Error(), "http") {
+				t.Errorf("%q has the request's address", err)
+			}
+		})
+	}
+	s.Reset()
+	_, err = c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "no"})
+	wantCode(t, err, fault.InputUnreadable, "there is no object s3://cores/no")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = o.Range(ctx, 0, 10)
+	wantCode(t, err, fault.Cancelled)
+}
+
+// TestWeather: what passes is not noticed.
+func TestWeather(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 6<<20)), 6<<20)
+	from, err := c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.core"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]buckettest.Fault{
+		"slow down": {Status: 503, Code: "SlowDown"}, "internal": {Status: 500, Code: "InternalError"},
+		"dropped": {Drop: true}, "throttled": {Status: 429, Code: "TooManyRequests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := bucket.Name{Bucket: s.Bucket, Key: name}
+			seen := map[string]bool{} // each request fails once
+			s.Act(func(_ int, r *http.Request) buckettest.Fault {
+				what := buckettest.Name(r) + r.URL.Query().Get("partNumber")
+				if seen[what] {
+					return buckettest.Fault{}
+				}
+				seen[what] = true
+				return f
+			})
+			defer s.Reset()
+			u, err := c.Begin(t.Context(), to, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(u.Copy(t.Context(), 1, from, 0, from.Size), u.Put(t.Context(), 2, 4, reader([]byte("tail")))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := u.Complete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, s.Get(t, name)); len(got) != 6<<20+4 || string(got[6<<20:]) != "tail" {
+				t.Errorf("%d bytes", len(got))
+			}
+			for _, what := range []string{"UploadPartCopy1", "UploadPart2", "CompleteMultipartUpload"} {
+				if !seen[what] {
+					t.Errorf("no %s was made to fail", what)
+				}
+			}
+		})
+	}
+}
+
+// TestPartsThatAreNotCopied: a store that cannot, or not from there, is told apart
+// from an object that changed.
+func TestPartsThatAreNotCopied(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 6<<20)), 6<<20)
+	from, err := c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.core"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := c.Begin(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Abort(context.Background())
+	for _, f := range []buckettest.Fault{{Status: 501, Code: "NotImplemented"}, {Status: 403, Code: "AccessDenied"}, {Status: 405, Code: "MethodNotAllowed"}} {
+		s.Act(func(int, *http.Request) buckettest.Fault { return f })
+		if err := u.Copy(t.Context(), 1, from, 0, 6<<20); !errors.Is(err, bucket.ErrNoCopy) || !strings.Contains(err.Error(), f.Code) {
+			t.Errorf("%s: %v", f.Code, err)
+		}
+	}
+	s.Reset()
+	s.Put(t, "vm.core", bytes.NewReader(noise(5, 6<<20)), 6<<20)
+	wantCode(t, u.Copy(t.Context(), 1, from, 0, 6<<20), fault.FileChanged, "was replaced")
+	s.Remove(t, "vm.core")
+	wantCode(t, u.Copy(t.Context(), 1, from, 0, 6<<20), fault.FileChanged, "was removed")
+}
+
+// TestStoreWithoutConditions: where If-None-Match is refused, what is there is looked
+// for just before; nothing is replaced that was there then.
+func TestStoreWithoutConditions(t *testing.T) {
+	s, c := open(t)
+	refuse := func(_ int, r *http.Request) buckettest.Fault {
+		if r.Header.Get("If-None-Match") != "" {
+			return buckettest.Fault{Status: 501, Code: "NotImplemented"}
+		}
+		return buckettest.Fault{}
+	}
+	s.Act(refuse)
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	done, err := c.Create(t.Context(), to, 5, reader([]byte("bytes")), false)
+	if err != nil || !done.Unguarded {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	s.Act(nil)
+	other := bucket.Name{Bucket: s.Bucket, Key: "other.dmp"}
+	u, err := c.Begin(t.Context(), other, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Put(t.Context(), 1, 5, reader([]byte("later"))); err != nil {
+		t.Fatal(err)
+	}
+	s.Act(refuse)
+	s.Put(t, other.Key, strings.NewReader("first"), 5)
+	_, err = u.Complete(t.Context())
+	wantCode(t, err, fault.OutputExists)
+	if got := read(t, s.Get(t, other.Key)); string(got) != "first" {
+		t.Errorf("replaced by %q", got)
+	}
+	u.Abort(t.Context())
+}
+
+// TestSweep: what this program left goes, when its run has ended; others' uploads stay.
+func TestSweep(t *testing.T) {
+	s, c := open(t)
+	begin := func(key string) *bucket.Upload {
+		u, err := c.Begin(t.Context(), bucket.Name{Bucket: s.Bucket, Key: key}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	begin("out/a.dmp")
+	begin("out/a.dmp.more")
+	begin("out/b.dmp")
+	s.Begin(t, "out/a.dmp") // another tool's
+	prefix := bucket.Name{Bucket: s.Bucket, Key: "out/"}
+	if n, err := c.Sweep(t.Context(), prefix, bucket.Stale); n != 0 || err != nil {
+		t.Fatalf("%d uploads of runs that go on were aborted, %v", n, err)
+	}
+	// One that makes the object ends the others of the same name.
+	u := begin("out/a.dmp")
+	if err := u.Put(t.Context(), 1, 5, reader([]byte("bytes"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Uploads(t); !slices.Equal(got, []string{"out/a.dmp", "out/a.dmp.more", "out/b.dmp"}) {
+		t.Errorf("left: %q", got)
+	}
+	if n, err := c.Sweep(t.Context(), prefix, 0); n != 2 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if got := s.Uploads(t); !slices.Equal(got, []string{"out/a.dmp"}) {
+		t.Errorf("left: %q, only the other tool's should be", got)
+	}
+}
+
+// TestOddKeys: a key is a key, whatever is in it.
+func TestOddKeys(t *testing.T) {
+	s, c := open(t)
+	core := noise(1, 6<<20)
+	for _, key := range []string{
+		"plain", "with space", "plus+plus", "per%cent %41", "quest?ion=1&x", "ha#sh", "ünï/çødé 核", "quo\"te'", "semi;colon,comma", "a/b/c.d/e", "tilde~$*()!@:=", "back\\slash", "<tag>&amp;",
+	} {
+		t.Run(key, func(t *testing.T) {
+			s.Put(t, key, bytes.NewReader(core), int64(len(core)))
+			n, err := bucket.Parse("s3://" + s.Bucket + "/" + key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := c.Stat(t.Context(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := o.Range(t.Context(), 5, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, body), core[5:105]) {
+				t.Error("other bytes")
+			}
+			body.Close()
+			u, err := c.Begin(t.Context(), bucket.Name{Bucket: s.Bucket, Key: key + ".dmp"}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := u.Copy(t.Context(), 1, o, 0, o.Size); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := u.Complete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, s.Get(t, key+".dmp")), core) {
+				t.Error("the copy has other bytes")
+			}
+		})
+	}
+	seen := 0
+	for o, err := range c.List(t.Context(), bucket.Name{Bucket: s.Bucket}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Size == int64(len(core)) {
+			seen++
+		}
+	}
+	if seen != 26 {
+		t.Errorf("%d objects are listed, want 26", seen)
+	}
+}
+
+// TestEndpoint: what cannot be a store's address is refused before anything is asked.
+func TestEndpoint(t *testing.T) {
+	buckettest.Environment(t)
+	for _, e := range []string{"store.example", "ftp://store.example", "https://user:secret@store.example", "https://store.example/path", "https://"} {
+		_, err := bucket.Open(t.Context(), bucket.Options{Endpoint: e})
+		wantCode(t, err, fault.BadOption)
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q tells a secret", err)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// Package bucket reads and writes objects in a store that speaks S3: ranges of one
+// version of an object, uploads in parts of which the store copies some itself from
+// another object, and objects that are made only where none is. It knows nothing of
+// cores and dumps.
+//
+// Source: Amazon S3 API Reference, 2006-03-01: GetObject, UploadPart,
+// UploadPartCopy, CompleteMultipartUpload and their conditional headers.
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"coredrop/core/fault"
+)
+
+// awsHost is where stores are looked for when no endpoint is named.
+const awsHost = "s3.amazonaws.com"
+
+const (
+	// attempts is how often a request is sent before its failure is one.
+	attempts = 5
+	// answerWithin is how long a store may think before it answers: it copies up to
+	// 5 GiB in between.
+	answerWithin = 5 * time.Minute
+	// roleWithin is how long the machine's own service for credentials may take:
+	// where there is none, nobody answers.
+	roleWithin = 2 * time.Second
+)
+
+// Options say which store is meant. What is empty is taken from the environment.
+type Options struct {
+	// Endpoint is the store's URL, http or https. Empty: AWS_ENDPOINT_URL_S3,
+	// AWS_ENDPOINT_URL, else Amazon's. A store that is named is asked in path style
+	// (https://store/bucket/key), Amazon's by host name.
+	Endpoint string
+	// Region is what requests are signed for. Empty: AWS_REGION, AWS_DEFAULT_REGION,
+	// else Amazon is asked, and others take us-east-1.
+	Region string
+	// Agent is the User-Agent's first word.
+	Agent, Version string
+}
+
+// Store is an object store with the credentials for it. Its methods may be called
+// from several goroutines.
+type Store struct {
+	core *minio.Core
+}
+
+// Open finds credentials as the usual tools do: the environment
+// (AWS_ACCESS_KEY_ID …), the profile files (AWS_PROFILE), the role of the machine or
+// the container; without any, requests are not signed, which public objects allow.
+// Nothing but that is asked before the first object is.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	endpoint := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
+	region := firstOf(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+	u := &url.URL{Scheme: "https", Host: awsHost}
+	lookup := minio.BucketLookupAuto
+	if endpoint != "" {
+		var err error
+		if u, err = url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return nil, fault.New(fault.BadOption, "the object store's endpoint is an URL such as https://store.example:9000, not %q", endpoint)
+		}
+		if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			return nil, fault.New(fault.BadOption, "the object store's endpoint is a scheme and a host only: credentials, paths and queries do not belong there")
+		}
+		if !strings.HasSuffix(u.Hostname(), ".amazonaws.com") {
+			lookup = minio.BucketLookupPath
+			region = firstOf(region, "us-east-1")
+		}
+	}
+	transport, err := minio.DefaultTransport(u.Scheme == "https")
+	if err != nil {
+		return nil, fmt.Errorf("the object store's client: %w", err)
+	}
+	transport.ResponseHeaderTimeout = answerWithin
+	core, err := minio.NewCore(u.Host, &minio.Options{
+		Creds: find(ctx), Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
+		Transport: transport, MaxRetries: attempts,
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
+	}
+	core.SetAppInfo(firstOf(o.Agent, "coredrop"), firstOf(o.Version, "0"))
+	return &Store{core}, nil
+}
+
+func firstOf(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// find gives credentials that are fetched anew when they end. Where there are none
+// that is settled once: else every request would ask the machine's service again.
+func find(ctx context.Context) *credentials.Credentials {
+	providers := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}}
+	if !strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") || inContainer() {
+		providers = append(providers, &credentials.IAM{Client: &http.Client{Timeout: roleWithin}})
+	}
+	chain := credentials.NewChainCredentials(providers)
+	if v, err := chain.GetWithContext(&credentials.CredContext{Client: http.DefaultClient}); err == nil && v.AccessKeyID != "" {
+		return chain
+	}
+	return credentials.NewStatic("", "", "", credentials.SignatureAnonymous)
+}
+
+// inContainer reports whether the environment names where a container's role, or a
+// web identity's, is to be had: that is another service than the machine's.
+func inContainer() bool {
+	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// retry does something that reads a stream, which the client library therefore does
+// once, until it succeeds or fails for good.
+func retry(ctx context.Context, do func() error) error {
+	pause := minio.DefaultRetryUnit
+	for n := 1; ; n++ {
+		err := do()
+		if err == nil || n == attempts || ctx.Err() != nil || !temporary(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// temporary reports whether another attempt may succeed: an answer of the store that
+// says so, or none at all.
+func temporary(err error) bool {
+	var known *fault.Error
+	if errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return true
+	}
+	switch answer.Code {
+	case "SlowDown", "InternalError", "RequestTimeout", "Throttling", "ExpiredToken", "BadDigest", "IncompleteBody":
+		return true
+	}
+	return answer.StatusCode >= 500 && answer.StatusCode != http.StatusNotImplemented || answer.StatusCode == http.StatusTooManyRequests
+}

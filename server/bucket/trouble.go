@@ -1,0 +1,96 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+
+	"coredrop/core/fault"
+)
+
+// answerOf gives what the store said; ok: it said something.
+func answerOf(err error) (answer minio.ErrorResponse, ok bool) {
+	ok = errors.As(err, &answer)
+	return answer, ok
+}
+
+// is reports whether the store answered with one of the codes. A HEAD's answer has a
+// status only, from which the client library makes a code.
+func is(err error, codes ...string) bool {
+	answer, ok := answerOf(err)
+	if !ok {
+		return false
+	}
+	for _, c := range codes {
+		if answer.Code == c {
+			return true
+		}
+	}
+	return false
+}
+
+func absent(err error) bool {
+	answer, ok := answerOf(err)
+	return ok && answer.StatusCode == http.StatusNotFound && answer.Code != "NoSuchBucket" && answer.Code != "NoSuchUpload"
+}
+
+func denied(err error) bool {
+	answer, ok := answerOf(err)
+	return ok && (answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized || expired(answer))
+}
+
+func expired(answer minio.ErrorResponse) bool {
+	return answer.Code == "ExpiredToken" || answer.Code == "ExpiredTokenException" || answer.Code == "RequestExpired"
+}
+
+// failed words an error that no case of its own has: code says whose it is, doing
+// what was done ("could not read s3://b/k").
+func failed(ctx context.Context, err error, code fault.Code, doing string) error {
+	var known *fault.Error
+	switch answer, ok := answerOf(err); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fault.Wrap(err, fault.Cancelled, "")
+	case errors.As(err, &known):
+		return known
+	case ok && expired(answer):
+		return fault.Wrap(err, fault.StoreDenied, "%s: the credentials have expired", doing)
+	case denied(err):
+		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to these credentials (%s)", doing, firstOf(answer.Code, answer.Message))
+	case ok && answer.Code == "NoSuchBucket":
+		return fault.Wrap(err, code, "%s: there is no such bucket", doing)
+	case ok:
+		return fault.Wrap(err, code, "%s: the object store answers %s", doing, said(answer))
+	}
+	return fault.Wrap(err, code, "%s: the object store did not answer: %s", doing, reason(err))
+}
+
+// said is a store's answer in a few words.
+func said(answer minio.ErrorResponse) string {
+	text := strings.TrimSpace(answer.Message)
+	if code := strings.TrimSpace(answer.Code); code != "" && !strings.Contains(text, code) {
+		text = strings.TrimSuffix(code+": "+text, ": ")
+	}
+	return firstOf(text, http.StatusText(answer.StatusCode), "with an error")
+}
+
+// reason leaves out the address of the request, which says nothing to a reader.
+func reason(err error) string {
+	text := err.Error()
+	var u *url.Error
+	if errors.As(err, &u) {
+		text = strings.ReplaceAll(u.Err.Error(), " "+u.URL, "")
+	}
+	return strings.TrimSuffix(text, ". Retry again.")
+}
+
+// changed is the refusal of an object that is another one now.
+func changed(err error, n Name, how string) error {
+	return fault.Wrap(err, fault.FileChanged, "%s %s while it was being read", n, how).
+		Instead(fault.Step{Text: "begin again: an object is replaced as a whole, so what is there now is complete"})
+}

@@ -1,0 +1,341 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"coredrop/core/fault"
+)
+
+// The limits of an upload: of the protocol, but for the last part's number, which is
+// the mark's.
+const (
+	MinPart  = 5 << 20 // bytes of each part but the last
+	MaxPart  = 5 << 30 // bytes
+	MaxParts = 9999
+)
+
+// MinCopied is the size in bytes above which ranges of an object can be copied.
+const MinCopied = 5 << 20
+
+// ErrNoCopy is the error of a part that the store does not copy: it cannot, or not
+// from there.
+var ErrNoCopy = errors.New("the object store does not copy it")
+
+// Done is an object that was made.
+type Done struct {
+	ETag string
+	// Checksum is what the store states of the whole, "crc64nvme …" in base64; ""
+	// where it states nothing.
+	Checksum string
+	// Unguarded: the store knows no conditional writes. That nothing was there was
+	// asked just before.
+	Unguarded bool
+}
+
+// Upload makes an object of parts. Until it is completed nothing of it is to be seen.
+// Each goroutine may do another part.
+type Upload struct {
+	store   *Store
+	to      Name
+	replace bool
+	id      string
+	rest    func() // ends the renewal of the mark
+
+	mu    sync.Mutex
+	parts map[int]minio.CompletePart
+}
+
+// Begin begins an upload. Unless replace, what is there already is never replaced: the
+// code is output-exists, at once where that can be known, else at the end.
+func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, error) {
+	if err := s.free(ctx, to, replace); err != nil {
+		s.Sweep(ctx, to, 0) // they could only fail as this one does
+		return nil, err
+	}
+	s.Sweep(ctx, to, Stale)
+	id, err := s.core.NewMultipartUpload(ctx, to.Bucket, to.Key, minio.PutObjectOptions{})
+	if err != nil {
+		return nil, unwritten(ctx, err, to)
+	}
+	u := &Upload{store: s, to: to, replace: replace, id: id, parts: map[int]minio.CompletePart{}}
+	if err := u.mark(ctx); err != nil {
+		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(context.WithoutCancel(ctx)))
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	u.rest = stop
+	go u.renew(ctx)
+	return u, nil
+}
+
+// free refuses a name that is taken.
+func (s *Store) free(ctx context.Context, to Name, replace bool) error {
+	if replace {
+		return nil
+	}
+	there, err := s.Exists(ctx, to)
+	if there {
+		return exists(nil, to)
+	}
+	return err
+}
+
+func exists(err error, to Name) error {
+	return fault.Wrap(err, fault.OutputExists, "%s exists", to)
+}
+
+// unwritten words a failure of making an object.
+func unwritten(ctx context.Context, err error, to Name) error {
+	return failed(ctx, err, fault.OutputFailed, "could not write "+to.String())
+}
+
+// Copy has the store copy n bytes from off on of another object, if that is still the
+// version that was looked at, as a part. errors.Is(err, ErrNoCopy): the store does
+// not do that.
+func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int64) error {
+	headers := map[string]string{}
+	if from.ETag != "" {
+		headers["x-amz-copy-source-if-match"] = `"` + from.ETag + `"`
+	}
+	p, err := u.store.core.CopyObjectPart(ctx, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
+	switch answer, ok := answerOf(err); {
+	case err == nil:
+		u.add(p)
+		return nil
+	case is(err, "PreconditionFailed"):
+		return changed(err, from.Name, "was replaced")
+	case is(err, "NoSuchKey"):
+		return changed(err, from.Name, "was removed")
+	case is(err, "InvalidRange"):
+		return changed(err, from.Name, "became shorter")
+	case is(err, "NoSuchUpload"):
+		return u.gone(err)
+	case ok && answer.StatusCode >= 400 && answer.StatusCode < 500 && !expired(answer), is(err, "NotImplemented"):
+		return fmt.Errorf("%w: %s", ErrNoCopy, said(answer))
+	}
+	return unwritten(ctx, err, u.to)
+}
+
+// Put uploads n bytes as a part. body is asked for them, and once more for each
+// attempt.
+func (u *Upload) Put(ctx context.Context, number int, n int64, body func() io.Reader) error {
+	err := retry(ctx, func() error {
+		p, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, number, body(), n, minio.PutObjectPartOptions{})
+		if err == nil {
+			u.add(minio.CompletePart{PartNumber: number, ETag: p.ETag, ChecksumCRC32: p.ChecksumCRC32, ChecksumCRC32C: p.ChecksumCRC32C,
+				ChecksumSHA1: p.ChecksumSHA1, ChecksumSHA256: p.ChecksumSHA256, ChecksumCRC64NVME: p.ChecksumCRC64NVME})
+		}
+		return err
+	})
+	if is(err, "NoSuchUpload") {
+		return u.gone(err)
+	}
+	return unwritten(ctx, err, u.to)
+}
+
+func (u *Upload) add(p minio.CompletePart) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts[p.PartNumber] = p
+}
+
+// gone is the end of an upload that somebody else ended: another run that made the
+// object, or a rule of the bucket.
+func (u *Upload) gone(err error) error {
+	return fault.Wrap(err, fault.OutputFailed, "could not write %s: the upload was ended by somebody else, most likely by another run that wrote the same object", u.to)
+}
+
+// Complete makes the object of the parts, in the order of their numbers. When it
+// fails there is no object of this upload, and the upload is to be aborted.
+func (u *Upload) Complete(ctx context.Context) (Done, error) {
+	u.mu.Lock()
+	parts := make([]minio.CompletePart, 0, len(u.parts))
+	for _, p := range u.parts {
+		parts = append(parts, p)
+	}
+	u.mu.Unlock()
+	slices.SortFunc(parts, func(a, b minio.CompletePart) int { return a.PartNumber - b.PartNumber })
+	return u.store.make(ctx, u.to, u.replace, func() string { return etagOf(parts) }, func(o minio.PutObjectOptions) (minio.UploadInfo, error) {
+		return u.store.core.CompleteMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id, parts, o)
+	}, u.finish)
+}
+
+// finish ends the renewal of the mark, and what other runs left for the same object:
+// they cannot make it any more.
+func (u *Upload) finish(ctx context.Context) {
+	u.rest()
+	u.store.Sweep(ctx, u.to, 0) // what is left costs room only, and goes another time
+}
+
+// Abort ends the upload and removes its parts.
+func (u *Upload) Abort(ctx context.Context) error {
+	if u.rest != nil {
+		u.rest()
+	}
+	err := retry(ctx, func() error { return u.store.core.AbortMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id) })
+	if err == nil || is(err, "NoSuchUpload") {
+		return nil
+	}
+	return fault.Wrap(err, fault.OutputFailed, "the unfinished upload of %s could not be removed: %s", u.to, reason(err)).
+		Hint("the next run that writes %s removes it", u.to)
+}
+
+// Create makes an object of n bytes in one request. body is asked for them, and once
+// more for each attempt.
+func (s *Store) Create(ctx context.Context, to Name, n int64, body func() io.Reader, replace bool) (Done, error) {
+	if err := s.free(ctx, to, replace); err != nil {
+		return Done{}, err
+	}
+	sum := md5.New()
+	return s.make(ctx, to, replace, func() string { return hex.EncodeToString(sum.Sum(nil)) }, func(o minio.PutObjectOptions) (info minio.UploadInfo, err error) {
+		err = retry(ctx, func() error {
+			sum.Reset()
+			info, err = s.core.PutObject(ctx, to.Bucket, to.Key, io.TeeReader(body(), sum), n, "", "", o)
+			return err
+		})
+		return info, err
+	}, func(context.Context) {})
+}
+
+// make makes an object by do, on the condition that there is none unless replace. etag
+// is what its ETag is then, as far as can be told; finish follows.
+func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() string, do func(minio.PutObjectOptions) (minio.UploadInfo, error), finish func(context.Context)) (Done, error) {
+	var o, guarded minio.PutObjectOptions
+	guarded.SetMatchETagExcept("*")
+	if !replace {
+		o = guarded
+	}
+	info, err := do(o)
+	unguarded := false
+	if !replace && is(err, "NotImplemented", "InvalidArgument") {
+		if err := s.free(ctx, to, false); err != nil {
+			return Done{}, err
+		}
+		unguarded = true
+		info, err = do(minio.PutObjectOptions{})
+	}
+	if err != nil {
+		// The answer to an attempt before may have been lost, and this one have found
+		// what that one made.
+		o, statErr := s.stat(context.WithoutCancel(ctx), to)
+		switch {
+		case statErr == nil && o.ETag != "" && o.ETag == etag():
+			info = minio.UploadInfo{ETag: o.ETag}
+		case is(err, "PreconditionFailed", "ConditionalRequestConflict"):
+			return Done{}, exists(err, to)
+		default:
+			return Done{}, unwritten(ctx, err, to)
+		}
+	}
+	finish(ctx)
+	return Done{ETag: info.ETag, Checksum: checksum(info), Unguarded: unguarded}, nil
+}
+
+// etagOf is the ETag that an object of such parts has where ETags are MD5 sums.
+func etagOf(parts []minio.CompletePart) string {
+	sum := md5.New()
+	for _, p := range parts {
+		b, err := hex.DecodeString(p.ETag)
+		if err != nil || len(b) != md5.Size {
+			return ""
+		}
+		sum.Write(b)
+	}
+	return fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts))
+}
+
+// checksum is the first one that the store states.
+func checksum(info minio.UploadInfo) string {
+	for _, c := range []struct{ name, sum string }{
+		{"crc64nvme", info.ChecksumCRC64NVME}, {"crc32c", info.ChecksumCRC32C}, {"crc32", info.ChecksumCRC32},
+		{"sha256", info.ChecksumSHA256}, {"sha1", info.ChecksumSHA1},
+	} {
+		if c.sum != "" {
+			return c.name + " " + c.sum
+		}
+	}
+	return ""
+}
+
+// The mark tells this program's uploads from others': a part that is no part of any
+// object. Its time tells whether the run that began the upload still goes on.
+const markNumber = MaxParts + 1
+
+var mark = []byte("coredrop: an upload of its own; its run renews this part while it goes on\n")
+
+const (
+	// renewal is how often the mark is put anew.
+	renewal = time.Minute
+	// Stale is the age of a mark from which on nobody goes on with an upload: stores
+	// refuse requests of clients whose clocks are more than 15 minutes off.
+	Stale = 20 * renewal
+)
+
+func (u *Upload) mark(ctx context.Context) error {
+	_, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, markNumber, bytes.NewReader(mark), int64(len(mark)), minio.PutObjectPartOptions{})
+	return err
+}
+
+// renew keeps the mark young until the upload ends.
+func (u *Upload) renew(ctx context.Context) {
+	t := time.NewTicker(renewal)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			u.mark(ctx) // one that fails is made good by the next
+		}
+	}
+}
+
+// marked gives the time of an upload's mark; false: it is not this program's.
+func (s *Store) marked(ctx context.Context, key Name, id string) (time.Time, bool) {
+	list, err := s.core.ListObjectParts(ctx, key.Bucket, key.Key, id, markNumber-1, 1)
+	if err != nil || len(list.ObjectParts) != 1 {
+		return time.Time{}, false
+	}
+	p := list.ObjectParts[0]
+	return p.LastModified, p.PartNumber == markNumber && p.Size == int64(len(mark))
+}
+
+// Sweep aborts uploads of an object, or of all below a prefix, that this program began
+// and whose runs have ended without ending them, as far as their marks tell: they are
+// older than the given age. It gives how many it aborted; what it may not see it
+// leaves alone.
+func (s *Store) Sweep(ctx context.Context, below Name, age time.Duration) (int, error) {
+	n, keyMarker, idMarker := 0, "", ""
+	for {
+		list, err := s.core.ListMultipartUploads(ctx, below.Bucket, below.Key, keyMarker, idMarker, "", 1000)
+		if err != nil {
+			return n, failed(ctx, err, fault.OutputFailed, "could not look for unfinished uploads of "+below.String())
+		}
+		for _, up := range list.Uploads {
+			at := Name{below.Bucket, up.Key}
+			if !below.IsPrefix() && at != below {
+				continue
+			}
+			if when, ours := s.marked(ctx, at, up.UploadID); !ours || age > 0 && time.Since(when) < age {
+				continue
+			}
+			if s.core.AbortMultipartUpload(ctx, at.Bucket, at.Key, up.UploadID) == nil {
+				n++
+			}
+		}
+		if !list.IsTruncated {
+			return n, nil
+		}
+		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
+	}
+}
