@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func open(t *testing.T) (*buckettest.Store, *bucket.Store) {
 	t.Helper()
 	s := buckettest.Start(t)
-	c, err := bucket.Open(t.Context(), bucket.Options{Endpoint: s.URL})
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -484,7 +484,7 @@ func TestOddKeys(t *testing.T) {
 func TestEndpoint(t *testing.T) {
 	buckettest.Environment(t)
 	for _, e := range []string{"store.example", "ftp://store.example", "https://user:secret@store.example", "https://store.example/path", "https://"} {
-		_, err := bucket.Open(t.Context(), bucket.Options{Endpoint: e})
+		_, err := bucket.Open(bucket.Options{Endpoint: e})
 		wantCode(t, err, fault.BadOption)
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q tells a secret", err)

@@ -35,8 +35,11 @@ func (s *Store) Stat(ctx context.Context, n Name) (*Object, error) {
 
 // stat gives the client library's errors.
 func (s *Store) stat(ctx context.Context, n Name) (*Object, error) {
-	info, err := s.core.StatObject(ctx, n.Bucket, n.Key, minio.StatObjectOptions{})
-	if err != nil {
+	var info minio.ObjectInfo
+	if err := s.ask(func() (err error) {
+		info, err = s.core.StatObject(ctx, n.Bucket, n.Key, minio.StatObjectOptions{})
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return &Object{Name: n, Size: info.Size, ETag: info.ETag, Modified: info.LastModified, store: s}, nil
@@ -67,7 +70,13 @@ func (o *Object) Range(ctx context.Context, off, n int64) (io.ReadCloser, error)
 			return nil, fmt.Errorf("the ETag of %s: %w", o.Name, err)
 		}
 	}
-	body, info, header, err := o.store.core.GetObject(ctx, o.Name.Bucket, o.Name.Key, want)
+	var body io.ReadCloser
+	var info minio.ObjectInfo
+	var header http.Header
+	err := o.store.ask(func() (err error) {
+		body, info, header, err = o.store.core.GetObject(ctx, o.Name.Bucket, o.Name.Key, want)
+		return err
+	})
 	if err != nil {
 		return nil, o.refused(ctx, err)
 	}

@@ -53,14 +53,15 @@ type Options struct {
 // Store is an object store with the credentials for it. Its methods may be called
 // from several goroutines.
 type Store struct {
-	core *minio.Core
+	core  *minio.Core
+	creds *credentials.Credentials
 }
 
 // Open finds credentials as the usual tools do: the environment
 // (AWS_ACCESS_KEY_ID …), the profile files (AWS_PROFILE), the role of the machine or
 // the container; without any, requests are not signed, which public objects allow.
 // Nothing but that is asked before the first object is.
-func Open(ctx context.Context, o Options) (*Store, error) {
+func Open(o Options) (*Store, error) {
 	endpoint := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
 	region := firstOf(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	u := &url.URL{Scheme: "https", Host: awsHost}
@@ -83,15 +84,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("the object store's client: %w", err)
 	}
 	transport.ResponseHeaderTimeout = answerWithin
+	creds := find()
 	core, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: find(ctx), Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
+		Creds: creds, Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
 		Transport: transport, MaxRetries: attempts,
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
 	}
 	core.SetAppInfo(firstOf(o.Agent, "coredrop"), firstOf(o.Version, "0"))
-	return &Store{core}, nil
+	return &Store{core, creds}, nil
 }
 
 func firstOf(list ...string) string {
@@ -105,7 +107,7 @@ func firstOf(list ...string) string {
 
 // find gives credentials that are fetched anew when they end. Where there are none
 // that is settled once: else every request would ask the machine's service again.
-func find(ctx context.Context) *credentials.Credentials {
+func find() *credentials.Credentials {
 	providers := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}}
 	if !strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") || inContainer() {
 		providers = append(providers, &credentials.IAM{Client: &http.Client{Timeout: roleWithin}})
@@ -128,12 +130,23 @@ func inContainer() bool {
 	return false
 }
 
+// ask does something, and once more with other credentials where those it had have
+// ended: a profile's file may have been written anew.
+func (s *Store) ask(do func() error) error {
+	err := do()
+	if answer, ok := answerOf(err); ok && expired(answer) {
+		s.creds.Expire()
+		err = do()
+	}
+	return err
+}
+
 // retry does something that reads a stream, which the client library therefore does
 // once, until it succeeds or fails for good.
-func retry(ctx context.Context, do func() error) error {
+func (s *Store) retry(ctx context.Context, do func() error) error {
 	pause := minio.DefaultRetryUnit
 	for n := 1; ; n++ {
-		err := do()
+		err := s.ask(do)
 		if err == nil || n == attempts || ctx.Err() != nil || !temporary(err) {
 			return err
 		}
@@ -158,7 +171,7 @@ func temporary(err error) bool {
 		return true
 	}
 	switch answer.Code {
-	case "SlowDown", "InternalError", "RequestTimeout", "Throttling", "ExpiredToken", "BadDigest", "IncompleteBody":
+	case "SlowDown", "InternalError", "RequestTimeout", "Throttling", "BadDigest", "IncompleteBody":
 		return true
 	}
 	return answer.StatusCode >= 500 && answer.StatusCode != http.StatusNotImplemented || answer.StatusCode == http.StatusTooManyRequests

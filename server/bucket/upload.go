@@ -64,8 +64,11 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 		return nil, err
 	}
 	s.Sweep(ctx, to, Stale)
-	id, err := s.core.NewMultipartUpload(ctx, to.Bucket, to.Key, minio.PutObjectOptions{})
-	if err != nil {
+	var id string
+	if err := s.ask(func() (err error) {
+		id, err = s.core.NewMultipartUpload(ctx, to.Bucket, to.Key, minio.PutObjectOptions{})
+		return err
+	}); err != nil {
 		return nil, unwritten(ctx, err, to)
 	}
 	u := &Upload{store: s, to: to, replace: replace, id: id, parts: map[int]minio.CompletePart{}}
@@ -107,7 +110,11 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	if from.ETag != "" {
 		headers["x-amz-copy-source-if-match"] = `"` + from.ETag + `"`
 	}
-	p, err := u.store.core.CopyObjectPart(ctx, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
+	var p minio.CompletePart
+	err := u.store.ask(func() (err error) {
+		p, err = u.store.core.CopyObjectPart(ctx, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
+		return err
+	})
 	switch answer, ok := answerOf(err); {
 	case err == nil:
 		u.add(p)
@@ -129,7 +136,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 // Put uploads n bytes as a part. body is asked for them, and once more for each
 // attempt.
 func (u *Upload) Put(ctx context.Context, number int, n int64, body func() io.Reader) error {
-	err := retry(ctx, func() error {
+	err := u.store.retry(ctx, func() error {
 		p, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, number, body(), n, minio.PutObjectPartOptions{})
 		if err == nil {
 			u.add(minio.CompletePart{PartNumber: number, ETag: p.ETag, ChecksumCRC32: p.ChecksumCRC32, ChecksumCRC32C: p.ChecksumCRC32C,
@@ -182,7 +189,7 @@ func (u *Upload) Abort(ctx context.Context) error {
 	if u.rest != nil {
 		u.rest()
 	}
-	err := retry(ctx, func() error { return u.store.core.AbortMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id) })
+	err := u.store.retry(ctx, func() error { return u.store.core.AbortMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id) })
 	if err == nil || is(err, "NoSuchUpload") {
 		return nil
 	}
@@ -198,7 +205,7 @@ func (s *Store) Create(ctx context.Context, to Name, n int64, body func() io.Rea
 	}
 	sum := md5.New()
 	return s.make(ctx, to, replace, func() string { return hex.EncodeToString(sum.Sum(nil)) }, func(o minio.PutObjectOptions) (info minio.UploadInfo, err error) {
-		err = retry(ctx, func() error {
+		err = s.retry(ctx, func() error {
 			sum.Reset()
 			info, err = s.core.PutObject(ctx, to.Bucket, to.Key, io.TeeReader(body(), sum), n, "", "", o)
 			return err
@@ -215,7 +222,11 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 	if !replace {
 		o = guarded
 	}
-	info, err := do(o)
+	var info minio.UploadInfo
+	err := s.ask(func() (err error) {
+		info, err = do(o)
+		return err
+	})
 	unguarded := false
 	if !replace && is(err, "NotImplemented", "InvalidArgument") {
 		if err := s.free(ctx, to, false); err != nil {
