@@ -426,6 +426,74 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSecond: of runs that make the same object, at least one learns of the other.
+func TestSecond(t *testing.T) {
+	s, c := open(t)
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	begin := func() *bucket.Upload {
+		u, err := c.Begin(t.Context(), to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	second := func(u *bucket.Upload) bool {
+		is, err := u.Second(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	s.Begin(t, to.Key) // another tool's, which does not count
+	a := begin()
+	if second(a) {
+		t.Error("the only run is the second one")
+	}
+	b := begin()
+	if !second(a) && !second(b) {
+		t.Error("neither of two runs sees the other")
+	}
+	if err := a.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if second(b) {
+		t.Error("the run that is left is the second one")
+	}
+	if err := b.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMarkIsRenewed: it tells a run that goes on from one that ended without a word.
+func TestMarkIsRenewed(t *testing.T) {
+	s, _ := open(t)
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	u, err := c.Begin(t.Context(), to, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() bucket.Run {
+		runs, err := c.Runs(t.Context(), to)
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("%v, %v", runs, err)
+		}
+		return runs[0]
+	}
+	first := look()
+	for look().Same(first) { // until the test's own time is over
+	}
+	if err := u.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := c.Runs(t.Context(), to); len(runs) != 0 || err != nil {
+		t.Errorf("%v, %v", runs, err)
+	}
+}
+
 // TestOddKeys: a key is a key, whatever is in it.
 func TestOddKeys(t *testing.T) {
 	s, c := open(t)

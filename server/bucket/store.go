@@ -8,6 +8,7 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Options struct {
 	// Region is what requests are signed for. Empty: AWS_REGION, AWS_DEFAULT_REGION,
 	// else Amazon is asked, and others take us-east-1.
 	Region string
+	// Renewal is how often a run renews its mark; 0: the constant of that name.
+	Renewal time.Duration
 	// Agent is the User-Agent's first word.
 	Agent, Version string
 }
@@ -53,8 +56,9 @@ type Options struct {
 // Store is an object store with the credentials for it. Its methods may be called
 // from several goroutines.
 type Store struct {
-	core  *minio.Core
-	creds *credentials.Credentials
+	core    *minio.Core
+	creds   *credentials.Credentials
+	renewal time.Duration // of marks
 }
 
 // Open finds credentials as the usual tools do: the environment
@@ -62,8 +66,8 @@ type Store struct {
 // the container; without any, requests are not signed, which public objects allow.
 // Nothing but that is asked before the first object is.
 func Open(o Options) (*Store, error) {
-	endpoint := firstOf(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
-	region := firstOf(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+	endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
+	region := cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	u := &url.URL{Scheme: "https", Host: awsHost}
 	lookup := minio.BucketLookupAuto
 	if endpoint != "" {
@@ -76,7 +80,7 @@ func Open(o Options) (*Store, error) {
 		}
 		if !strings.HasSuffix(u.Hostname(), ".amazonaws.com") {
 			lookup = minio.BucketLookupPath
-			region = firstOf(region, "us-east-1")
+			region = cmp.Or(region, "us-east-1")
 		}
 	}
 	transport, err := minio.DefaultTransport(u.Scheme == "https")
@@ -92,17 +96,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
 	}
-	core.SetAppInfo(firstOf(o.Agent, "coredrop"), firstOf(o.Version, "0"))
-	return &Store{core, creds}, nil
-}
-
-func firstOf(list ...string) string {
-	for _, s := range list {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
+	core.SetAppInfo(cmp.Or(o.Agent, "coredrop"), cmp.Or(o.Version, "0"))
+	return &Store{core, creds, cmp.Or(o.Renewal, Renewal)}, nil
 }
 
 // find gives credentials that are fetched anew when they end. Where there are none

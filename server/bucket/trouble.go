@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -61,7 +62,7 @@ func failed(ctx context.Context, err error, code fault.Code, doing string) error
 	case ok && expired(answer):
 		return fault.Wrap(err, fault.StoreDenied, "%s: the credentials have expired", doing)
 	case denied(err):
-		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to these credentials (%s)", doing, firstOf(answer.Code, answer.Message))
+		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to these credentials (%s)", doing, cmp.Or(answer.Code, answer.Message))
 	case ok && answer.Code == "NoSuchBucket":
 		return fault.Wrap(err, code, "%s: there is no such bucket", doing)
 	case ok:
@@ -76,7 +77,7 @@ func said(answer minio.ErrorResponse) string {
 	if code := strings.TrimSpace(answer.Code); code != "" && !strings.Contains(text, code) {
 		text = strings.TrimSuffix(code+": "+text, ": ")
 	}
-	return firstOf(text, http.StatusText(answer.StatusCode), "with an error")
+	return cmp.Or(text, http.StatusText(answer.StatusCode), "with an error")
 }
 
 // reason leaves out the address of the request, which says nothing to a reader.

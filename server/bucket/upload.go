@@ -1,7 +1,6 @@
 package bucket
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -75,8 +73,7 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 	if err := u.mark(ctx); err != nil {
 		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(context.WithoutCancel(ctx)))
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	u.rest = stop
+	ctx, u.rest = context.WithCancel(context.WithoutCancel(ctx))
 	go u.renew(ctx)
 	return u, nil
 }
@@ -276,77 +273,4 @@ func checksum(info minio.UploadInfo) string {
 		}
 	}
 	return ""
-}
-
-// The mark tells this program's uploads from others': a part that is no part of any
-// object. Its time tells whether the run that began the upload still goes on.
-const markNumber = MaxParts + 1
-
-var mark = []byte("coredrop: an upload of its own; its run renews this part while it goes on\n")
-
-const (
-	// renewal is how often the mark is put anew.
-	renewal = time.Minute
-	// Stale is the age of a mark from which on nobody goes on with an upload: stores
-	// refuse requests of clients whose clocks are more than 15 minutes off.
-	Stale = 20 * renewal
-)
-
-func (u *Upload) mark(ctx context.Context) error {
-	_, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, markNumber, bytes.NewReader(mark), int64(len(mark)), minio.PutObjectPartOptions{})
-	return err
-}
-
-// renew keeps the mark young until the upload ends.
-func (u *Upload) renew(ctx context.Context) {
-	t := time.NewTicker(renewal)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			u.mark(ctx) // one that fails is made good by the next
-		}
-	}
-}
-
-// marked gives the time of an upload's mark; false: it is not this program's.
-func (s *Store) marked(ctx context.Context, key Name, id string) (time.Time, bool) {
-	list, err := s.core.ListObjectParts(ctx, key.Bucket, key.Key, id, markNumber-1, 1)
-	if err != nil || len(list.ObjectParts) != 1 {
-		return time.Time{}, false
-	}
-	p := list.ObjectParts[0]
-	return p.LastModified, p.PartNumber == markNumber && p.Size == int64(len(mark))
-}
-
-// Sweep aborts uploads of an object, or of all below a prefix, that this program began
-// and whose runs have ended without ending them, as far as their marks tell: they are
-// older than the given age. It gives how many it aborted; what it may not see it
-// leaves alone.
-func (s *Store) Sweep(ctx context.Context, below Name, age time.Duration) (int, error) {
-	n, keyMarker, idMarker := 0, "", ""
-	for {
-		list, err := s.core.ListMultipartUploads(ctx, below.Bucket, below.Key, keyMarker, idMarker, "", 1000)
-		if err != nil {
-			return n, failed(ctx, err, fault.OutputFailed, "could not look for unfinished uploads of "+below.String())
-		}
-		for _, up := range list.Uploads {
-			at := Name{below.Bucket, up.Key}
-			if !below.IsPrefix() && at != below {
-				continue
-			}
-			if when, ours := s.marked(ctx, at, up.UploadID); !ours || age > 0 && time.Since(when) < age {
-				continue
-			}
-			if s.core.AbortMultipartUpload(ctx, at.Bucket, at.Key, up.UploadID) == nil {
-				n++
-			}
-		}
-		if !list.IsTruncated {
-			return n, nil
-		}
-		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
-	}
 }

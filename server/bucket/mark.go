@@ -1,0 +1,134 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"coredrop/core/fault"
+)
+
+// The mark tells this program's uploads from others': a part with a number that no
+// object of its has, so that it goes when the upload ends, either way. It is put anew
+// while the run goes on.
+const markNumber = MaxParts + 1
+
+var mark = []byte("coredrop: an upload of its own; its run renews this part while it goes on\n")
+
+// Stale is the age of a mark from which on nobody goes on with an upload, whatever the
+// clocks: stores refuse requests of clients that are more than 15 minutes off.
+const Stale = 20 * time.Minute
+
+// Renewal is how often a run renews its mark.
+const Renewal = 10 * time.Second
+
+func (u *Upload) mark(ctx context.Context) error {
+	_, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, markNumber, bytes.NewReader(mark), int64(len(mark)), minio.PutObjectPartOptions{})
+	return err
+}
+
+// renew keeps the mark young until the upload ends.
+func (u *Upload) renew(ctx context.Context) {
+	t := time.NewTicker(u.store.renewal)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			u.mark(ctx) // one that fails is made good by the next
+		}
+	}
+}
+
+// Run is an upload that this program began and has not ended.
+type Run struct {
+	to     Name
+	id     string
+	began  time.Time
+	marked time.Time
+}
+
+// Runs lists the uploads of an object, or of all below a prefix, that bear the mark.
+func (s *Store) Runs(ctx context.Context, below Name) (runs []Run, err error) {
+	keyMarker, idMarker := "", ""
+	for {
+		var list minio.ListMultipartUploadsResult
+		if err := s.ask(func() (err error) {
+			list, err = s.core.ListMultipartUploads(ctx, below.Bucket, below.Key, keyMarker, idMarker, "", 1000)
+			return err
+		}); err != nil {
+			return runs, failed(ctx, err, fault.OutputFailed, "could not look for unfinished uploads of "+below.String())
+		}
+		for _, up := range list.Uploads {
+			r := Run{to: Name{below.Bucket, up.Key}, id: up.UploadID, began: up.Initiated}
+			if (below.IsPrefix() || r.to == below) && s.marked(ctx, &r) {
+				runs = append(runs, r)
+			}
+		}
+		if !list.IsTruncated {
+			return runs, nil
+		}
+		keyMarker, idMarker = list.NextKeyMarker, list.NextUploadIDMarker
+	}
+}
+
+// marked reports whether an upload bears the mark, and notes when it got it.
+func (s *Store) marked(ctx context.Context, r *Run) bool {
+	list, err := s.core.ListObjectParts(ctx, r.to.Bucket, r.to.Key, r.id, markNumber-1, 1)
+	if err != nil || len(list.ObjectParts) != 1 {
+		return false
+	}
+	p := list.ObjectParts[0]
+	r.marked = p.LastModified
+	return p.PartNumber == markNumber && p.Size == int64(len(mark))
+}
+
+// Same reports whether nothing has happened to an upload between two looks.
+func (r Run) Same(before Run) bool { return r == before }
+
+// End aborts an upload.
+func (s *Store) End(ctx context.Context, r Run) error {
+	return s.core.AbortMultipartUpload(ctx, r.to.Bucket, r.to.Key, r.id)
+}
+
+// Sweep aborts the uploads of an object, or of all below a prefix, whose marks are
+// older than the given age. It gives how many; what it may not see it leaves alone.
+func (s *Store) Sweep(ctx context.Context, below Name, age time.Duration) (n int, err error) {
+	runs, err := s.Runs(ctx, below)
+	for _, r := range runs {
+		if age > 0 && time.Since(r.marked) < age {
+			continue
+		}
+		if s.End(ctx, r) == nil {
+			n++
+		}
+	}
+	return n, err
+}
+
+// Second reports whether another run began the same object before this one: then one
+// of the two works for nothing. When both look, at least one of them sees the other.
+func (u *Upload) Second(ctx context.Context) (bool, error) {
+	runs, err := u.store.Runs(ctx, u.to)
+	if err != nil {
+		return false, err
+	}
+	var own Run
+	for _, r := range runs {
+		if r.id == u.id {
+			own = r
+		}
+	}
+	for _, r := range runs {
+		if r.id != u.id && (earlier(r.began, own.began, r.id < u.id) || earlier(r.marked, own.marked, r.id < u.id)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// earlier compares two times of the store's; where they are the same, tie decides.
+func earlier(a, b time.Time, tie bool) bool { return a.Before(b) || a.Equal(b) && tie }
