@@ -29,16 +29,22 @@ func (u *Upload) mark(ctx context.Context) error {
 	return err
 }
 
-// renew keeps the mark young until the upload ends.
-func (u *Upload) renew(ctx context.Context) {
+// markWithin is how long putting a mark may take: the upload's end waits for it.
+const markWithin = 15 * time.Second
+
+// renew keeps the mark young until the upload is to end. What was sent is waited for:
+// the store may do what it was asked by a client that left.
+func (u *Upload) renew(ctx context.Context, stop <-chan struct{}) {
 	t := time.NewTicker(u.store.renewal)
 	defer t.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-stop:
 			return
 		case <-t.C:
-			u.mark(ctx) // one that fails is made good by the next
+			within, cancel := context.WithTimeout(ctx, markWithin)
+			u.mark(within) // one that fails is made good by the next
+			cancel()
 		}
 	}
 }

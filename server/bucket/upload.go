@@ -48,7 +48,7 @@ type Upload struct {
 	to      Name
 	replace bool
 	id      string
-	rest    func() // ends the renewal of the mark
+	rest    func() // ends the renewal of the mark, and waits for its end
 
 	mu    sync.Mutex
 	parts map[int]minio.CompletePart
@@ -73,8 +73,15 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 	if err := u.mark(ctx); err != nil {
 		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(context.WithoutCancel(ctx)))
 	}
-	ctx, u.rest = context.WithCancel(context.WithoutCancel(ctx))
-	go u.renew(ctx)
+	stop, done := make(chan struct{}), make(chan struct{})
+	u.rest = sync.OnceFunc(func() { // a mark that came behind the end would stay
+		close(stop)
+		<-done
+	})
+	go func() {
+		defer close(done)
+		u.renew(context.WithoutCancel(ctx), stop)
+	}()
 	return u, nil
 }
 
