@@ -156,6 +156,17 @@ func TestNothingIsReplaced(t *testing.T) {
 	wantCode(t, err, fault.OutputExists)
 	_, err = c.Begin(t.Context(), to, false)
 	wantCode(t, err, fault.OutputExists)
+	// A conflict with another write says that something is there only if it is.
+	conflict := func(_ int, r *http.Request) buckettest.Fault {
+		if r.Method == http.MethodPut {
+			return buckettest.Fault{Status: http.StatusConflict, Code: "ConditionalRequestConflict"}
+		}
+		return buckettest.Fault{}
+	}
+	s.Act(conflict)
+	_, err = c.Create(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "other.dmp"}, 5, reader([]byte("later")), false)
+	wantCode(t, err, fault.OutputFailed, "ConditionalRequestConflict")
+	s.Act(nil)
 	if got := read(t, s.Get(t, to.Key)); string(got) != "first" {
 		t.Errorf("replaced by %q", got)
 	}

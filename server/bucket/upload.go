@@ -246,7 +246,7 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 		switch {
 		case statErr == nil && o.ETag != "" && o.ETag == etag():
 			info = minio.UploadInfo{ETag: o.ETag}
-		case is(err, "PreconditionFailed", "ConditionalRequestConflict"):
+		case is(err, "PreconditionFailed"), is(err, "ConditionalRequestConflict") && statErr == nil:
 			return Done{}, exists(err, to)
 		default:
 			return Done{}, unwritten(ctx, err, to)
