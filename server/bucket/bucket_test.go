@@ -495,13 +495,67 @@ func TestMarkIsRenewed(t *testing.T) {
 		return runs[0]
 	}
 	first := look()
-	for look().Same(first) { // until the test's own time is over
+	for look() == first { // until the test's own time is over
 	}
 	if err := u.Abort(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if runs, err := c.Runs(t.Context(), to); len(runs) != 0 || err != nil {
 		t.Errorf("%v, %v", runs, err)
+	}
+}
+
+// TestAwait: a run that goes on is waited for, what is left of one that ended without
+// a word is removed.
+func TestAwait(t *testing.T) {
+	s, _ := open(t)
+	store := func(renewal time.Duration) *bucket.Store {
+		c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: renewal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	begin := func(c *bucket.Store, key string) (bucket.Name, *bucket.Upload) {
+		to := bucket.Name{Bucket: s.Bucket, Key: key}
+		u, err := c.Begin(t.Context(), to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to, u
+	}
+	to, _ := begin(store(time.Hour), "dead.dmp") // its mark is not renewed before the test ends
+	if err := store(time.Millisecond).Await(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.Uploads(t); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+
+	c := store(time.Second)
+	to, u := begin(c, "alive.dmp")
+	if err := u.Put(t.Context(), 1, 5, reader([]byte("bytes"))); err != nil {
+		t.Fatal(err)
+	}
+	s.Reset()
+	done := make(chan error, 1)
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if buckettest.Name(r) == "ListMultipartUploads" && s.Count("ListMultipartUploads") == 5 {
+			go func() {
+				_, err := u.Complete(t.Context())
+				done <- err
+			}()
+		}
+		return buckettest.Fault{}
+	})
+	if err := c.Await(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := c.Exists(t.Context(), to); !there || err != nil {
+		t.Errorf("it did not wait for the object: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -92,9 +92,6 @@ func (s *Store) marked(ctx context.Context, r *Run) bool {
 	return p.PartNumber == markNumber && p.Size == int64(len(mark))
 }
 
-// Same reports whether nothing has happened to an upload between two looks.
-func (r Run) Same(before Run) bool { return r == before }
-
 // End aborts an upload.
 func (s *Store) End(ctx context.Context, r Run) error {
 	return s.core.AbortMultipartUpload(ctx, r.to.Bucket, r.to.Key, r.id)
@@ -113,6 +110,52 @@ func (s *Store) Sweep(ctx context.Context, below Name, age time.Duration) (n int
 		}
 	}
 	return n, err
+}
+
+// patience is how many renewals a mark may miss: then its run has ended without a
+// word. Only this machine's clock measures that.
+const patience = 6
+
+// Await returns when nobody makes an object any more: it is there, or the runs that
+// made it have ended. What is left of one that ended without a word is aborted.
+func (s *Store) Await(ctx context.Context, to Name) error {
+	type look struct {
+		run  Run
+		when time.Time
+	}
+	seen := map[string]look{}
+	t := time.NewTicker(max(s.renewal/4, time.Millisecond))
+	defer t.Stop()
+	for {
+		there, err := s.Exists(ctx, to)
+		if there || err != nil {
+			return err
+		}
+		runs, err := s.Runs(ctx, to)
+		if err != nil {
+			return err
+		}
+		alive := false
+		for _, r := range runs {
+			switch before, known := seen[r.id]; {
+			case !known || r != before.run:
+				seen[r.id] = look{r, time.Now()}
+				alive = true
+			case time.Since(before.when) < patience*s.renewal:
+				alive = true
+			default:
+				s.End(ctx, r) // or somebody else did
+			}
+		}
+		if !alive {
+			return nil
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return fault.Wrap(ctx.Err(), fault.Cancelled, "")
+		}
+	}
 }
 
 // Second reports whether another run began the same object before this one: then one
