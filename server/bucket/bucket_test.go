@@ -223,6 +223,22 @@ func TestLostAnswers(t *testing.T) {
 func TestObjectChanges(t *testing.T) {
 	s, c := open(t)
 	n := bucket.Name{Bucket: s.Bucket, Key: "vm.core"}
+	s.Put(t, n.Key, bytes.NewReader(noise(4, 1000)), 1000)
+	o, err := c.Stat(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if got := r.Header.Get("If-Match"); got != `"`+o.ETag+`"` {
+			t.Errorf("If-Match: %s", got)
+		}
+		return buckettest.Fault{}
+	})
+	if body, err := o.Range(t.Context(), 10, 10); err != nil {
+		t.Error(err)
+	} else {
+		body.Close()
+	}
 	for _, row := range []struct {
 		name  string
 		do    func(t *testing.T)
@@ -434,6 +450,44 @@ func TestSweep(t *testing.T) {
 	}
 	if got := s.Uploads(t); !slices.Equal(got, []string{"out/a.dmp"}) {
 		t.Errorf("left: %q, only the other tool's should be", got)
+	}
+}
+
+// TestBeginSweeps: what a run left long ago goes when the next one begins; where the
+// object is there, what has just been left too.
+func TestBeginSweeps(t *testing.T) {
+	s, _ := open(t)
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	begin := func() *bucket.Upload {
+		t.Helper()
+		u, err := c.Begin(t.Context(), to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	begin()
+	begin()
+	if n := len(s.Uploads(t)); n != 2 {
+		t.Fatalf("%d uploads, want both: their marks are young", n)
+	}
+	s.Age(t, bucket.Stale+time.Minute)
+	if err := begin().Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.Uploads(t); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+	begin()
+	s.Put(t, to.Key, strings.NewReader("there"), 5)
+	_, err = c.Begin(t.Context(), to, false)
+	wantCode(t, err, fault.OutputExists)
+	if left := s.Uploads(t); len(left) != 0 {
+		t.Errorf("left: %q", left)
 	}
 }
 

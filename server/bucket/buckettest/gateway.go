@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -159,6 +160,23 @@ func (s *Store) Begin(t testing.TB, key string) {
 	t.Helper()
 	if _, err := s.client(t).NewMultipartUpload(t.Context(), s.Bucket, key, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Age makes all parts of unfinished uploads older.
+func (s *Store) Age(t testing.TB, by time.Duration) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(filepath.Join(s.root, s.Bucket, ".sgwtmp", "multipart"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		n++
+		at := time.Now().Add(-by)
+		return os.Chtimes(path, at, at)
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("%d parts were made older: %v", n, err)
 	}
 }
 
