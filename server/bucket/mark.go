@@ -126,7 +126,7 @@ func (s *Store) Await(ctx context.Context, to Name) error {
 	seen := map[string]look{}
 	t := time.NewTicker(max(s.renewal/4, time.Millisecond))
 	defer t.Stop()
-	for {
+	for quiet := 0; ; {
 		there, err := s.Exists(ctx, to)
 		if there || err != nil {
 			return err
@@ -147,7 +147,10 @@ func (s *Store) Await(ctx context.Context, to Name) error {
 				s.End(ctx, r) // or somebody else did
 			}
 		}
-		if !alive {
+		// An upload that is completed is gone a moment before the object is there.
+		if quiet++; alive {
+			quiet = 0
+		} else if quiet > 1 {
 			return nil
 		}
 		select {
