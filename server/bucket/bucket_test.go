@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -302,6 +303,9 @@ func TestRefusals(t *testing.T) {
 	s.Reset()
 	_, err = c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "no"})
 	wantCode(t, err, fault.InputUnreadable, "there is no object s3://cores/no")
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v is no fs.ErrNotExist", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = o.Range(ctx, 0, 10)
@@ -676,5 +680,29 @@ func TestEndpoint(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q tells a secret", err)
 		}
+	}
+}
+
+// TestTheEndIsNotWaitedFor: a store that hangs does not hold whoever gave up.
+func TestTheEndIsNotWaitedFor(t *testing.T) {
+	bucket.Hurry(t)
+	s, c := open(t)
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	for _, what := range []string{"PutObject", "UploadPart"} { // the mark is a part
+		ctx, cancel := context.WithCancel(t.Context())
+		hangs := false
+		s.Act(func(_ int, r *http.Request) buckettest.Fault {
+			if hangs = hangs || buckettest.Name(r) == what; !hangs {
+				return buckettest.Fault{}
+			}
+			return buckettest.Fault{Before: cancel, Stall: true}
+		})
+		var err error
+		if what == "PutObject" {
+			_, err = c.Create(ctx, to, 5, reader([]byte("bytes")), false)
+		} else {
+			_, err = c.Begin(ctx, to, false)
+		}
+		wantCode(t, err, fault.Cancelled)
 	}
 }

@@ -2,8 +2,10 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
 	"strconv"
@@ -24,11 +26,12 @@ type Object struct {
 	store    *Store
 }
 
-// Stat looks at an object. The code is input-unreadable where there is none.
+// Stat looks at an object. Where there is none, the code is input-unreadable and
+// errors.Is(err, fs.ErrNotExist).
 func (s *Store) Stat(ctx context.Context, n Name) (*Object, error) {
 	o, err := s.stat(ctx, n)
 	if absent(err) {
-		return nil, fault.Wrap(err, fault.InputUnreadable, "there is no object %s", n)
+		return nil, fault.Wrap(errors.Join(fs.ErrNotExist, err), fault.InputUnreadable, "there is no object %s", n)
 	}
 	return o, failed(ctx, err, fault.InputUnreadable, "could not read "+n.String())
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -71,7 +72,9 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 	}
 	u := &Upload{store: s, to: to, replace: replace, id: id, parts: map[int]minio.CompletePart{}}
 	if err := u.mark(ctx); err != nil {
-		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(context.WithoutCancel(ctx)))
+		after, cancel := outlive(ctx)
+		defer cancel()
+		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(after))
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	u.rest = sync.OnceFunc(func() { // a mark that came behind the end would stay
@@ -83,6 +86,14 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 		u.renew(context.WithoutCancel(ctx), stop)
 	}()
 	return u, nil
+}
+
+// afterwards is how long what is still to be done or found out may take when a context
+// has ended: who ended it waits.
+var afterwards = 10 * time.Second
+
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), afterwards)
 }
 
 // free refuses a name that is taken.
@@ -242,7 +253,9 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 	if err != nil {
 		// The answer to an attempt before may have been lost, and this one have found
 		// what that one made.
-		o, statErr := s.stat(context.WithoutCancel(ctx), to)
+		after, cancel := outlive(ctx)
+		defer cancel()
+		o, statErr := s.stat(after, to)
 		switch {
 		case statErr == nil && o.ETag != "" && o.ETag == etag():
 			info = minio.UploadInfo{ETag: o.ETag}

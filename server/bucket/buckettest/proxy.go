@@ -74,6 +74,7 @@ func newProxy(t testing.TB, dial func(ctx context.Context, network, address stri
 		}
 		switch {
 		case f.Stall:
+			io.Copy(io.Discard, r.Body) // it is seen behind the body only that a client leaves
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
 		case f.Drop:
