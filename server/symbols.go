@@ -102,7 +102,7 @@ func newResolver(text string, allowHTTP []string, sink progress.Sink) *resolver 
 	for _, e := range path.Elements {
 		link := symstore.Link{URL: e.URL}
 		if e.Plain && !plainAllowed(e.URL, allowHTTP) {
-			refusal := upstream.PlainHTTP(e.URL)
+			refusal := upstream.PlainHTTP("the symbol server", e.URL)
 			r.warnings = append(r.warnings, fault.Warn(refusal.Code, "%s; %s", refusal.Text, strings.Join(refusal.Remedy(fault.CLI), "; ")))
 			link.URL = ""
 		}

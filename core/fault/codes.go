@@ -31,6 +31,7 @@ const (
 	NoPermission    Code = "no-permission"
 	Truncated       Code = "truncated"
 	FileChanged     Code = "file-changed"
+	NoRanges        Code = "no-ranges"
 	DamagedCopy     Code = "damaged-copy"
 	PagingCore      Code = "paging-core"
 	MemoryFiltered  Code = "memory-filtered"

@@ -21,6 +21,7 @@ const (
 
 var (
 	errStalled = errors.New("nothing arrived for too long")
+	errCut     = errors.New("the answer ended early")
 	errAhead   = errors.New("it was announced and did not come")
 )
 
@@ -49,31 +50,48 @@ func (r *Reader) fetch(ctx context.Context, off int64, parts [][]byte, filled fu
 	for _, p := range parts {
 		t.left += int64(len(p))
 	}
-	for failed := 0; t.left > 0; {
-		n, err := r.attempt(ctx, off, t)
-		off += n
-		if err == nil {
-			break
-		}
+	begin := off + t.left
+	return r.persist(ctx, func(ctx context.Context, alive func()) (bool, error) {
+		before := t.left
+		err := r.attempt(ctx, begin-t.left, t, alive)
+		return t.left < before, err
+	}, func() string { return fmt.Sprintf("%s at %#x", r.o.Name, begin-t.left) })
+}
+
+// persist makes a request again that fails for other reasons than its own, as long as
+// some of them bring something. request calls alive when something arrives, and says
+// whether it did; what names what is asked for.
+func (r *Reader) persist(ctx context.Context, request func(ctx context.Context, alive func()) (progress bool, err error), what func() string) error {
+	for failed := 0; ; {
+		within, cancel := context.WithCancelCause(ctx)
+		stall := time.AfterFunc(r.o.Idle, func() { cancel(errStalled) })
+		progress, err := request(within, func() { stall.Reset(r.o.Idle) })
+		stall.Stop()
+		stalled := context.Cause(within) == errStalled
+		cancel(nil)
 		var final *fault.Error
 		switch {
+		case err == nil:
+			return nil
 		case ctx.Err() != nil:
 			return cancelled(ctx)
-		case errors.As(err, &final):
+		case errors.As(err, &final) && !(stalled && final.Code == fault.Cancelled):
 			return err
-		case n > 0:
+		case stalled:
+			err = errStalled
+		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+			err = errCut
+		}
+		if failed++; progress {
 			failed = 0
-		default:
-			failed++
 		}
 		if failed >= r.o.Tries {
-			return fault.Wrap(err, fault.InputUnreadable, "could not read %s at %#x: %v; %s", r.o.Name, off, err, times(failed))
+			return fault.Wrap(err, fault.InputUnreadable, "could not read %s: %v; %s", what(), err, times(failed))
 		}
 		if err := r.rest(ctx, err, max(1, failed)); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 func times(n int) string {
@@ -122,45 +140,29 @@ func (t *transfer) took(n int) {
 	}
 }
 
-// attempt makes one request for what is left of a transfer, and gives how much of
-// it came.
-func (r *Reader) attempt(ctx context.Context, off int64, t *transfer) (int64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(r.o.Idle, func() { cancel(errStalled) })
-	defer stall.Stop()
+// attempt makes one request for what is left of a transfer.
+func (r *Reader) attempt(ctx context.Context, off int64, t *transfer, alive func()) error {
 	asked := t.left
 	body, err := r.object.Range(ctx, off, asked)
 	if err != nil {
-		return 0, reasonOf(ctx, err)
+		return err
 	}
 	defer body.Close()
 	for t.left > 0 {
 		n, err := body.Read(t.parts[0])
 		if n > 0 {
-			stall.Reset(r.o.Idle)
+			alive()
 			t.took(n)
 		}
 		if err != nil && t.left > 0 {
-			return asked - t.left, reasonOf(ctx, err)
+			return err
 		}
 	}
 	// Behind a body that was read to its end the connection can be used again. All
 	// is there: whatever it is that ends it.
 	if n, _ := io.ReadFull(body, make([]byte, 1)); n > 0 {
-		return asked, fault.New(fault.InputUnreadable, "could not read %s at %#x: more came than the %d bytes that were asked for", r.o.Name, off, asked)
+		return fault.New(fault.InputUnreadable, "could not read %s at %#x: more came than the %d bytes that were asked for", r.o.Name, off, asked)
 	}
 	t.filled(t.at)
-	return asked, nil
-}
-
-// reasonOf gives why an attempt ended.
-func reasonOf(ctx context.Context, err error) error {
-	switch {
-	case context.Cause(ctx) == errStalled:
-		return errStalled
-	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the answer ended early")
-	}
-	return err
+	return nil
 }

@@ -62,7 +62,7 @@ type Reader struct {
 	slots  chan struct{} // taken by requests that run
 
 	mu     sync.Mutex
-	change *sync.Cond       // a block was filled or dropped, or ctx ended
+	change *sync.Cond       // a block was filled or dropped
 	blocks map[int64]*block // by number
 	recent *list.List       // of *block, the latest first
 	held   int64            // bytes of blocks
@@ -87,11 +87,6 @@ func New(ctx context.Context, object Object, o Options) *Reader {
 	r := &Reader{ctx: ctx, object: object, o: o, slots: make(chan struct{}, o.Parallel),
 		blocks: map[int64]*block{}, recent: list.New()}
 	r.change = sync.NewCond(&r.mu)
-	context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.change.Broadcast()
-	})
 	return r
 }
 

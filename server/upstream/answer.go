@@ -22,7 +22,7 @@ func (c *Client) checkStatus(k symstore.Key, resp *http.Response) error {
 	case s == http.StatusNotFound || s == http.StatusGone:
 		return fault.New(fault.SymbolsNotFound, "%s does not have %s", c.Host(), k)
 	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
-		said := &answer{status: s, after: retryAfter(resp.Header.Get("Retry-After"))}
+		said := &answer{status: s, after: Patience(resp.Header)}
 		busy := fault.Wrap(said, fault.ServerBusy, "%s is busy (status %d)", c.Host(), s)
 		if after := resp.Header.Get("Retry-After"); after != "" && len(after) < 40 {
 			busy.Hint("the server says: retry after %q", after)
@@ -41,17 +41,25 @@ func (c *Client) offline(ctx context.Context, k symstore.Key, err error) error {
 		}
 		return fault.Wrap(cause, fault.Cancelled, "")
 	}
-	var refused *errRedirect
+	var refused *RedirectError
 	if errors.As(err, &refused) {
 		return fault.Wrap(err, fault.SymbolsOffline, "%s answered with %v", c.Host(), refused)
 	}
 	return c.manual(k, fault.Wrap(err, fault.SymbolsOffline, "could not get %s from %s: %s", k.Name, c.Host(), c.reason(err)))
 }
 
-// reason words the kinds of trouble that are known, and no other: the text of
-// net/http has what strangers must not read, such as the signature in the URL of
-// a blob, or the address of the proxy of this network.
+// reason words trouble with the hosts of the policy.
 func (c *Client) reason(err error) string {
+	return Reason(err, func(host string) bool {
+		return strings.EqualFold(host, c.Host()) || c.allowedHost(&url.URL{Host: host})
+	})
+}
+
+// Reason words the kinds of network trouble that are known, and no other: the text
+// of net/http has what strangers must not read, such as the signature in the URL of
+// a blob, or the address of the proxy of this network. shown says whether a host
+// may be named.
+func Reason(err error, shown func(host string) bool) string {
 	way := ""
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "proxyconnect" {
@@ -64,7 +72,7 @@ func (c *Client) reason(err error) string {
 	switch {
 	case errors.As(err, &near):
 		return way + near.Error()
-	case errors.As(err, &dns) && (strings.EqualFold(dns.Name, c.Host()) || c.allowedHost(&url.URL{Host: dns.Name})):
+	case errors.As(err, &dns) && shown(dns.Name):
 		return way + "the host " + dns.Name + " was not found"
 	case errors.As(err, &dns):
 		return way + "a host was not found"
@@ -74,8 +82,20 @@ func (c *Client) reason(err error) string {
 		return way + "nothing was answered in time"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return way + "the connection was refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return way + "the connection was cut"
 	}
 	return way + "the connection failed, or the answer made no sense"
+}
+
+// Hopeless reports whether network trouble of a request stays what it is however
+// often it is made: the host does not exist, is not trusted, or must not be asked.
+func Hopeless(err error) bool {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var near *errReserved
+	var refused *RedirectError
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) || errors.As(err, &near) || errors.As(err, &refused)
 }
 
 // manual adds the way that always works: fetch the file by hand.

@@ -74,7 +74,8 @@ func TestClasses(t *testing.T) {
 			t.Errorf("our own: %v", err)
 		}
 	}
-	if at := time.Now().Add(time.Hour); retryAfter(at.UTC().Format(http.TimeFormat)) < 59*time.Minute || retryAfter("Mon, 02 Jan 2006 15:04:05 GMT") != 0 {
+	patience := func(said string) time.Duration { return Patience(http.Header{"Retry-After": {said}}) }
+	if at := time.Now().Add(time.Hour); patience(at.UTC().Format(http.TimeFormat)) < 59*time.Minute || patience("Mon, 02 Jan 2006 15:04:05 GMT") != 0 {
 		t.Error("a date is not read")
 	}
 }

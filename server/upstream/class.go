@@ -34,7 +34,7 @@ func (a *answer) Error() string { return fmt.Sprintf("status %d", a.status) }
 // ClassOf gives the class of a failure of a download, its verification included.
 func ClassOf(err error) Class {
 	var status *answer
-	var refused *errRedirect
+	var refused *RedirectError
 	answered := errors.As(err, &status)
 	switch fault.As(err).Code {
 	case fault.SymbolsNotFound, fault.SymbolsMismatch, fault.SymbolsCompressed:
@@ -64,8 +64,9 @@ func RetryAfter(err error) (after time.Duration, limited bool) {
 	return status.after, status.status == http.StatusTooManyRequests
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date.
-func retryAfter(text string) time.Duration {
+// Patience reads a Retry-After header: seconds, or a date; 0: it does not say.
+func Patience(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(n) * time.Second
 	}

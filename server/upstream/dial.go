@@ -12,39 +12,55 @@ import (
 
 func dialer() *net.Dialer { return &net.Dialer{Timeout: connectTimeout, KeepAlive: idleTimeout} }
 
-// errReserved is a name that leads to a place where no symbol server can be.
+// errReserved is a name that leads to a place where no server of others can be.
 type errReserved struct{ host string }
 
 func (e *errReserved) Error() string {
 	return "the name " + e.host + " leads to this machine, or to an address that is nobody's"
 }
 
-// dial connects. A name in the public system of names is whatever its owner says
-// at the moment: after it was looked up, an address of this machine or of the
-// link (169.254.169.254 is where clouds keep their secrets) is refused, unless
-// the one who set the server up named it as such. A proxy is dialled as the
-// environment has it.
-func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := dialer()
-	d.Resolver = c.resolver
-	host, _, err := net.SplitHostPort(address)
-	if err == nil && c.allowedHost(&url.URL{Scheme: c.base.Scheme, Host: address}) && !c.near(host) {
-		d.ControlContext = func(_ context.Context, _, found string, _ syscall.RawConn) error {
-			if at, err := netip.ParseAddrPort(found); err != nil || reserved(at.Addr().Unmap()) {
-				return &errReserved{host}
-			}
-			return nil
-		}
-	}
-	return d.DialContext(ctx, network, address)
+// Dial gives a transport's way to connect. A name in the public system of names is
+// whatever its owner says at the moment: where stranger says of a host that nobody
+// here chose it, an address of this machine or of the link (169.254.169.254 is where
+// clouds keep their secrets) is refused after it was looked up. stranger is asked
+// with the port, and of the proxy of the environment too.
+func Dial(stranger func(address string) bool) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialWith(nil, stranger)
 }
 
-// near reports whether a host was named as one that may be this machine.
-func (c *Client) near(host string) bool {
+func dialWith(resolver *net.Resolver, stranger func(address string) bool) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := dialer()
+		d.Resolver = resolver
+		host, _, err := net.SplitHostPort(address)
+		if err == nil && stranger(address) {
+			d.ControlContext = func(_ context.Context, _, found string, _ syscall.RawConn) error {
+				if at, err := netip.ParseAddrPort(found); err != nil || reserved(at.Addr().Unmap()) {
+					return &errReserved{host}
+				}
+				return nil
+			}
+		}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+// dial connects. A name is a stranger unless the one who set the server up named it
+// as one of this machine. A proxy is dialled as the environment has it.
+func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialWith(c.resolver, func(address string) bool {
+		host, _, err := net.SplitHostPort(address)
+		return err == nil && c.allowedHost(&url.URL{Scheme: c.base.Scheme, Host: address}) && !Near(host, c.AllowHTTP)
+	})(ctx, network, address)
+}
+
+// Near reports whether a host was named as one that may be this machine: by its
+// address, or on the list.
+func Near(host string, list []string) bool {
 	host = strings.ToLower(host)
 	_, err := netip.ParseAddr(host)
 	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		slices.ContainsFunc(c.AllowHTTP, func(allowed string) bool {
+		slices.ContainsFunc(list, func(allowed string) bool {
 			name, _, err := net.SplitHostPort(allowed)
 			return strings.EqualFold(allowed, host) || err == nil && strings.EqualFold(name, host)
 		})

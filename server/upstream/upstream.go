@@ -111,8 +111,8 @@ func (c *Client) prepare() error {
 			c.err = fault.New(fault.BadOption, "the symbol server's address %q is not an https URL", c.URL)
 			return
 		}
-		if !c.allowedScheme(c.base) {
-			c.err = PlainHTTP(c.URL)
+		if !allowed(c.base, c.AllowHTTP) {
+			c.err = PlainHTTP("the symbol server", c.URL)
 			return
 		}
 		t := c.Transport
@@ -143,8 +143,8 @@ func (c *Client) patience() time.Duration {
 	return headerTimeout
 }
 
-func (c *Client) allowedScheme(u *url.URL) bool {
-	return u.Scheme == "https" || u.Scheme == "http" && HTTPAllowed(u, c.AllowHTTP)
+func allowed(u *url.URL, allowHTTP []string) bool {
+	return u.Scheme == "https" || u.Scheme == "http" && HTTPAllowed(u, allowHTTP)
 }
 
 // HTTPAllowed is the one rule of plain http: to this machine, or to a host (a
@@ -159,39 +159,50 @@ func HTTPAllowed(u *url.URL, list []string) bool {
 	})
 }
 
-// PlainHTTP is the refusal of an address that the rule does not allow.
-func PlainHTTP(address string) *fault.Error {
-	f := fault.New(fault.PlainHTTP, "the symbol server %s is not asked: plain http lets anybody on the way change the file, and it is allowed to this machine only, or by name", address)
+// PlainHTTP is the refusal of an address that the rule does not allow; what says
+// what is there.
+func PlainHTTP(what, address string) *fault.Error {
+	f := fault.New(fault.PlainHTTP, "%s %s is not asked: plain http lets anybody on the way change the file, and it is allowed to this machine only, or by name", what, address)
 	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
 		f.Instead(fault.Step{Text: "use its https address, or, on a network you trust, allow it", Command: "-allow-http " + u.Hostname(), For: []fault.Surface{fault.CLI}})
 	}
 	return f
 }
 
-// errRedirect is a redirect that the policy refuses; it names the host only,
-// since the query of a blob URL is a signature.
-type errRedirect struct{ text string }
+// RedirectError is a redirect that is not followed; it names the host only, since
+// the query of a blob URL is a signature.
+type RedirectError struct{ text string }
 
-func (e *errRedirect) Error() string { return e.text }
+func (e *RedirectError) Error() string { return e.text }
+
+// Redirect is what holds for every redirect, wherever it leads; an error is a
+// *RedirectError. It is the CheckRedirect of an http.Client, but for the list of
+// hosts that may be asked over plain http.
+func Redirect(req *http.Request, via []*http.Request, allowHTTP []string) error {
+	if len(via) > maxRedirects {
+		return &RedirectError{fmt.Sprintf("more than %d redirects", maxRedirects)}
+	}
+	from := via[len(via)-1].URL
+	if !allowed(req.URL, allowHTTP) || from.Scheme == "https" && req.URL.Scheme != "https" {
+		return &RedirectError{fmt.Sprintf("a redirect to %s:, which is not https", req.URL.Scheme)}
+	}
+	if req.URL.User != nil {
+		return &RedirectError{"a redirect with a user's name in it"} // net/http would log in with it
+	}
+	// The page before a redirect is nobody's business.
+	req.Header.Del("Referer")
+	return nil
+}
 
 // checkRedirect is the fence: which hosts are contacted is decided here and by
 // URL, whatever a server answers.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return &errRedirect{fmt.Sprintf("more than %d redirects", maxRedirects)}
-	}
-	from := via[len(via)-1].URL
-	if !c.allowedScheme(req.URL) || from.Scheme == "https" && req.URL.Scheme != "https" {
-		return &errRedirect{fmt.Sprintf("a redirect to %s:, which is not https", req.URL.Scheme)}
-	}
-	if req.URL.User != nil {
-		return &errRedirect{"a redirect with a user's name in it"} // net/http would log in with it
+	if err := Redirect(req, via, c.AllowHTTP); err != nil {
+		return err
 	}
 	if !c.allowedHost(req.URL) {
-		return &errRedirect{fmt.Sprintf("a redirect to %s, a host that is not on the list", req.URL.Hostname())}
+		return &RedirectError{fmt.Sprintf("a redirect to %s, a host that is not on the list", req.URL.Hostname())}
 	}
-	// The page before a redirect is nobody's business.
-	req.Header.Del("Referer")
 	return nil
 }
 
