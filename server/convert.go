@@ -41,7 +41,6 @@ type convertFlags struct {
 	json, verbose, demo   bool
 	force                 bool
 	opening               opening
-	allowHTTP             texts
 }
 
 func (o *convertFlags) set() *flag.FlagSet {
@@ -52,7 +51,6 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set.Var(oneOf{&o.registers, []string{dmp.RegistersLive}}, "registers", "`live`: the registers that the CPUs had when the core was taken (default: in a bug check, those that Windows recorded)")
 	o.opening.flags(set)
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
-	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	set.BoolVar(&o.verbose, "v", false, "print each step with the values found, on stderr")
 	set.BoolVar(&o.demo, "demo", false, "convert the built-in demo core; no network")
@@ -67,7 +65,7 @@ func (o *convertFlags) check(args []string) string {
 	}
 	switch {
 	case !o.demo && len(args) == 1:
-		return fmt.Sprintf("convert needs a name for the dump too: coredrop convert %s %s", args[0], fault.DumpName(args[0]))
+		return fmt.Sprintf("convert needs a name for the dump too: coredrop convert %s %s", shown(args[0]), fault.DumpName(shown(args[0])))
 	case len(args) != want:
 		return fmt.Sprintf("convert needs %s", names)
 	case o.compat != "" && o.compat != compatElf2dmp:
@@ -163,11 +161,11 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 			return nil, err
 		}
 		r := bytes.NewReader(data)
-		j.files = inputs{r}
 		j.source = source.Source{ReaderAt: r, Size: r.Size(), Name: demo.CoreName}
+		j.files = inputs{j.source}
 	} else {
 		var err error
-		if in, err = openInput(ctx, files[0], stdin); err != nil {
+		if in, err = o.opening.open(ctx, files[0], stdin); err != nil {
 			return nil, err
 		}
 		info = in.info
@@ -176,6 +174,10 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 	beside := ""
 	if path := files[len(files)-1]; path == standard {
 		j.pipe = stdout
+	} else if _, ok := schemeOf(path); ok {
+		j.close()
+		return nil, fault.New(fault.OutputFailed, "could not write %s: no server is written to", shown(path)).
+			Instead(fault.Step{Text: "give the dump the name of a file, or - for a pipe to a program that sends it"})
 	} else {
 		out, err := newOutput(path, info, replacing{force: o.force, inputIsDump: isDump(j.source)})
 		if err != nil {
@@ -190,7 +192,7 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 			j.close()
 			return nil, err
 		}
-		j.files, j.source, j.options = inputs{in.data()}, in.source(), o.opening.of(j.options, in)
+		j.files, j.source, j.options = inputs{in.source()}, in.source(), o.opening.of(j.options, in)
 	}
 	j.options.Symbols = o.chooseSymbols(j, t)
 	return j, nil
@@ -214,7 +216,7 @@ func (o *convertFlags) chooseSymbols(j *conversion, t *terminal) windows.Symbols
 	if isNoSymbols(o.symbols) {
 		return nil
 	}
-	j.resolver = newResolver(o.symbols, o.allowHTTP, t.sink())
+	j.resolver = newResolver(o.symbols, o.opening.allowHTTP, t.sink())
 	return j.resolver
 }
 

@@ -52,7 +52,7 @@ func writeDirect(t *testing.T, in *os.File, image *fakeImage, spoil func(*direct
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w := &imageWriter{ctx: t.Context(), out: f, in: inputs{in}, path: path, image: image}
+	w := &imageWriter{ctx: t.Context(), out: f, in: inputs{{ReaderAt: in}}, path: path, image: image}
 	w.sink = progress.Sink{OnLine: func(s string) { lines += s + "\n" }}
 	if w.direct = openDirect(f); w.direct == nil {
 		t.Skip("this file system writes through its cache only")

@@ -41,7 +41,6 @@ func runGet(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	set.StringVar(&g.path, "symbols", "", "symbol `path` to fetch from (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	list := set.String("manifest", "", "the `file` to write what was had to, and what was not; without -o what is wanted, and nobody is asked")
 	verbose := set.Bool("v", false, "print each step, on stderr")
-	set.Var((*texts)(&g.allowHTTP), "allow-http", allowHTTPUsage)
 	w := wanter{stdin: stdin}
 	w.opening.flags(set)
 	files, code, done := parse(set, args, getUsage, stdout, stderr)
@@ -68,6 +67,7 @@ func runGet(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	if *list == standard {
 		stdout, g.said = io.Discard, stdout // the list alone is the result
 	}
+	g.allowHTTP = w.opening.allowHTTP
 	t := newTerminal(stderr, *verbose)
 	w.sink = t.sink()
 	wants := w.all(ctx, files)

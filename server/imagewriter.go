@@ -11,6 +11,7 @@ import (
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
 
 // Between two looks at the context and two reports of progress: small enough
@@ -27,7 +28,7 @@ const bufferBytes = 256 << 10
 type imageWriter struct {
 	ctx   context.Context
 	out   outFile
-	in    inputs // of an *os.File holes are kept, and the kernel copies
+	in    inputs // of a file holes are kept, and the kernel copies
 	path  string // of the output, for messages
 	image described
 	sink  progress.Sink
@@ -54,9 +55,14 @@ func (w *imageWriter) all() error {
 		w.direct = openDirect(w.out)
 	}
 	defer w.buffered()
-	for _, p := range w.image.Parts() {
+	parts := w.image.Parts()
+	announced := 0
+	for i, p := range parts {
 		if err := w.ctx.Err(); err != nil {
 			return fault.Wrap(err, fault.Cancelled, "")
+		}
+		if i >= announced {
+			announced = i + max(1, w.announce(parts[i:]))
 		}
 		if err := w.part(p); err != nil {
 			return err
@@ -66,6 +72,43 @@ func (w *imageWriter) all() error {
 		return fault.New(fault.Internal, "the parts of the dump have %d bytes, the dump %d", w.at, w.image.Size())
 	}
 	return nil
+}
+
+// How many blocks are announced at once: a place that reads them takes so many at
+// least.
+const announcedBlocks = 8
+
+// announce names what lies ahead to an input where a read costs a journey, as far as
+// it is in small pieces: those of a dump without the memory of user programs are many
+// thousands. It gives how many parts it looked at.
+func (w *imageWriter) announce(parts []dmp.Part) (n int) {
+	var list []source.Range
+	file, room, last := 0, int64(announcedBlocks), int64(-1)
+	for _, p := range parts {
+		if p.Kind == dmp.Copy {
+			if len(list) == 0 {
+				file = p.File
+			}
+			if p.File != file || file >= len(w.in) || w.in[file].Prefetch == nil {
+				break
+			}
+			block := int64(max(w.in[file].Block, 1))
+			first := p.Off / block
+			if first == last {
+				first++ // that one was counted
+			}
+			last = (p.Off + p.Bytes - 1) / block
+			if room -= last - first + 1; room < 0 {
+				break
+			}
+			list = append(list, source.Range{Off: p.Off, Bytes: p.Bytes})
+		}
+		n++
+	}
+	if len(list) > 1 {
+		w.in[file].Prefetch(list)
+	}
+	return n
 }
 
 // part writes one part and moves on behind it.
@@ -113,9 +156,12 @@ func (w *imageWriter) put(p []byte, off int64) error {
 	return nil
 }
 
-// copied copies a range of an input file, but not its holes.
-func (w *imageWriter) copied(from io.ReaderAt, off, bytes int64) error {
-	end := off + bytes
+// copied copies a range of an input, but not the holes of a file.
+func (w *imageWriter) copied(in source.Source, off, bytes int64) error {
+	if in.Stream != nil {
+		return w.sparse(func(buf []byte, visit func(p []byte) error) error { return in.Scan(off, bytes, buf, visit) })
+	}
+	from, end := in.ReaderAt, off+bytes
 	for off < end {
 		data, hole := off, end
 		if f, ok := from.(*os.File); ok {
@@ -212,10 +258,14 @@ func (w *imageWriter) plainCopy(in io.ReaderAt, from, to, n int64) error {
 	return nil
 }
 
-// computed writes bytes that exist only through the image (a packed core);
-// blocks of zeros stay holes.
+// computed writes bytes that exist only through the image (a packed core).
 func (w *imageWriter) computed(n int64) error {
-	err := w.image.Scan(w.ctx, w.at, n, w.block(bufferBytes), func(p []byte) error {
+	return w.sparse(func(buf []byte, visit func(p []byte) error) error { return w.image.Scan(w.ctx, w.at, n, buf, visit) })
+}
+
+// sparse writes what comes in order; blocks of zeros stay holes.
+func (w *imageWriter) sparse(scan func(buf []byte, visit func(p []byte) error) error) error {
+	err := scan(w.block(bufferBytes), func(p []byte) error {
 		if !allZero(p) {
 			if err := w.put(p, w.at); err != nil {
 				return err

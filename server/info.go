@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"coredrop/core"
 	"coredrop/core/fault"
@@ -27,10 +26,8 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	asJSON := set.Bool("json", false, "print the summary as JSON")
 	path := set.String("symbols", noSymbols, "symbol `path` as of convert")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
-	var allowHTTP texts
 	var how opening
 	how.flags(set)
-	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	files, code, done := parse(set, args, infoUsage, stdout, stderr)
 	if done {
 		return code
@@ -42,7 +39,7 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	options := core.Options{CacheBytes: cacheBytes, Sink: t.sink()}
 	var r *resolver
 	if !isNoSymbols(*path) && *path != "" {
-		r = newResolver(*path, allowHTTP, t.sink())
+		r = newResolver(*path, how.allowHTTP, t.sink())
 		defer r.close()
 		options.Symbols = r
 	}
@@ -65,7 +62,7 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 
 // infoOf inspects one file.
 func infoOf(ctx context.Context, name string, stdin io.Reader, how opening, options core.Options) (*summary.Summary, error) {
-	in, err := openInput(ctx, name, stdin)
+	in, err := how.open(ctx, name, stdin)
 	if err != nil {
 		return unopened(name, err), err
 	}
@@ -106,7 +103,7 @@ func printInfo(name string, s *summary.Summary, err error, asJSON bool, stdout, 
 		if err != nil {
 			f := fault.As(err)
 			fmt.Fprintf(stdout, "convertible: no: %s\n", oneLine(coded(f.Text, f.Code)))
-			for _, h := range fault.Lines(f.Steps(name), fault.CLI) {
+			for _, h := range fault.Lines(f.Steps(shown(name)), fault.CLI) {
 				fmt.Fprintf(stdout, "  next step: %s\n", oneLine(h))
 			}
 		}
@@ -115,9 +112,9 @@ func printInfo(name string, s *summary.Summary, err error, asJSON bool, stdout, 
 }
 
 // unopened is the summary of a job that could not begin.
-func unopened(path string, err error) *summary.Summary {
+func unopened(name string, err error) *summary.Summary {
 	s := summary.New()
-	s.File.Name = filepath.Base(path)
+	s.File.Name = nameOf(name)
 	s.Fail(err)
 	return s
 }
@@ -126,7 +123,7 @@ func unopened(path string, err error) *summary.Summary {
 func recognised(c fault.Code) bool {
 	switch c {
 	case fault.UnknownFormat, fault.EmptyFile, fault.DamagedHeader, fault.InputUnreadable, fault.InputStream,
-		fault.NoPermission, fault.FileChanged, fault.Cancelled, fault.BadOption, fault.Internal:
+		fault.NoPermission, fault.FileChanged, fault.NoRanges, fault.PlainHTTP, fault.Cancelled, fault.BadOption, fault.Internal:
 		return false
 	}
 	return true

@@ -12,11 +12,13 @@ import (
 	"coredrop/core/source"
 )
 
-// input is an opened core and how it was when it was opened.
+// input is an opened core.
 type input struct {
-	file    *os.File
-	info    fs.FileInfo
-	spooled *spooled // what came out of it, where it was packed; nil: it is read itself
+	from    source.Source // as it lies where it is
+	file    *os.File      // nil: it lies elsewhere, and from is all there is
+	info    fs.FileInfo   // of file, when it was opened
+	end     func()        // ends reading
+	spooled *spooled      // what came out of it, where it was packed; nil: it is read itself
 }
 
 // openInput opens a core for reading; nothing else is ever done to it. A core is
@@ -48,7 +50,8 @@ func openInput(ctx context.Context, path string, stdin io.Reader) (*input, error
 func opened(f *os.File, path string) (*input, error) {
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
-		return &input{file: f, info: info}, nil
+		from := source.Source{ReaderAt: f, Size: info.Size(), Name: filepath.Base(info.Name())}
+		return &input{from: from, file: f, info: info, end: func() { f.Close() }}, nil // it was only read
 	}
 	if f != os.Stdin {
 		f.Close()
@@ -86,34 +89,33 @@ func (in *input) source() source.Source {
 	if s := in.spooled; s != nil {
 		return source.Source{ReaderAt: s.file, Size: s.size, Name: s.name}
 	}
-	return source.Source{ReaderAt: in.file, Size: in.info.Size(), Name: filepath.Base(in.info.Name())}
+	return in.from
 }
 
 // unchanged fails when the file is not what it was: a dump that is still being
-// written, or replaced, gives a mixture.
+// written, or replaced, gives a mixture. What lies elsewhere gives none: each read
+// asks for the version that was opened.
 func (in *input) unchanged() error {
+	if in.file == nil {
+		return nil
+	}
 	now, err := in.file.Stat()
 	if err != nil {
-		return inputError(in.info.Name(), err)
+		return inputError(in.name(), err)
 	}
 	if now.Size() != in.info.Size() || !now.ModTime().Equal(in.info.ModTime()) {
-		return fault.New(fault.FileChanged, "%s changed while it was being read", in.info.Name())
+		return fault.New(fault.FileChanged, "%s changed while it was being read", in.name())
 	}
 	return nil
 }
 
-// data is the file that the core's bytes are in.
-func (in *input) data() *os.File {
-	if in.spooled != nil {
-		return in.spooled.file
-	}
-	return in.file
-}
+// name is what the core is called where it lies.
+func (in *input) name() string { return in.from.Name }
 
-// close ends reading; the core was only read, so nothing can be lost.
+// close ends reading.
 func (in *input) close() {
 	if in.spooled != nil {
 		in.spooled.close()
 	}
-	in.file.Close()
+	in.end()
 }

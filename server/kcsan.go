@@ -96,7 +96,7 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		result, sum, err := core.RacesOfLog(ctx, name, pipe, options)
 		return show.print(result, sum, err, stdout, stderr)
 	}
-	in, err := openInput(ctx, name, stdin)
+	in, err := how.open(ctx, name, stdin)
 	if err != nil {
 		return show.print(nil, unopened(name, err), err, stdout, stderr)
 	}
@@ -114,7 +114,7 @@ func runKCSAN(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	result, err := c.Races(ctx)
 	if err == nil {
 		var done func()
-		done, err = useDebug(ctx, c, *debug)
+		done, err = useDebug(ctx, c, *debug, &how)
 		defer done()
 	}
 	t.clear()
@@ -153,7 +153,7 @@ func logPipe(ctx context.Context, name string, stdin io.Reader) (io.Reader, erro
 // printLog prints the log of a core.
 func printLog(ctx context.Context, c *core.Case, in *input, t *terminal, stdout, stderr io.Writer) int {
 	if c.IsLog() {
-		return usageError(stderr, "kcsan", "-log prints the kernel log of a core: %s is a log already", in.info.Name())
+		return usageError(stderr, "kcsan", "-log prints the kernel log of a core: %s is a log already", in.name())
 	}
 	log, err := c.Log(ctx)
 	t.clear()

@@ -66,7 +66,7 @@ func TestTheDumpIsNeverMoreReadableThanTheCore(t *testing.T) {
 			}
 			return f, err
 		}
-		if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
+		if err := o.write(t.Context(), image, inputs{{ReaderAt: in}}, never, progress.Sink{}); err != nil {
 			t.Fatal(err)
 		}
 		last, err := os.Stat(path)
@@ -118,7 +118,7 @@ func TestLeftoversOfKilledRunsAreSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
+	if err := o.write(t.Context(), image, inputs{{ReaderAt: in}}, never, progress.Sink{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dead); err == nil {
@@ -143,7 +143,7 @@ func TestAFileThatAppearsMeanwhileIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = o.write(t.Context(), image, inputs{in}, func() error { return os.WriteFile(path, []byte("a thesis"), 0o600) }, progress.Sink{})
+	err = o.write(t.Context(), image, inputs{{ReaderAt: in}}, func() error { return os.WriteFile(path, []byte("a thesis"), 0o600) }, progress.Sink{})
 	if !fault.Is(err, fault.OutputExists) {
 		t.Error(err)
 	}
@@ -188,7 +188,7 @@ func TestTheDumpIsSyncedBeforeItIsNamed(t *testing.T) {
 			stages += " " + stage
 		}
 	}}
-	if err := o.write(t.Context(), image, inputs{in}, never, sink); err != nil {
+	if err := o.write(t.Context(), image, inputs{{ReaderAt: in}}, never, sink); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(order, " "); got != "sync close rename" {

@@ -89,10 +89,13 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		}
 		return runInfo(ctx, args, stdin, stdout, stderr)
 	}
-	return usageError(stderr, "", "there is no command %q, and no file of that name", args[0])
+	return usageError(stderr, "", "there is no command %q, and no file of that name", shown(args[0]))
 }
 
 func isFile(name string) bool {
+	if _, ok := schemeOf(name); ok {
+		return true
+	}
 	info, err := os.Stat(name)
 	return err == nil && !info.IsDir()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -10,16 +11,33 @@ import (
 	"coredrop/core/progress"
 )
 
-// opening is how a file is opened, where it holds more than one thing or is packed:
-// flags that every command which takes a core has.
+// opening is how a core is opened, where it holds more than one thing, is packed or
+// lies elsewhere: flags that every command which takes a core has.
 type opening struct {
-	snapshot string
-	unpack   bool
+	snapshot  string
+	unpack    bool
+	allowHTTP texts
 }
 
 func (o *opening) flags(set *flag.FlagSet) {
 	set.StringVar(&o.snapshot, "snapshot", "", "the snapshot of a disk image to read, by its `name` or id (default: the only one with memory)")
 	set.BoolVar(&o.unpack, "unpack", false, "unpack a file that is compressed as a whole, to a temporary file, which is removed at the end")
+	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
+}
+
+// open opens a core: a file, or what an address names. Both are only read.
+func (o *opening) open(ctx context.Context, name string, stdin io.Reader) (*input, error) {
+	s, ok := schemeOf(name)
+	if !ok {
+		return openInput(ctx, name, stdin)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	from, err := s.open(ctx, name, o)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &input{from: from, end: cancel}, nil
 }
 
 // unpacked unpacks the input, if that is asked for and it is packed. out is the
@@ -33,7 +51,7 @@ func (o *opening) unpacked(ctx context.Context, in *input, path, out string, sin
 	if out != "" {
 		places = append(places, out)
 	}
-	if path != standard {
+	if in.file != nil && path != standard {
 		places = append(places, filepath.Dir(path))
 	}
 	s := &spooler{places: append(places, os.TempDir()), volume: volumeOf, sink: sink}

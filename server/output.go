@@ -13,6 +13,7 @@ import (
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
 
 // described is an image that says what it is made of: *dmp.Image.
@@ -23,8 +24,8 @@ type described interface {
 	Scan(ctx context.Context, off, n int64, buf []byte, visit func(p []byte) error) error
 }
 
-// inputs are the files that an image's copied parts lie in, by their number.
-type inputs []io.ReaderAt
+// inputs are what an image's copied parts lie in, by their number.
+type inputs []source.Source
 
 // outFile is what the output needs of a file; tests put one in its place that
 // writes short, runs out of space or fails to close.

@@ -15,6 +15,7 @@ import (
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/progress"
+	"coredrop/core/source"
 )
 
 // fakeImage is an image of which all bytes are known.
@@ -95,7 +96,10 @@ func names(t *testing.T, dir string) []string {
 
 func TestOutputIsTheImage(t *testing.T) {
 	in, image := sample(t)
-	for name, from := range map[string]io.ReaderAt{"file": in, "memory": struct{ io.ReaderAt }{in}} {
+	streamed := source.Source{ReaderAt: strings.NewReader("nothing"), Stream: func(off, n int64, buf []byte, visit func([]byte) error) error {
+		return source.Source{ReaderAt: in}.Scan(off, n, buf, visit)
+	}}
+	for name, from := range map[string]source.Source{"file": {ReaderAt: in}, "memory": {ReaderAt: struct{ io.ReaderAt }{in}}, "stream": streamed} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "out.dmp")
 			if err := os.WriteFile(path, []byte(oldDump), 0o640); err != nil {
@@ -204,7 +208,7 @@ func TestFailingOutputLeavesTheOldOneAndNothingElse(t *testing.T) {
 			if c.still == nil {
 				c.still = never
 			}
-			err = o.write(t.Context(), image, inputs{in}, c.still, progress.Sink{})
+			err = o.write(t.Context(), image, inputs{{ReaderAt: in}}, c.still, progress.Sink{})
 			if !fault.Is(err, c.code) || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %v, want %s and %q", err, c.code, c.say)
 			}
@@ -231,7 +235,7 @@ func TestCancelledOutputLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		part := 0
-		err = o.write(ctx, image, inputs{in}, never, progress.Sink{OnLine: func(string) {
+		err = o.write(ctx, image, inputs{{ReaderAt: in}}, never, progress.Sink{OnLine: func(string) {
 			if part++; part > stop {
 				cancel()
 			}
@@ -265,7 +269,7 @@ func TestShrinkingInputIsNamed(t *testing.T) {
 	if info.info, err = in.Stat(); err != nil {
 		t.Fatal(err)
 	}
-	err = o.write(t.Context(), image, inputs{struct{ io.ReaderAt }{in}}, never, progress.Sink{})
+	err = o.write(t.Context(), image, inputs{{ReaderAt: struct{ io.ReaderAt }{in}}}, never, progress.Sink{})
 	if !fault.Is(err, fault.FileChanged) {
 		t.Errorf("got %v, want %s", err, fault.FileChanged)
 	}
@@ -305,7 +309,7 @@ func TestOutputIsSparseWhereTheInputIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
+	if err := o.write(t.Context(), image, inputs{{ReaderAt: in}}, never, progress.Sink{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := used(t, path); n > 1<<20 {

@@ -33,7 +33,7 @@ func TestAnotherGroupMayNotReadTheDump(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := o.write(t.Context(), image, inputs{in}, never, progress.Sink{}); err != nil {
+		if err := o.write(t.Context(), image, inputs{{ReaderAt: in}}, never, progress.Sink{}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.Stat(path)

@@ -26,7 +26,7 @@ func failAbout(w io.Writer, file string, err error) int {
 	}
 	f := fault.As(err)
 	fmt.Fprintf(w, "coredrop: error: %s\n", oneLine(coded(f.Text, f.Code)))
-	for _, h := range fault.Lines(f.Steps(file), fault.CLI) {
+	for _, h := range fault.Lines(f.Steps(shown(file)), fault.CLI) {
 		fmt.Fprintf(w, "coredrop: hint: %s\n", oneLine(h))
 	}
 	return exitFailed

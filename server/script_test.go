@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +27,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs whole programs: each file of testdata/script is a session.
 // They find the demo core as demo.elf, its PDB in the symbol store "store"
 // and as demo.pdb, the core of a crash as crash.elf, a saved state as libvirt
-// writes it as vm.save, and a disk image with two snapshots as vm.qcow2. Nothing they do may reach a network.
+// writes it as vm.save, and a disk image with two snapshots as vm.qcow2. A server
+// on this machine has their directory below $HTTP and, where the environment says
+// which certificates are trusted, below $HTTPS; below $HTTP/whole it gives no
+// ranges. Nothing else that they do may reach a network.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -40,6 +46,9 @@ func TestScripts(t *testing.T) {
 			}
 			pdb, err := demo.PDB()
 			if err != nil {
+				return err
+			}
+			if err := scriptServers(e); err != nil {
 				return err
 			}
 			e.Setenv("_NT_SYMBOL_PATH", "none")
@@ -64,6 +73,25 @@ func TestScripts(t *testing.T) {
 			"append":   scriptAppend,
 		},
 	})
+}
+
+// scriptServers serves a script's directory to it, over http and https.
+func scriptServers(e *testscript.Env) error {
+	files := http.FileServer(http.Dir(e.WorkDir))
+	mux := http.NewServeMux()
+	mux.Handle("/", files)
+	mux.HandleFunc("/whole/", func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		http.StripPrefix("/whole", files).ServeHTTP(w, r)
+	})
+	plain, secure := httptest.NewServer(mux), httptest.NewTLSServer(mux)
+	e.Defer(plain.Close)
+	e.Defer(secure.Close)
+	e.Setenv("HTTP", plain.URL)
+	e.Setenv("HTTPS", secure.URL)
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	e.Setenv("SSL_CERT_FILE", filepath.Join(e.WorkDir, "server.pem")) // crypto/x509, on Unix but for macOS
+	return putFile(e.WorkDir, "server.pem", certificate)
 }
 
 // savedState is a small guest's, its pages in place behind libvirt's header.

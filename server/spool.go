@@ -61,8 +61,10 @@ type spooler struct {
 
 // spool unpacks an input that is packed as a whole; another one stays as it is.
 func (s *spooler) spool(ctx context.Context, in *input) error {
-	name := filepath.Base(in.info.Name())
-	from := &counted{r: io.NewSectionReader(in.file, 0, in.info.Size())}
+	name := in.name()
+	whole := inOrder(in.from)
+	defer whole.Close()
+	from := &counted{r: whole}
 	stream, err := unpack.Open(from, name)
 	if err != nil {
 		return err
@@ -76,8 +78,8 @@ func (s *spooler) spool(ctx context.Context, in *input) error {
 		return err
 	}
 	to.name = unpack.Name(name, stream.Forms)
-	to.packed = &summary.Packed{Name: name, Bytes: in.info.Size(), Forms: stream.Forms}
-	w := &spoolWriter{spooler: s, to: to, name: name, from: from, packed: in.info.Size()}
+	to.packed = &summary.Packed{Name: name, Bytes: in.from.Size, Forms: stream.Forms}
+	w := &spoolWriter{spooler: s, to: to, name: name, from: from, packed: in.from.Size}
 	switch err = w.all(ctx, stream); {
 	case fault.Is(err, fault.Truncated) && to.size > 0:
 		to.warnings = append(to.warnings, fault.Warn(fault.Truncated, "%s; what is before that, %s, is used", err, words.Bytes(to.size)))

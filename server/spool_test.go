@@ -69,7 +69,7 @@ func TestSpoolKeepsHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]byte, in.spooled.size)
-	if _, err := in.data().ReadAt(got, 0); err != nil && err != io.EOF || !bytes.Equal(got, data) {
+	if _, err := in.spooled.file.ReadAt(got, 0); err != nil && err != io.EOF || !bytes.Equal(got, data) {
 		t.Fatal("other bytes", err)
 	}
 	if src := in.source(); src.Name != "vm.core" || src.Size != int64(len(data)) {
@@ -81,7 +81,7 @@ func TestSpoolKeepsHoles(t *testing.T) {
 	if len(in.spooled.warnings) != 0 {
 		t.Error(in.spooled.warnings)
 	}
-	info, err := in.data().Stat()
+	info, err := in.spooled.file.Stat()
 	if err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Error("others may read it", err)
 	}
@@ -205,7 +205,7 @@ func TestSpoolPlaces(t *testing.T) {
 			t.Error(c.places, err)
 			continue
 		}
-		if dir := filepath.Dir(in.data().Name()); dir != c.want {
+		if dir := filepath.Dir(in.spooled.file.Name()); dir != c.want {
 			t.Errorf("%v: in %s", c.places, dir)
 		}
 		switch w := in.spooled.warnings; {

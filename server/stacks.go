@@ -29,10 +29,8 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	threads := set.Bool("threads", false, "all threads that can be reached, not the processors' only")
 	path := set.String("symbols", "", "symbol `path` as of convert")
 	verbose := set.Bool("v", false, "print each step with the values found, on stderr")
-	var allowHTTP texts
 	var how opening
 	how.flags(set)
-	set.Var(&allowHTTP, "allow-http", allowHTTPUsage)
 	vmlinux := debugFlag(set)
 	files, code, done := parse(set, args, stacksUsage, stdout, stderr)
 	if done {
@@ -43,7 +41,7 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	}
 	name := files[0]
 	t := newTerminal(stderr, *verbose)
-	in, err := openInput(ctx, name, stdin)
+	in, err := how.open(ctx, name, stdin)
 	if err != nil {
 		return printStacks("", name, unopened(name, err), err, *asJSON, stdout, stderr)
 	}
@@ -56,13 +54,13 @@ func runStacks(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		*path = defaultSymbolPath()
 	}
 	if !isNoSymbols(*path) {
-		r := newResolver(*path, allowHTTP, t.sink())
+		r := newResolver(*path, how.allowHTTP, t.sink())
 		defer r.close()
 		options.Symbols = r
 		defer func() { warn(stderr, r.allWarnings()) }()
 	}
 	c, _ := core.Open(ctx, in.source(), how.of(options, in)) // Stacks says why there are none
-	closeDebug, err := useDebug(ctx, c, *vmlinux)
+	closeDebug, err := useDebug(ctx, c, *vmlinux, &how)
 	defer closeDebug()
 	var rep *stacks.Report
 	if err == nil {

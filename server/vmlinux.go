@@ -20,7 +20,7 @@ func debugFlag(set *flag.FlagSet) *[]string {
 
 // useDebug hands files with debugging information to a case. They stay open until
 // done is called. The first that cannot be used ends it.
-func useDebug(ctx context.Context, c *core.Case, names []string) (done func(), err error) {
+func useDebug(ctx context.Context, c *core.Case, names []string, how *opening) (done func(), err error) {
 	var open []*input
 	done = func() {
 		for _, in := range open {
@@ -28,7 +28,7 @@ func useDebug(ctx context.Context, c *core.Case, names []string) (done func(), e
 		}
 	}
 	for _, name := range names {
-		in, err := openInput(ctx, name, nil)
+		in, err := how.open(ctx, name, nil)
 		if err != nil {
 			return done, err
 		}

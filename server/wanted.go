@@ -107,7 +107,7 @@ func (w *wanter) one(ctx context.Context, arg string) want {
 	x := want{arg: arg}
 	_, err := os.Stat(arg)
 	switch missing := errors.Is(err, fs.ErrNotExist); {
-	case arg != standard && missing && strings.Contains(arg, "://"):
+	case arg != standard && missing && strings.Contains(arg, "://") && !namesCore(arg):
 		x.key, x.server, x.err = keyOfURL(arg)
 	case arg != standard && missing && strings.Contains(arg, ","):
 		x.key, x.err = keyOfList(arg)
@@ -119,11 +119,22 @@ func (w *wanter) one(ctx context.Context, arg string) want {
 	return x
 }
 
+// namesCore reports whether an address is a core's or a dump's: it leads to a place
+// that cores lie in, and does not end as that of a symbol file does, in NAME/ID/NAME.
+func namesCore(arg string) bool {
+	if _, ok := schemeOf(arg); !ok {
+		return false
+	}
+	parts := strings.Split(shown(arg), "/")
+	n := len(parts)
+	return n < 4 || !strings.EqualFold(parts[n-1], parts[n-3])
+}
+
 // keyOf reads NAME/GUIDAGE/NAME, which was given as arg.
 func keyOf(text, arg string) (symstore.Key, error) {
 	key, err := symstore.ParseKey(text)
 	if err != nil {
-		return key, fault.Wrap(err, fault.BadOption, "%q is neither a core nor the key of a PDB", arg)
+		return key, fault.Wrap(err, fault.BadOption, "%q is neither a core nor the key of a PDB", shown(arg))
 	}
 	if len(key.ID) == guidDigits {
 		return key, fault.New(fault.BadOption, "the key %s has a GUID and no age", key).
@@ -137,11 +148,11 @@ func keyOf(text, arg string) (symstore.Key, error) {
 func keyOfURL(arg string) (key symstore.Key, server string, err error) {
 	u, err := url.Parse(arg)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return key, "", fault.New(fault.BadOption, "%q is not the address of a symbol file: a server, and NAME/GUIDAGE/NAME", arg)
+		return key, "", fault.New(fault.BadOption, "%q is not the address of a symbol file: a server, and NAME/GUIDAGE/NAME", shown(arg))
 	}
 	parts := strings.Split(u.Path, "/")
 	if len(parts) < 4 { // the path begins with a slash
-		return key, "", fault.New(fault.BadOption, "%q is not the address of a symbol file: a server, and NAME/GUIDAGE/NAME", arg)
+		return key, "", fault.New(fault.BadOption, "%q is not the address of a symbol file: a server, and NAME/GUIDAGE/NAME", shown(arg))
 	}
 	key, err = keyOf(strings.Join(parts[len(parts)-3:], "/"), arg)
 	u.Path, u.RawPath = strings.Join(parts[:len(parts)-3], "/"), ""
@@ -159,7 +170,7 @@ func keyOfList(arg string) (symstore.Key, error) {
 	if len(id) == guidDigits && len(fields) > 2 {
 		age, err := strconv.ParseUint(fields[2], 0, 32)
 		if err != nil {
-			return symstore.Key{}, fault.New(fault.BadOption, "the age in %q is not a number", arg)
+			return symstore.Key{}, fault.New(fault.BadOption, "the age in %q is not a number", shown(arg))
 		}
 		id += strings.ToUpper(strconv.FormatUint(age, 16))
 	}
@@ -168,7 +179,7 @@ func keyOfList(arg string) (symstore.Key, error) {
 
 // keyOfFile gives the PDB that the kernel in a core or a dump needs.
 func (w *wanter) keyOfFile(ctx context.Context, arg string) (symstore.Key, error) {
-	in, err := openInput(ctx, arg, w.stdin)
+	in, err := w.opening.open(ctx, arg, w.stdin)
 	if err != nil {
 		return symstore.Key{}, err
 	}
@@ -179,7 +190,7 @@ func (w *wanter) keyOfFile(ctx context.Context, arg string) (symstore.Key, error
 	s, err := core.Inspect(ctx, in.source(), w.opening.of(core.Options{CacheBytes: cacheBytes, Sink: w.sink}, in))
 	switch {
 	case fault.Is(err, fault.IsDmp):
-		cv, err := dmp.KernelPDB(in.data(), in.source().Size)
+		cv, err := dmp.KernelPDB(in.source(), in.source().Size)
 		if err != nil {
 			return symstore.Key{}, err
 		}

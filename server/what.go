@@ -27,7 +27,7 @@ func parseAddresses(list []string) ([]uint64, error) {
 // printWhat prints a line for each address.
 func printWhat(ctx context.Context, c *core.Case, in *input, addresses []uint64, t *terminal, stdout, stderr io.Writer) int {
 	if c.IsLog() {
-		return usageError(stderr, "kcsan", "-what is for a core, which %s is not: a log holds no memory", in.info.Name())
+		return usageError(stderr, "kcsan", "-what is for a core, which %s is not: a log holds no memory", in.name())
 	}
 	list, err := c.What(ctx, addresses)
 	t.clear()

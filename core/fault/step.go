@@ -42,10 +42,14 @@ const (
 )
 
 // About names the file in a step; "" leaves it open. In a command the name is
-// quoted for a shell where it must be.
+// quoted for a shell where it must be. An address (https://HOST/PATH) stands in the
+// tool's own commands, which read it; others are meant for the file that it names.
 func (s Step) About(file string) Step {
 	name, dump := file, DumpName(file)
-	if file == "" {
+	if !strings.HasPrefix(s.Command, "coredrop ") {
+		name = lastPart(file)
+	}
+	if lastPart(file) == "" {
 		name, dump = anyFile, anyDump
 	}
 	s.Text = strings.NewReplacer("{file}", name, "{dump}", dump).Replace(s.Text)
@@ -56,9 +60,19 @@ func (s Step) About(file string) Step {
 	return s
 }
 
+// lastPart is what an address names; a path stays as it is.
+func lastPart(file string) string {
+	scheme, rest, ok := strings.Cut(file, "://")
+	if !ok || strings.ContainsAny(scheme, `./\`) {
+		return file
+	}
+	return rest[strings.LastIndexByte(rest, '/')+1:]
+}
+
 // DumpName suggests the name of the dump that is made of a core: its own with
-// another ending, never the core's.
+// another ending, never the core's. Of an address it is the last part's.
 func DumpName(core string) string {
+	core = lastPart(core)
 	base := core
 	for _, ending := range []string{".gz", ".zst", ".xz", ".lzma", ".bz2", ".lz4", ".lzo"} {
 		if short, ok := strings.CutSuffix(core, ending); ok && short != "" && !strings.HasSuffix(short, "/") {

@@ -30,6 +30,27 @@ func TestStepsNameTheFileAndQuoteIt(t *testing.T) {
 	}
 }
 
+// An address is read by the tool alone; what others do, they do to a file.
+func TestStepsNameAnAddress(t *testing.T) {
+	const address = "https://host:9000/a dir/vm.core.gz"
+	for _, c := range []struct{ step, want Step }{
+		{Step{Text: "unpack {file}", Command: "gunzip -k {file} > {dump}"}, Step{Text: "unpack vm.core.gz", Command: "gunzip -k vm.core.gz > vm.dmp"}},
+		{Step{Command: "coredrop convert -unpack {file} {dump}"}, Step{Command: "coredrop convert -unpack 'https://host:9000/a dir/vm.core.gz' vm.dmp"}},
+	} {
+		if got := c.step.About(address); got.Text != c.want.Text || got.Command != c.want.Command {
+			t.Errorf("%q, %q", got.Text, got.Command)
+		}
+	}
+	for file, want := range map[string]string{
+		"s3://bucket/a/vm.core": "vm.dmp", "https://host/": "OUT.dmp", "./https://host/vm.core": "./https://host/vm.dmp",
+		`C:\dumps\vm.core`: `C:\dumps\vm.dmp`, "a/b://c.core": "a/b://c.dmp",
+	} {
+		if got := (Step{Text: "{dump}"}).About(file); got.Text != want {
+			t.Errorf("%s: %s, want %s", file, got.Text, want)
+		}
+	}
+}
+
 func TestRemediesBySurfaceAndCause(t *testing.T) {
 	e := New(KDBGMissing, "").Add(Step{Text: "only here", For: []Surface{CLI}})
 	page, cli := e.Remedy(Page), e.Remedy(CLI)
