@@ -164,3 +164,28 @@ func TestCredentialsThatExpire(t *testing.T) {
 		})
 	}
 }
+
+// TestCredentialsThatExpireBeforeALook: a HEAD that is refused has no text to say why.
+func TestCredentialsThatExpireBeforeALook(t *testing.T) {
+	s := buckettest.Start(t)
+	s.Put(t, "vm.core", strings.NewReader("core"), 4)
+	withoutKeys(t)
+	path := filepath.Join(t.TempDir(), "credentials")
+	profile(t, path, "before")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", path)
+	t.Setenv("AWS_PROFILE", "other")
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if !strings.Contains(r.Header.Get("Authorization"), "=before/") {
+			return buckettest.Fault{}
+		}
+		profile(t, path, buckettest.AccessKey)
+		return buckettest.Fault{Status: http.StatusBadRequest, Code: "ExpiredToken"}
+	})
+	if err := look(t, c, s); err != nil {
+		t.Error(err)
+	}
+}

@@ -129,7 +129,7 @@ func inContainer() bool {
 // ended: a profile's file may have been written anew.
 func (s *Store) ask(do func() error) error {
 	err := do()
-	if answer, ok := answerOf(err); ok && expired(answer) {
+	if answer, ok := answerOf(err); ok && (expired(answer) || bare(answer)) {
 		s.creds.Expire()
 		err = do()
 	}

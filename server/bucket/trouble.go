@@ -48,6 +48,12 @@ func expired(answer minio.ErrorResponse) bool {
 	return answer.Code == "ExpiredToken" || answer.Code == "ExpiredTokenException" || answer.Code == "RequestExpired"
 }
 
+// bare reports whether a store refused a HEAD, without a word: credentials that have
+// ended are one cause.
+func bare(answer minio.ErrorResponse) bool {
+	return answer.StatusCode == http.StatusBadRequest && strings.HasPrefix(answer.Code, "400 ")
+}
+
 // failed words an error that no case of its own has: code says whose it is, doing
 // what was done ("could not read s3://b/k").
 func failed(ctx context.Context, err error, code fault.Code, doing string) error {
