@@ -46,12 +46,22 @@ const large = 1<<20 + 12345
 
 // Run checks a store. new gives an empty one, for use until its test ends.
 func Run(t *testing.T, new func(t *testing.T) symstore.Store) {
+	run(t, new, replace)
+}
+
+// RunFirstStays checks a store in which a file that is there stays.
+func RunFirstStays(t *testing.T, new func(t *testing.T) symstore.Store) {
+	run(t, new, firstStays)
+}
+
+// run checks a store; second is what becomes of another file of a key that has one.
+func run(t *testing.T, new func(t *testing.T) symstore.Store, second func(*testing.T, symstore.Store)) {
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, symstore.Store)
 	}{
 		{"absent", absent}, {"round trip", roundTrip}, {"read at", readAt}, {"keys apart", apart}, {"either case", eitherCase},
-		{"replace", replace}, {"invisible until complete", invisible}, {"source fails", sourceFails},
+		{"second", second}, {"invisible until complete", invisible}, {"source fails", sourceFails},
 		{"source is cut off", cutOff}, {"cancelled", cancelled}, {"concurrent", concurrent},
 		{"empty", empty}, {"verifies", verifies}, {"stage", stage},
 	} {
@@ -205,6 +215,16 @@ func replace(t *testing.T, s symstore.Store) {
 	}
 	put(t, s, k, old)
 	holds(t, s, k, old)
+}
+
+func firstStays(t *testing.T, s symstore.Store) {
+	k, first := PDB(1, large)
+	later := append(append([]byte{}, first[:len(first)-64]...), bytes.Repeat([]byte{7}, 100)...)
+	put(t, s, k, first)
+	f := get(t, s, k)
+	put(t, s, k, later)
+	holds(t, s, k, first)
+	sameBytes(t, f, first)
 }
 
 // spy looks into the store at each read.
