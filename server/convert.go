@@ -16,13 +16,16 @@ import (
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
 	"coredrop/core/identify"
+	"coredrop/core/progress"
 	"coredrop/core/source"
 	"coredrop/core/summary"
 	"coredrop/core/windows"
+	"coredrop/server/bucket"
 )
 
 const convertUsage = `usage: coredrop convert [flags] CORE OUT.dmp
        coredrop convert [flags] -demo OUT.dmp
+       coredrop convert [flags] -each s3://BUCKET/IN/ s3://BUCKET/OUT/
 
 Makes the crash dump of a Windows guest's memory core. The core is only read.
 OUT.dmp is replaced only by a complete dump, and only if it is empty or a crash
@@ -40,11 +43,14 @@ type convertFlags struct {
 	registers             string
 	json, verbose, demo   bool
 	force                 bool
-	opening               opening
+	eachFlags
+	opening *opening
+	begun   func(context.Context, *bucket.Upload) error // see opening.toObject
 }
 
 func (o *convertFlags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("convert", flag.ContinueOnError)
+	o.opening = &opening{}
 	set.StringVar(&o.symbols, "symbols", "", "symbol `path`: directories, PDB files, srv*STORE*URL, cache*DIR, https URLs, separated by ;\nnone: no symbols at all (default: _NT_SYMBOL_PATH, else the user's cache and Microsoft's server)")
 	set.Var(oneOf{&o.compat, []string{compatElf2dmp}}, "compat", "write what another `tool` writes, byte for byte: elf2dmp")
 	set.Var(oneOf{&o.kind, dmp.Types}, "type", "full, bitmap, kernel (no memory of user programs) or triage (at most 2 MiB, for a ticket; default: full, bitmap when the memory has too many runs): the `kind` of dump")
@@ -53,6 +59,8 @@ func (o *convertFlags) set() *flag.FlagSet {
 	set.BoolVar(&o.force, "f", false, "replace OUT whatever it is, but for the core itself")
 	set.BoolVar(&o.json, "json", false, "print the summary as JSON")
 	set.BoolVar(&o.verbose, "v", false, "print each step with the values found, on stderr")
+	set.BoolVar(&o.each, "each", false, "convert each object below s3://BUCKET/IN/ that has no dump below s3://BUCKET/OUT/; a line of JSON for each")
+	set.IntVar(&o.jobs, "jobs", defaultJobs, "how `many` of them at once")
 	set.BoolVar(&o.demo, "demo", false, "convert the built-in demo core; no network")
 	return set
 }
@@ -64,6 +72,8 @@ func (o *convertFlags) check(args []string) string {
 		want, names = 1, "the name of the dump"
 	}
 	switch {
+	case o.each && len(args) != 2:
+		return "-each needs where the cores are and where the dumps go: s3://BUCKET/in/ s3://BUCKET/out/"
 	case !o.demo && len(args) == 1:
 		return fmt.Sprintf("convert needs a name for the dump too: coredrop convert %s %s", shown(args[0]), fault.DumpName(shown(args[0])))
 	case len(args) != want:
@@ -74,6 +84,12 @@ func (o *convertFlags) check(args []string) string {
 		return fmt.Sprintf("-type is %s, not %q", strings.Join(dmp.Types, ", "), o.kind)
 	case o.registers != "" && o.registers != dmp.RegistersLive:
 		return fmt.Sprintf("-registers is live, not %q", o.registers)
+	case o.each && o.demo:
+		return "-each and -demo exclude each other"
+	case !o.each && o.jobs != defaultJobs:
+		return "-jobs belongs to -each"
+	case o.jobs < 1 || o.jobs > maxJobs:
+		return fmt.Sprintf("-jobs is from 1 to %d, not %d", maxJobs, o.jobs)
 	case o.compat != "" && o.kind != "" && o.kind != dmp.TypeFull:
 		return "elf2dmp writes full dumps only: -compat and -type " + o.kind + " exclude each other"
 	}
@@ -97,6 +113,9 @@ func runConvert(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	}
 	if wrong := o.check(files); wrong != "" {
 		return usageError(stderr, "convert", "%s", wrong)
+	}
+	if o.each {
+		return o.many(ctx, files[0], files[1], stdout, stderr)
 	}
 	report := stdout
 	if files[len(files)-1] == standard {
@@ -129,8 +148,11 @@ func runConvert(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	}
 	if !o.json {
 		describe(report, summary)
-		if j.out != nil {
-			fmt.Fprintf(report, "written: %s\n", oneLine(j.out.path))
+		if j.made.at != "" {
+			fmt.Fprintf(report, "written: %s\n", oneLine(j.made.at))
+		}
+		if j.made.checksum != "" {
+			fmt.Fprintf(report, "checksum: %s, as the object store states it\n", oneLine(j.made.checksum))
 		}
 		fmt.Fprintln(report, "next: open it in WinDbg, then: .symfix; .reload; !analyze -v")
 	}
@@ -142,8 +164,8 @@ type conversion struct {
 	source    source.Source
 	files     inputs       // what the image's copied parts are read from
 	unchanged func() error // asked before the dump gets its name
-	out       *output      // nil: the dump goes to pipe
-	pipe      io.Writer    // the standard output
+	write     writing
+	made      made // when it is written
 	options   core.Options
 	resolver  *resolver // nil: none
 	close     func()
@@ -154,7 +176,6 @@ type conversion struct {
 func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Reader, stdout io.Writer, t *terminal) (*conversion, error) {
 	j := &conversion{close: func() {}, unchanged: func() error { return nil }}
 	var in *input
-	var info fs.FileInfo
 	if o.demo {
 		data, err := demo.Core()
 		if err != nil {
@@ -168,23 +189,12 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 		if in, err = o.opening.open(ctx, files[0], stdin); err != nil {
 			return nil, err
 		}
-		info = in.info
 		j.source, j.unchanged, j.close = in.source(), in.unchanged, in.close
 	}
-	beside := ""
-	if path := files[len(files)-1]; path == standard {
-		j.pipe = stdout
-	} else if _, ok := schemeOf(path); ok {
+	beside, err := o.destination(ctx, j, in, files[len(files)-1], stdout)
+	if err != nil {
 		j.close()
-		return nil, fault.New(fault.OutputFailed, "could not write %s: no server is written to", shown(path)).
-			Instead(fault.Step{Text: "give the dump the name of a file, or - for a pipe to a program that sends it"})
-	} else {
-		out, err := newOutput(path, info, replacing{force: o.force, inputIsDump: isDump(j.source)})
-		if err != nil {
-			j.close()
-			return nil, err
-		}
-		j.out, beside = out, filepath.Dir(out.path)
+		return nil, err
 	}
 	j.options = core.Options{Compat: o.compat != "", Type: o.kind, Registers: o.registers, CacheBytes: cacheBytes, Sink: t.sink()}
 	if in != nil {
@@ -196,6 +206,37 @@ func (o *convertFlags) prepare(ctx context.Context, files []string, stdin io.Rea
 	}
 	j.options.Symbols = o.chooseSymbols(j, t)
 	return j, nil
+}
+
+// destination settles how the dump is written. beside is the directory that it goes
+// to, "" where that is none of this machine's.
+func (o *convertFlags) destination(ctx context.Context, j *conversion, in *input, path string, stdout io.Writer) (beside string, err error) {
+	if path == standard {
+		j.write = func(ctx context.Context, image described, _ inputs, still func() error, sink progress.Sink) (made, error) {
+			return made{}, stream(ctx, stdout, image, still, sink)
+		}
+		return "", nil
+	}
+	if s, ok := schemeOf(path); ok {
+		if s.to == nil {
+			return "", fault.New(fault.OutputFailed, "could not write %s: no server is written to", shown(path)).
+				Instead(fault.Step{Text: "give the dump the name of a file or of an object (s3://BUCKET/KEY), or - for a pipe to a program that sends it"})
+		}
+		j.write, err = s.to(o.opening, ctx, path, in, o.force, o.begun)
+		return "", err
+	}
+	var info fs.FileInfo
+	if in != nil {
+		info = in.info
+	}
+	out, err := newOutput(path, info, replacing{force: o.force, inputIsDump: isDump(j.source)})
+	if err != nil {
+		return "", err
+	}
+	j.write = func(ctx context.Context, image described, in inputs, still func() error, sink progress.Sink) (made, error) {
+		return made{at: out.path, bytes: image.Size()}, out.write(ctx, image, in, still, sink)
+	}
+	return filepath.Dir(out.path), nil
 }
 
 // isDump reports whether the input is a dump itself: then an existing dump at
@@ -230,10 +271,9 @@ func (j *conversion) run(ctx context.Context) (*summary.Summary, error) {
 	if err != nil {
 		return summary, err
 	}
-	if j.out == nil {
-		return summary, stream(ctx, j.pipe, image, j.unchanged, j.options.Sink)
-	}
-	return summary, j.out.write(ctx, image, j.files, j.unchanged, j.options.Sink)
+	j.made, err = j.write(ctx, image, j.files, j.unchanged, j.options.Sink)
+	summary.Warnings = append(summary.Warnings, j.made.warnings...)
+	return summary, err
 }
 
 // cacheBytes is the budget of the page cache. A conversion reads a few hundred

@@ -47,7 +47,7 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		if i > 0 && !*asJSON {
 			fmt.Fprintln(stdout)
 		}
-		summary, err := infoOf(ctx, name, stdin, how, options)
+		summary, err := infoOf(ctx, name, stdin, &how, options)
 		t.clear()
 		code = max(code, printInfo(name, summary, err, *asJSON, stdout, stderr))
 		if fault.Is(err, fault.Cancelled) {
@@ -61,7 +61,7 @@ func runInfo(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 }
 
 // infoOf inspects one file.
-func infoOf(ctx context.Context, name string, stdin io.Reader, how opening, options core.Options) (*summary.Summary, error) {
+func infoOf(ctx context.Context, name string, stdin io.Reader, how *opening, options core.Options) (*summary.Summary, error) {
 	in, err := how.open(ctx, name, stdin)
 	if err != nil {
 		return unopened(name, err), err

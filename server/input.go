@@ -10,15 +10,17 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/source"
+	"coredrop/server/bucket"
 )
 
 // input is an opened core.
 type input struct {
-	from    source.Source // as it lies where it is
-	file    *os.File      // nil: it lies elsewhere, and from is all there is
-	info    fs.FileInfo   // of file, when it was opened
-	end     func()        // ends reading
-	spooled *spooled      // what came out of it, where it was packed; nil: it is read itself
+	from    source.Source  // as it lies where it is
+	file    *os.File       // nil: it lies elsewhere
+	object  *bucket.Object // nil: it is in no bucket
+	info    fs.FileInfo    // of file, when it was opened
+	end     func()         // ends reading
+	spooled *spooled       // what came out of it, where it was packed; nil: it is read itself
 }
 
 // openInput opens a core for reading; nothing else is ever done to it. A core is

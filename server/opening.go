@@ -17,12 +17,15 @@ type opening struct {
 	snapshot  string
 	unpack    bool
 	allowHTTP texts
+	stores    storeFlags
+	cache     int64 // bytes that may be kept of what lies elsewhere; 0: as its reader thinks best
 }
 
 func (o *opening) flags(set *flag.FlagSet) {
 	set.StringVar(&o.snapshot, "snapshot", "", "the snapshot of a disk image to read, by its `name` or id (default: the only one with memory)")
 	set.BoolVar(&o.unpack, "unpack", false, "unpack a file that is compressed as a whole, to a temporary file, which is removed at the end")
 	set.Var(&o.allowHTTP, "allow-http", allowHTTPUsage)
+	o.stores.flags(set)
 }
 
 // open opens a core: a file, or what an address names. Both are only read.
@@ -37,7 +40,7 @@ func (o *opening) open(ctx context.Context, name string, stdin io.Reader) (*inpu
 		cancel()
 		return nil, err
 	}
-	return &input{from: from, end: cancel}, nil
+	return &input{from: from.Source, object: from.object, end: cancel}, nil
 }
 
 // unpacked unpacks the input, if that is asked for and it is packed. out is the

@@ -24,6 +24,19 @@ type described interface {
 	Scan(ctx context.Context, off, n int64, buf []byte, visit func(p []byte) error) error
 }
 
+// made is a dump that was written.
+type made struct {
+	at       string // where; "": through the pipe
+	bytes    int64
+	checksum string // as the object store states it; else ""
+	warnings []fault.Warning
+}
+
+// writing writes an image, whose copied parts lie in in: to a file, a pipe, a bucket.
+// still is asked when all is written, or read: an error of it (the input changed)
+// means that what was written is not to be trusted.
+type writing func(ctx context.Context, image described, in inputs, still func() error, sink progress.Sink) (made, error)
+
 // inputs are what an image's copied parts lie in, by their number.
 type inputs []source.Source
 

@@ -7,24 +7,34 @@ import (
 	"strings"
 
 	"coredrop/core/source"
+	"coredrop/server/bucket"
 	"coredrop/server/ranged"
 )
 
 // scheme is a kind of address that a core may be named by, besides a file's path.
 type scheme struct {
 	// open opens what an address names, until ctx ends.
-	open func(ctx context.Context, address string, o *opening) (source.Source, error)
+	open func(ctx context.Context, address string, o *opening) (elsewhere, error)
 	// name is what it is called: no path, and a name that a file can have.
 	name func(address string) string
 	// shown is as much of an address as may be printed: nobody's password, no
 	// signature.
 	shown func(address string) string
+	// to gives the writing of a dump to an address; nil: nothing is written there.
+	to func(o *opening, ctx context.Context, address string, in *input, force bool, begun func(context.Context, *bucket.Upload) error) (writing, error)
+}
+
+// elsewhere is a core that does not lie on this machine.
+type elsewhere struct {
+	source.Source
+	object *bucket.Object // nil: it is in no bucket
 }
 
 // schemes are those that are read, by their name in lower case.
 var schemes = map[string]scheme{
-	"https": {openWeb, ranged.NameOf, shownURL},
-	"http":  {openWeb, ranged.NameOf, shownURL},
+	"https": {openWeb, ranged.NameOf, shownURL, nil},
+	"http":  {openWeb, ranged.NameOf, shownURL, nil},
+	"s3":    {openObject, objectBase, objectShown, (*opening).toObject},
 }
 
 // schemeOf gives the scheme of an address; a path has none. One that looks like an
@@ -67,10 +77,10 @@ func shownURL(address string) string {
 }
 
 // openWeb opens what a web server has.
-func openWeb(ctx context.Context, address string, o *opening) (source.Source, error) {
-	r, err := ranged.OpenHTTP(ctx, address, ranged.WebOptions{AllowHTTP: o.allowHTTP, UserAgent: userAgent()})
+func openWeb(ctx context.Context, address string, o *opening) (elsewhere, error) {
+	r, err := ranged.OpenHTTP(ctx, address, ranged.WebOptions{AllowHTTP: o.allowHTTP, UserAgent: userAgent(), Reader: ranged.Options{Cache: o.cache}})
 	if err != nil {
-		return source.Source{}, err
+		return elsewhere{}, err
 	}
-	return r.Source(), nil
+	return elsewhere{Source: r.Source()}, nil
 }

@@ -150,6 +150,7 @@ var catalogue = map[Code]Entry{
 	OutputTerminal:   {"a dump is not written to a terminal", []Step{at(CLI, do("send it on through a pipe", "coredrop convert {file} - | gzip > {dump}.gz"))}},
 	StoreDenied:      {"the object store refuses it to these credentials", []Step{at(CLI, do("which credentials are used? the environment's come first, then the profile's, then the machine's role", "env | grep ^AWS_; aws sts get-caller-identity")), at(CLI, say("docs/fleet.md lists the rights that each command needs"))}},
 	CopiedHere:       {"the object store copied nothing itself: all of it went through this machine", nil},
+	StoreUnguarded:   {"the object store knows no conditional writes", []Step{at(CLI, say("let no two runs write the same dump there at once: the last one would have it"))}},
 	UnpackSpace:      {"there is no room to unpack the file", []Step{at(CLI, say("nothing was left behind; give the dump a place on a disk with more room: the file is unpacked beside it"))}},
 	UnpackedInMemory: {"the unpacked file takes up memory, not room on a disk", []Step{at(CLI, say("give the dump a place on a disk, or set TMPDIR to one"))}},
 	BrowserSave:      {"the browser could not store the dump", []Step{at(Page, say("use a browser with a save picker")), at(Page, do("or the command line", "coredrop convert {file} {dump}"))}},

@@ -116,6 +116,7 @@ const (
 	OutputTerminal   Code = "output-terminal"
 	StoreDenied      Code = "store-denied"
 	CopiedHere       Code = "copied-here"
+	StoreUnguarded   Code = "store-unguarded"
 	UnpackSpace      Code = "unpack-space"
 	UnpackedInMemory Code = "unpacked-in-memory"
 	BrowserSave      Code = "browser-save"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -495,42 +496,74 @@ func TestBeginSweeps(t *testing.T) {
 	}
 }
 
-// TestSecond: of runs that make the same object, at least one learns of the other.
-func TestSecond(t *testing.T) {
+// TestClaim: of runs that make the same object one goes on at most, and who claimed it
+// is not disturbed.
+func TestClaim(t *testing.T) {
 	s, c := open(t)
 	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
 	begin := func() *bucket.Upload {
 		u, err := c.Begin(t.Context(), to, false)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		return u
 	}
-	second := func(u *bucket.Upload) bool {
-		is, err := u.Second(t.Context())
+	claims := func(u *bucket.Upload) bool {
+		mine, err := u.Claim(t.Context())
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-		return is
+		return mine
+	}
+	end := func(list ...*bucket.Upload) {
+		for _, u := range list {
+			if err := u.Abort(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 	s.Begin(t, to.Key) // another tool's, which does not count
 	a := begin()
-	if second(a) {
-		t.Error("the only run is the second one")
+	if !claims(a) {
+		t.Error("the only run may not go on")
 	}
+	for range 4 { // of names before and behind
+		b := begin()
+		if claims(b) {
+			t.Error("a second run may go on")
+		}
+		end(b)
+	}
+	end(a)
 	b := begin()
-	if !second(a) && !second(b) {
-		t.Error("neither of two runs sees the other")
+	if !claims(b) {
+		t.Error("the run that is left may not go on")
 	}
-	if err := a.Abort(t.Context()); err != nil {
-		t.Fatal(err)
+	end(b)
+	gone := 0
+	for range 20 {
+		var all sync.WaitGroup
+		uploads, mine := make([]*bucket.Upload, 4), make([]bool, 4)
+		for i := range uploads {
+			all.Go(func() {
+				uploads[i] = begin()
+				mine[i] = claims(uploads[i])
+			})
+		}
+		all.Wait()
+		n := 0
+		for _, m := range mine {
+			if m {
+				n++
+			}
+		}
+		if n > 1 {
+			t.Errorf("%d of four runs go on", n)
+		}
+		gone += n
+		end(uploads...)
 	}
-	if second(b) {
-		t.Error("the run that is left is the second one")
-	}
-	if err := b.Abort(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	t.Logf("one of four went on %d times of 20", gone)
 }
 
 // TestMarkIsRenewed: it tells a run that goes on from one that ended without a word.

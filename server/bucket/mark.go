@@ -15,7 +15,10 @@ import (
 // while the run goes on.
 const markNumber = MaxParts + 1
 
-var mark = []byte("coredrop: an upload of its own; its run renews this part while it goes on\n")
+var (
+	mark  = []byte("coredrop: an upload of its own; its run renews this part while it goes on\n")
+	claim = append(bytes.Clone(mark), "claimed: who begins the same object leaves it to this run\n"...)
+)
 
 // Stale is the age of a mark from which on nobody goes on with an upload, whatever the
 // clocks: stores refuse requests of clients that are more than 15 minutes off.
@@ -25,7 +28,11 @@ const Stale = 20 * time.Minute
 const Renewal = 10 * time.Second
 
 func (u *Upload) mark(ctx context.Context) error {
-	_, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, markNumber, bytes.NewReader(mark), int64(len(mark)), minio.PutObjectPartOptions{})
+	text := mark
+	if u.claimed.Load() {
+		text = claim
+	}
+	_, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, markNumber, bytes.NewReader(text), int64(len(text)), minio.PutObjectPartOptions{})
 	return err
 }
 
@@ -51,10 +58,10 @@ func (u *Upload) renew(ctx context.Context, stop <-chan struct{}) {
 
 // Run is an upload that this program began and has not ended.
 type Run struct {
-	to     Name
-	id     string
-	began  time.Time
-	marked time.Time
+	to      Name
+	id      string
+	marked  time.Time
+	claimed bool
 }
 
 // Runs lists the uploads of an object, or of all below a prefix, that bear the mark.
@@ -69,7 +76,7 @@ func (s *Store) Runs(ctx context.Context, below Name) (runs []Run, err error) {
 			return runs, failed(ctx, err, fault.OutputFailed, "could not look for unfinished uploads of "+below.String())
 		}
 		for _, up := range list.Uploads {
-			r := Run{to: Name{below.Bucket, up.Key}, id: up.UploadID, began: up.Initiated}
+			r := Run{to: Name{below.Bucket, up.Key}, id: up.UploadID}
 			if (below.IsPrefix() || r.to == below) && s.marked(ctx, &r) {
 				runs = append(runs, r)
 			}
@@ -88,8 +95,8 @@ func (s *Store) marked(ctx context.Context, r *Run) bool {
 		return false
 	}
 	p := list.ObjectParts[0]
-	r.marked = p.LastModified
-	return p.PartNumber == markNumber && p.Size == int64(len(mark))
+	r.marked, r.claimed = p.LastModified, p.Size == int64(len(claim))
+	return p.PartNumber == markNumber && (r.claimed || p.Size == int64(len(mark)))
 }
 
 // End aborts an upload.
@@ -161,26 +168,32 @@ func (s *Store) Await(ctx context.Context, to Name) error {
 	}
 }
 
-// Second reports whether another run began the same object before this one: then one
-// of the two works for nothing. When both look, at least one of them sees the other.
-func (u *Upload) Second(ctx context.Context) (bool, error) {
-	runs, err := u.store.Runs(ctx, u.to)
-	if err != nil {
+// Claim reports whether this run may go on: another one that makes the same object
+// would work for nothing. Of runs that began in the same moment at most one may, and
+// whoever claimed it before goes on. The mark says that an object is claimed; who does
+// so looks once more, and of those that meet then the first by name goes on. An object
+// that is there by now is output-exists.
+func (u *Upload) Claim(ctx context.Context) (bool, error) {
+	for _, claimed := range []bool{false, true} {
+		if claimed {
+			u.claimed.Store(true)
+			if err := u.mark(ctx); err != nil {
+				return false, unwritten(ctx, err, u.to)
+			}
+		}
+		runs, err := u.store.Runs(ctx, u.to)
+		if err != nil {
+			return false, err
+		}
+		for _, r := range runs {
+			if r.id != u.id && (!claimed && r.claimed || claimed && r.id < u.id) {
+				return false, nil
+			}
+		}
+	}
+	// What was there all along was looked for when this began; what came since, now.
+	if err := u.store.free(ctx, u.to, u.replace); err != nil {
 		return false, err
 	}
-	var own Run
-	for _, r := range runs {
-		if r.id == u.id {
-			own = r
-		}
-	}
-	for _, r := range runs {
-		if r.id != u.id && (earlier(r.began, own.began, r.id < u.id) || earlier(r.marked, own.marked, r.id < u.id)) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return true, nil
 }
-
-// earlier compares two times of the store's; where they are the same, tie decides.
-func earlier(a, b time.Time, tie bool) bool { return a.Before(b) || a.Equal(b) && tie }

@@ -15,7 +15,8 @@ type Name struct{ Bucket, Key string }
 
 // Parse reads a name. The key may be empty, or end in a slash: that is a prefix.
 func Parse(s string) (Name, error) {
-	rest, ok := strings.CutPrefix(s, Scheme)
+	ok := len(s) >= len(Scheme) && strings.EqualFold(s[:len(Scheme)], Scheme)
+	rest := s[min(len(s), len(Scheme)):]
 	bucket, key, _ := strings.Cut(rest, "/")
 	switch {
 	case !ok:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -31,6 +32,9 @@ const MinCopied = 5 << 20
 // from there.
 var ErrNoCopy = errors.New("the object store does not copy it")
 
+// ErrEnded is the error of an upload that somebody else ended.
+var ErrEnded = errors.New("the upload was ended by somebody else")
+
 // Done is an object that was made.
 type Done struct {
 	ETag string
@@ -51,8 +55,9 @@ type Upload struct {
 	id      string
 	rest    func() // ends the renewal of the mark, and waits for its end
 
-	mu    sync.Mutex
-	parts map[int]minio.CompletePart
+	claimed atomic.Bool
+	mu      sync.Mutex
+	parts   map[int]minio.CompletePart
 }
 
 // Begin begins an upload. Unless replace, what is there already is never replaced: the
@@ -63,15 +68,21 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 		return nil, err
 	}
 	s.Sweep(ctx, to, Stale)
+	sent, end := linger(ctx)
+	defer end()
 	var id string
 	if err := s.ask(func() (err error) {
-		id, err = s.core.NewMultipartUpload(ctx, to.Bucket, to.Key, minio.PutObjectOptions{})
+		id, err = s.core.NewMultipartUpload(sent, to.Bucket, to.Key, minio.PutObjectOptions{})
 		return err
 	}); err != nil {
 		return nil, unwritten(ctx, err, to)
 	}
 	u := &Upload{store: s, to: to, replace: replace, id: id, parts: map[int]minio.CompletePart{}}
-	if err := u.mark(ctx); err != nil {
+	err := ctx.Err()
+	if err == nil {
+		err = u.mark(sent)
+	}
+	if err != nil {
 		after, cancel := outlive(ctx)
 		defer cancel()
 		return nil, errors.Join(unwritten(ctx, err, to), u.Abort(after))
@@ -91,6 +102,21 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 // afterwards is how long what is still to be done or found out may take when a context
 // has ended: who ended it waits.
 var afterwards = 10 * time.Second
+
+// answered is how long the answer to what was sent is waited for then: the store may
+// do what it was asked by a client that left, and an upload that was aborted before
+// would come to life again.
+const answered = 3 * time.Second
+
+// linger gives a context for requests that are still to be answered when ctx ends.
+func linger(ctx context.Context) (context.Context, context.CancelFunc) {
+	after, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(min(answered, afterwards), cancel) })
+	return after, func() {
+		stop()
+		cancel()
+	}
+}
 
 func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), afterwards)
@@ -125,9 +151,11 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	if from.ETag != "" {
 		headers["x-amz-copy-source-if-match"] = `"` + from.ETag + `"`
 	}
+	sent, end := linger(ctx)
+	defer end()
 	var p minio.CompletePart
 	err := u.store.ask(func() (err error) {
-		p, err = u.store.core.CopyObjectPart(ctx, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
+		p, err = u.store.core.CopyObjectPart(sent, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
 		return err
 	})
 	switch answer, ok := answerOf(err); {
@@ -141,7 +169,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	case is(err, "InvalidRange"):
 		return changed(err, from.Name, "became shorter")
 	case is(err, "NoSuchUpload"):
-		return u.gone(err)
+		return gone(err, u.to)
 	case ok && answer.StatusCode >= 400 && answer.StatusCode < 500 && !expired(answer), is(err, "NotImplemented"):
 		return fmt.Errorf("%w: %s", ErrNoCopy, said(answer))
 	}
@@ -151,8 +179,10 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 // Put uploads n bytes as a part. body is asked for them, and once more for each
 // attempt.
 func (u *Upload) Put(ctx context.Context, number int, n int64, body func() io.Reader) error {
+	sent, end := linger(ctx)
+	defer end()
 	err := u.store.retry(ctx, func() error {
-		p, err := u.store.core.PutObjectPart(ctx, u.to.Bucket, u.to.Key, u.id, number, body(), n, minio.PutObjectPartOptions{})
+		p, err := u.store.core.PutObjectPart(sent, u.to.Bucket, u.to.Key, u.id, number, body(), n, minio.PutObjectPartOptions{})
 		if err == nil {
 			u.add(minio.CompletePart{PartNumber: number, ETag: p.ETag, ChecksumCRC32: p.ChecksumCRC32, ChecksumCRC32C: p.ChecksumCRC32C,
 				ChecksumSHA1: p.ChecksumSHA1, ChecksumSHA256: p.ChecksumSHA256, ChecksumCRC64NVME: p.ChecksumCRC64NVME})
@@ -160,7 +190,7 @@ func (u *Upload) Put(ctx context.Context, number int, n int64, body func() io.Re
 		return err
 	})
 	if is(err, "NoSuchUpload") {
-		return u.gone(err)
+		return gone(err, u.to)
 	}
 	return unwritten(ctx, err, u.to)
 }
@@ -171,10 +201,10 @@ func (u *Upload) add(p minio.CompletePart) {
 	u.parts[p.PartNumber] = p
 }
 
-// gone is the end of an upload that somebody else ended: another run that made the
-// object, or a rule of the bucket.
-func (u *Upload) gone(err error) error {
-	return fault.Wrap(err, fault.OutputFailed, "could not write %s: the upload was ended by somebody else, most likely by another run that wrote the same object", u.to)
+// gone is the end of an upload that was ended by another run that made the object, or
+// by a rule of the bucket.
+func gone(err error, to Name) error {
+	return fault.Wrap(errors.Join(ErrEnded, err), fault.OutputFailed, "could not write %s: the upload was ended by somebody else, most likely by another run that wrote the same object", to)
 }
 
 // Complete makes the object of the parts, in the order of their numbers. When it
@@ -261,6 +291,8 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 			info = minio.UploadInfo{ETag: o.ETag}
 		case is(err, "PreconditionFailed"), is(err, "ConditionalRequestConflict") && statErr == nil:
 			return Done{}, exists(err, to)
+		case is(err, "NoSuchUpload"):
+			return Done{}, gone(err, to)
 		default:
 			return Done{}, unwritten(ctx, err, to)
 		}

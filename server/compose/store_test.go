@@ -1,0 +1,321 @@
+package compose_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"coredrop/core/dmp"
+	"coredrop/core/fault"
+	"coredrop/core/progress"
+	"coredrop/server/bucket"
+	"coredrop/server/bucket/buckettest"
+	"coredrop/server/compose"
+)
+
+// TestMain lets no test wait long for another attempt.
+func TestMain(m *testing.M) {
+	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
+	os.Exit(m.Run())
+}
+
+// dump is an image of a core in the store.
+type dump struct {
+	parts []dmp.Part
+	bytes []byte
+}
+
+func (d *dump) Size() int64       { return int64(len(d.bytes)) }
+func (d *dump) Parts() []dmp.Part { return d.parts }
+func (d *dump) Scan(ctx context.Context, off, n int64, buf []byte, visit func([]byte) error) error {
+	for ; n > 0 && ctx.Err() == nil; n -= int64(len(buf)) {
+		piece := buf[:min(n, int64(len(buf)))]
+		off += int64(copy(piece, d.bytes[off:]))
+		if err := visit(piece); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// scene is a store with a core, and what is to be made of it.
+type scene struct {
+	*buckettest.Store
+	core []byte
+	dump *dump
+	job  compose.Job
+}
+
+// set puts a core of the given length into a store, and describes a dump of it: a
+// header, the core but for a page in its middle, and a word behind.
+func set(t *testing.T, size int) *scene {
+	t.Helper()
+	s := &scene{Store: buckettest.Start(t), core: make([]byte, size)}
+	rand.NewChaCha8([32]byte{25}).Read(s.core)
+	s.Put(t, "in/vm.core", bytes.NewReader(s.core), int64(size))
+	store, err := bucket.Open(bucket.Options{Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := store.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "in/vm.core"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle := size / 2
+	s.dump = &dump{}
+	for _, p := range []dmp.Part{
+		{Kind: dmp.Literal, Literal: bytes.Repeat([]byte("PAGEDU64"), 1024)},
+		{Kind: dmp.Copy, Off: 100, Bytes: int64(middle - 100)},
+		{Kind: dmp.Literal, Literal: bytes.Repeat([]byte("patched."), 512)},
+		{Kind: dmp.Copy, Off: int64(middle + 4096), Bytes: int64(size - middle - 4096)},
+		{Kind: dmp.Literal, Literal: []byte("the end")},
+	} {
+		if p.Kind == dmp.Copy {
+			s.dump.bytes = append(s.dump.bytes, s.core[p.Off:][:p.Bytes]...)
+		} else {
+			p.Bytes = int64(len(p.Literal))
+			s.dump.bytes = append(s.dump.bytes, p.Literal...)
+		}
+		s.dump.parts = append(s.dump.parts, p)
+	}
+	s.job = compose.Job{Image: s.dump, Files: []*bucket.Object{from}, Store: store, To: bucket.Name{Bucket: s.Bucket, Key: "out/vm.dmp"}}
+	s.Reset()
+	return s
+}
+
+// made fails unless the dump is there as it should be, or nothing is; and no upload is
+// left either way.
+func (s *scene) made(t *testing.T, want bool) {
+	t.Helper()
+	r := s.Get(t, s.job.To.Key)
+	if (r != nil) != want {
+		t.Errorf("there is an object: %v, want %v", r != nil, want)
+	}
+	if r != nil {
+		got, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(got, s.dump.bytes) {
+			t.Errorf("the object's %d bytes are not the dump's %d (%v)", len(got), s.dump.Size(), err)
+		}
+	}
+	if left := s.Uploads(t); len(left) > 0 {
+		t.Errorf("unfinished uploads: %q", left)
+	}
+}
+
+// when makes requests of a kind meet a fault.
+func (s *scene) when(what string, f buckettest.Fault) {
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if buckettest.Name(r) != what || r.URL.Query().Get("partNumber") == "10000" {
+			return buckettest.Fault{}
+		}
+		return f
+	})
+}
+
+// TestWrite: the store copies what it can; what crosses the wire is little.
+func TestWrite(t *testing.T) {
+	s := set(t, 64<<20)
+	var stages []string
+	s.job.Sink = progress.Sink{OnProgress: func(stage string, _, _ int64) { stages = append(stages, stage) }}
+	asked := 0
+	s.job.Begun = func(context.Context, *bucket.Upload) error { asked++; return nil }
+	s.job.Still = func() error { asked++; return nil }
+	r, err := compose.Write(t.Context(), s.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.made(t, true)
+	up, down := s.Bytes()
+	if r.Copied+r.Sent != s.dump.Size() || r.Sent > 11<<20 || up > r.Sent+1<<20 || down > 1<<20 || len(r.Warnings) != 0 {
+		t.Errorf("%+v; %d bytes up, %d down", r, up, down)
+	}
+	if r.ETag == "" || asked != 2 || stages[len(stages)-1] != "waiting for the object store" {
+		t.Errorf("%+v, asked %d times, %q", r, asked, stages)
+	}
+}
+
+// TestWriteInOneRequest: a dump that is shorter than a part needs no upload of parts,
+// and is asked for no sooner than the input has been read.
+func TestWriteInOneRequest(t *testing.T) {
+	s := set(t, 4<<20)
+	s.job.Begun = func(context.Context, *bucket.Upload) error { t.Error("asked for one request"); return nil }
+	gone := fault.New(fault.FileChanged, "")
+	s.job.Still = func() error { return gone }
+	if _, err := compose.Write(t.Context(), s.job); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	s.made(t, false)
+	s.job.Still = nil
+	r, err := compose.Write(t.Context(), s.job)
+	if err != nil || r.Sent != s.dump.Size() || r.Copied != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.made(t, true)
+	if n := s.Count("CreateMultipartUpload"); n != 0 {
+		t.Errorf("%d uploads of parts", n)
+	}
+	// Its answer is lost, and it is sent once more.
+	s.Remove(t, s.job.To.Key)
+	lost := false
+	s.Act(func(_ int, r *http.Request) (f buckettest.Fault) {
+		f.Drop = buckettest.Name(r) == "PutObject" && !lost
+		lost = lost || f.Drop
+		return f
+	})
+	if r, err := compose.Write(t.Context(), s.job); err != nil || r.Sent != s.dump.Size() || !lost {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.made(t, true)
+}
+
+// TestWriteIsSent: a core that is in no store, or not in this one, or too short for
+// ranges of it to be copied, goes through here.
+func TestWriteIsSent(t *testing.T) {
+	s := set(t, 40<<20)
+	short := *s.job.Files[0]
+	short.Size = bucket.MinCopied
+	for _, files := range [][]*bucket.Object{nil, {nil}, {&short}} {
+		s.Remove(t, s.job.To.Key)
+		s.Reset()
+		s.job.Files = files
+		r, err := compose.Write(t.Context(), s.job)
+		if err != nil || r.Copied != 0 || len(r.Warnings) != 0 || s.Count("UploadPartCopy") != 0 {
+			t.Errorf("%v: %+v, %v", files, r, err)
+		}
+		s.made(t, true)
+	}
+}
+
+// TestWriteWithoutPartCopy: so does that of a store that copies nothing, and it is
+// said.
+func TestWriteWithoutPartCopy(t *testing.T) {
+	s := set(t, 40<<20)
+	s.when("UploadPartCopy", buckettest.Fault{Status: http.StatusNotImplemented, Code: "NotImplemented"})
+	r, err := compose.Write(t.Context(), s.job)
+	if err != nil || r.Copied != 0 || len(r.Warnings) != 1 || r.Warnings[0].Code != fault.CopiedHere {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.made(t, true)
+}
+
+// TestWriteOfWhatChanges: a core that is replaced while it is copied gives no dump.
+func TestWriteOfWhatChanges(t *testing.T) {
+	s := set(t, 64<<20)
+	s.when("UploadPartCopy", buckettest.Fault{Before: func() { s.Put(t, "in/vm.core", strings.NewReader("another"), 7) }})
+	if _, err := compose.Write(t.Context(), s.job); !fault.Is(err, fault.FileChanged) {
+		t.Error(err)
+	}
+	s.made(t, false)
+}
+
+// TestWriteOfWhatIsThere: nothing is replaced unasked, whenever it came.
+func TestWriteOfWhatIsThere(t *testing.T) {
+	s := set(t, 16<<20)
+	came := func() { s.Put(t, s.job.To.Key, strings.NewReader("something"), 9) }
+	s.when("CompleteMultipartUpload", buckettest.Fault{Before: came})
+	if _, err := compose.Write(t.Context(), s.job); !fault.Is(err, fault.OutputExists) {
+		t.Error(err)
+	}
+	s.Reset()
+	if _, err := compose.Write(t.Context(), s.job); !fault.Is(err, fault.OutputExists) || s.Count("UploadPart") != 0 {
+		t.Errorf("%v, %q", err, s.Requests())
+	}
+	if got, _ := io.ReadAll(s.Get(t, s.job.To.Key)); string(got) != "something" {
+		t.Error("it was replaced")
+	}
+	s.job.Replace = true
+	if _, err := compose.Write(t.Context(), s.job); err != nil {
+		t.Error(err)
+	}
+	s.made(t, true)
+}
+
+// TestWriteInBadWeather: what passes is not noticed; what does not is an error with
+// nothing left behind.
+func TestWriteInBadWeather(t *testing.T) {
+	s := set(t, 24<<20)
+	for name, f := range map[string]buckettest.Fault{
+		"503": {Status: 503, Code: "SlowDown"}, "500": {Status: 500, Code: "InternalError"}, "dropped": {Drop: true}, "lost": {Late: true},
+	} {
+		for _, what := range []string{"CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				s.Reset()
+				s.Remove(t, s.job.To.Key)
+				var met atomic.Bool
+				s.Act(func(_ int, r *http.Request) buckettest.Fault {
+					if buckettest.Name(r) != what || met.Swap(true) {
+						return buckettest.Fault{}
+					}
+					return f
+				})
+				r, err := compose.Write(t.Context(), s.job)
+				if err != nil || !met.Load() || r.Copied+r.Sent != s.dump.Size() {
+					t.Errorf("%+v of %d bytes, %v", r, s.dump.Size(), err)
+				}
+				s.Act(nil)
+				s.made(t, true)
+			})
+			t.Run(name+" "+what+" always", func(t *testing.T) {
+				s.Reset()
+				s.Remove(t, s.job.To.Key)
+				s.when(what, f)
+				_, err := compose.Write(t.Context(), s.job)
+				s.Act(nil)
+				if name == "lost" && err == nil { // the store did it, and it is seen that it did
+					s.made(t, true)
+					return
+				}
+				if !fault.Is(err, fault.OutputFailed) {
+					t.Error(err)
+				}
+				s.made(t, false)
+			})
+		}
+	}
+}
+
+// TestWriteCancelled: whoever cancels finds nothing left, whatever was going on.
+func TestWriteCancelled(t *testing.T) {
+	s := set(t, 64<<20)
+	for _, what := range []string{"CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"} {
+		t.Run(what, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s.when(what, buckettest.Fault{Before: cancel, Stall: true})
+			if _, err := compose.Write(ctx, s.job); !fault.Is(err, fault.Cancelled) {
+				t.Error(err)
+			}
+			s.Act(nil)
+			s.made(t, false)
+		})
+	}
+}
+
+// vast is an image that no object can be.
+type vast struct{ *dump }
+
+func (vast) Size() int64 { return bucket.MaxParts*bucket.MaxPart + 1 }
+func (v vast) Parts() []dmp.Part {
+	return []dmp.Part{{Kind: dmp.Computed, Bytes: v.Size()}}
+}
+
+// TestWriteOfTooMuch: that an object cannot hold it is said at once.
+func TestWriteOfTooMuch(t *testing.T) {
+	s := set(t, 1<<20)
+	s.job.Image = vast{s.dump}
+	if _, err := compose.Write(t.Context(), s.job); !fault.Is(err, fault.OutputFailed) || !strings.Contains(err.Error(), "53.7 TB") {
+		t.Error(err)
+	}
+	if list := s.Requests(); len(list) != 0 {
+		t.Errorf("%q", list)
+	}
+}
