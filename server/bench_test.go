@@ -82,7 +82,7 @@ func fillZeroPages(b *testing.B, path string) {
 	for off := int64(0); ; off += int64(len(block)) {
 		n, err := f.ReadAt(block, off)
 		for at := 0; at+4096 <= n; at += 4096 {
-			if allZero(block[at : at+4096]) {
+			if isZero(block[at : at+4096]) {
 				noise.Read(block[at : at+4096])
 			}
 		}

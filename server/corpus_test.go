@@ -2,11 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"coredrop/server/corpustest"
@@ -37,7 +41,8 @@ func buildBinary(t testing.TB) string {
 	return path
 }
 
-// TestLargeCoreNeedsLittleMemoryAndDisk converts 4.8 GB of mostly zeros.
+// TestLargeCoreNeedsLittleMemoryAndDisk converts 4.8 GB of mostly zeros, also where
+// they lie at a web server.
 func TestLargeCoreNeedsLittleMemoryAndDisk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("unpacks 4.8 GB")
@@ -45,13 +50,26 @@ func TestLargeCoreNeedsLittleMemoryAndDisk(t *testing.T) {
 	store := corpus(t, "symbols")
 	core := unpackCore(t, "windows/05-hole3g/core.elf.zst")
 	binary := buildBinary(t)
+	var asked atomic.Int64
+	files := http.FileServer(http.Dir(filepath.Dir(core)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		files.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	address := server.URL + "/" + filepath.Base(core)
+	// Each request is a journey: with 30 ms each, these take well below a second.
+	if code := run(t.Context(), []string{"info", address}, nil, io.Discard, io.Discard); code != exitDone || asked.Load() > 12 {
+		t.Errorf("info: exit code %d after %d requests", code, asked.Load())
+	}
 	for name, args := range map[string][]string{
-		"with the PDB": {"-symbols", store},
-		"without":      {"-symbols", "none"},
+		"with the PDB":    {"-symbols", store, core},
+		"without":         {"-symbols", "none", core},
+		"at a web server": {"-symbols", "none", address},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out.dmp")
-			cmd := exec.Command(binary, append(append([]string{"convert", "-json"}, args...), core, out)...)
+			cmd := exec.Command(binary, append(append([]string{"convert", "-json"}, args...), out)...)
 			text, err := cmd.Output()
 			if err != nil {
 				t.Fatalf("%v", err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -266,12 +265,22 @@ func (w *imageWriter) computed(n int64) error {
 // sparse writes what comes in order; blocks of zeros stay holes.
 func (w *imageWriter) sparse(scan func(buf []byte, visit func(p []byte) error) error) error {
 	err := scan(w.block(bufferBytes), func(p []byte) error {
-		if !allZero(p) {
-			if err := w.put(p, w.at); err != nil {
+		for len(p) > 0 {
+			n := min(holeBytes, len(p))
+			if !isZero(p[:n]) {
+				for n < len(p) && !isZero(p[n:min(n+holeBytes, len(p))]) {
+					n = min(n+holeBytes, len(p))
+				}
+				if err := w.put(p[:n], w.at); err != nil {
+					return err
+				}
+			}
+			if err := w.advance(int64(n)); err != nil {
 				return err
 			}
+			p = p[n:]
 		}
-		return w.advance(int64(len(p)))
+		return nil
 	})
 	return unread(w.ctx, err)
 }
@@ -307,10 +316,6 @@ func readFull(in io.ReaderAt, p []byte, off int64) error {
 		return fault.Wrap(err, fault.FileChanged, "the core became shorter while it was being read")
 	}
 	return fault.Wrap(err, fault.InputUnreadable, "could not read the core at %#x: %v", off, err)
-}
-
-func allZero(p []byte) bool {
-	return len(bytes.TrimLeft(p, "\x00")) == 0
 }
 
 // writeError marks an error of kernelCopy that is the output's.
