@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -123,6 +124,8 @@ func TestCommandsReadTheWeb(t *testing.T) {
 		{"convert", "vm.save", out},
 		{"convert", "-type", "triage", "crash.elf", out},
 		{"convert", "crash.elf", "-"},
+		{"convert", "crash.elf.gz", out},
+		{"convert", "races.log", out},
 		{"convert", "crash.elf"},
 		{"crash.elf"},
 		{"crash.elf", out},
@@ -313,6 +316,46 @@ func TestAddressesAndPaths(t *testing.T) {
 		if code, out, errs := runs(t, "info", "./https://host.invalid/vm.core"); code != exitDone || !strings.Contains(out, "file: vm.core") {
 			t.Errorf("%d, %s%s", code, out, errs)
 		}
+	}
+}
+
+// The way to the core is no place for what is unpacked, and is not named as one.
+func TestRemoteCoresAreUnpackedElsewhere(t *testing.T) {
+	address := serveCores(t, &webHost{files: webCores(t)})
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, nowhere)
+	}
+	if _, out, errs := runs(t, "info", "-unpack", address("crash.elf.gz")); !strings.Contains(out, "could not write "+nowhere) {
+		t.Errorf("%s%s", out, errs)
+	}
+}
+
+// What is read from its beginning to its end is read by a stream, which ends with it.
+func TestInOrderReadsTheStream(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789"), 1<<16)
+	ended := make(chan error, 1)
+	s := source.Source{ReaderAt: strings.NewReader("another way"), Size: int64(len(data)), Name: "vm.core"}
+	s.Stream = func(off, n int64, buf []byte, visit func([]byte) error) error {
+		err := source.Source{ReaderAt: bytes.NewReader(data)}.Scan(off, n, buf, visit)
+		ended <- err
+		return err
+	}
+	r := inOrder(s)
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || <-ended != nil {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	r = inOrder(s)
+	if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if err := <-ended; err != io.ErrClosedPipe {
+		t.Errorf("closed: %v", err)
+	}
+	s.Stream = func(int64, int64, []byte, func([]byte) error) error { return fault.New(fault.FileChanged, "") }
+	if _, err := io.ReadAll(inOrder(s)); !fault.Is(err, fault.FileChanged) {
+		t.Errorf("failed: %v", err)
 	}
 }
 
