@@ -75,6 +75,7 @@ func OpenHTTP(ctx context.Context, address string, o WebOptions) (*Reader, error
 	if transport == nil {
 		t := upstream.NewTransport()
 		t.DialContext = upstream.Dial(w.isStranger)
+		context.AfterFunc(ctx, t.CloseIdleConnections)
 		transport = t
 	}
 	w.client = &http.Client{Transport: transport, CheckRedirect: w.checkRedirect}

@@ -735,6 +735,27 @@ func TestWebStalls(t *testing.T) {
 	})
 }
 
+// Who is done with an object keeps no connection open.
+func TestWebConnectionsEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	closed := make(chan bool, 8)
+	s := httptest.NewUnstartedServer(&host{data: noise(100), tag: strong})
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- true
+		}
+	}
+	s.Start()
+	defer s.Close()
+	r, err := OpenHTTP(ctx, s.URL+"/cores/vm.core"+secret, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	readsAs(t, r, &object{data: noise(100)}, 0, 16)
+	cancel()
+	<-closed
+}
+
 // The end of the context ends what waits for a server, at once.
 func TestWebCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
