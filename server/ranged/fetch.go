@@ -14,6 +14,9 @@ import (
 const (
 	firstPause = 200 * time.Millisecond
 	longPause  = 10 * time.Second
+	// enough is how many bytes a request must bring to count as one that did, where
+	// many are missing: who brings a few at a time would be asked for ever.
+	enough = 64 << 10
 	// patience is the longest Retry-After that is waited for: whoever waits for a
 	// result should rather know.
 	patience = time.Minute
@@ -54,7 +57,7 @@ func (r *Reader) fetch(ctx context.Context, off int64, parts [][]byte, filled fu
 	return r.persist(ctx, func(ctx context.Context, alive func()) (bool, error) {
 		before := t.left
 		err := r.attempt(ctx, begin-t.left, t, alive)
-		return t.left < before, err
+		return t.left < before && before-t.left >= min(enough, before/32), err
 	}, func() string { return fmt.Sprintf("%s at %#x", r.o.Name, begin-t.left) })
 }
 

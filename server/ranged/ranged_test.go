@@ -512,6 +512,16 @@ func TestTriesAreBounded(t *testing.T) {
 	if n := len(o.asked()); n != 16*5 {
 		t.Errorf("%d requests", n)
 	}
+	// A byte of many is none: it would go on for ever.
+	o = &object{data: noise(1 << 16)}
+	o.answer = func(_ context.Context, _ int, a ask) (io.ReadCloser, error) {
+		return io.NopCloser(io.LimitReader(o.own(a.off, a.n), 1)), nil
+	}
+	large := small(o)
+	large.Block, large.Request, large.Cache = 1<<16, 1<<16, 1<<20
+	if _, err := New(t.Context(), o, large).ReadAt(make([]byte, 64), 0); !fault.Is(err, fault.InputUnreadable) || len(o.asked()) != 5 {
+		t.Errorf("%v after %d requests", err, len(o.asked()))
+	}
 	for failed, want := range map[int]time.Duration{1: firstPause, 2: 2 * firstPause, 4: 8 * firstPause, 9: longPause, 1000: longPause} {
 		for range 100 {
 			if d := pause(failed); d < want/2 || d > want {
