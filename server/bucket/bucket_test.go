@@ -221,6 +221,33 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// TestNoAnswerAtTheEnd: that the object is there, and the one that was to be, is seen
+// where no answer says so. Its parts are of both kinds.
+func TestNoAnswerAtTheEnd(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 6<<20)), 6<<20)
+	from, err := c.Stat(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.core"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := c.Begin(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(u.Copy(t.Context(), 1, from, 0, 6<<20), u.Put(t.Context(), 2, 4, reader([]byte("tail")))); err != nil {
+		t.Fatal(err)
+	}
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		return buckettest.Fault{Late: buckettest.Name(r) == "CompleteMultipartUpload"}
+	})
+	if _, err := u.Complete(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, s.Get(t, "vm.dmp")); len(got) != 6<<20+4 {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
 // TestObjectChanges: every way in which an object is not any more what it was.
 func TestObjectChanges(t *testing.T) {
 	s, c := open(t)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,6 +161,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	})
 	switch answer, ok := answerOf(err); {
 	case err == nil:
+		p.ETag = strings.Trim(p.ETag, `"`) // as that of a part that was put
 		u.add(p)
 		return nil
 	case is(err, "PreconditionFailed"):
