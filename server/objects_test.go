@@ -295,7 +295,7 @@ func TestObjectsThatAreThere(t *testing.T) {
 // no upload is left.
 func TestTroubleInTheStore(t *testing.T) {
 	minioPauses(t)
-	core := largeGuest(t)
+	core := guestFile(t, 12<<20)
 	want := here(t, core)
 	other := slices.Repeat([]byte{0x55}, 1<<20)
 	s := objectStore(t)
@@ -321,6 +321,9 @@ func TestTroubleInTheStore(t *testing.T) {
 	for _, operation := range operations {
 		for what, f := range faults {
 			for only, how := range once {
+				if !only && what != "403" && what != "503" && what != "token" && what != "drop" {
+					continue // the first time ends it, or it is as good as these
+				}
 				t.Run(operation+" "+what+" "+how, func(t *testing.T) {
 					s.Reset()
 					s.Remove(t, "vm.dmp")
@@ -355,6 +358,9 @@ func TestTroubleInTheStore(t *testing.T) {
 					}
 					if (what == "503" || what == "500" || what == "drop" || what == "late" || what == "cut") && only && got.code != exitDone {
 						t.Errorf("what passes was noticed: %s", got.errors)
+					}
+					if operation == "CreateMultipartUpload" && (what == "late" || what == "cut") {
+						s.End(t) // of these nobody but the store has ever heard
 					}
 					nothingLeft(t, s)
 				})

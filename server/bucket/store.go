@@ -10,8 +10,10 @@ package bucket
 import (
 	"cmp"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -125,15 +127,26 @@ func inContainer() bool {
 	return false
 }
 
-// ask does something, and once more with other credentials where those it had have
-// ended: a profile's file may have been written anew.
+// ask does something, and again where the answer was cut; once more with other
+// credentials where those it had have ended: a profile's file may have been written
+// anew.
 func (s *Store) ask(do func() error) error {
 	err := do()
+	for n := 1; n < attempts && cut(err); n++ {
+		err = do()
+	}
 	if answer, ok := answerOf(err); ok && (expired(answer) || bare(answer)) {
 		s.creds.Expire()
 		err = do()
 	}
 	return err
+}
+
+// cut reports whether an answer ended early; the client library tries only requests
+// again.
+func cut(err error) bool {
+	var syntax *xml.SyntaxError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &syntax)
 }
 
 // retry does something that reads a stream, which the client library therefore does

@@ -6,6 +6,7 @@ package buckettest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -159,6 +160,19 @@ func (s *Store) Remove(t testing.TB, key string) {
 func (s *Store) Begin(t testing.TB, key string) {
 	t.Helper()
 	if _, err := s.client(t).NewMultipartUpload(t.Context(), s.Bucket, key, minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// End aborts all unfinished uploads.
+func (s *Store) End(t testing.TB) {
+	t.Helper()
+	c := s.client(t)
+	all, err := c.ListMultipartUploads(t.Context(), s.Bucket, "", "", "", "", 1000)
+	for _, u := range all.Uploads {
+		err = errors.Join(err, c.AbortMultipartUpload(t.Context(), s.Bucket, u.Key, u.UploadID))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
