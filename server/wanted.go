@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
@@ -120,14 +121,16 @@ func (w *wanter) one(ctx context.Context, arg string) want {
 }
 
 // namesCore reports whether an address is a core's or a dump's: it leads to a place
-// that cores lie in, and does not end as that of a symbol file does, in NAME/ID/NAME.
+// that cores lie in, and does not end as that of a symbol file does, in NAME/ID/NAME,
+// nor as a PDB's that is named in another way.
 func namesCore(arg string) bool {
 	if _, ok := schemeOf(arg); !ok {
 		return false
 	}
 	parts := strings.Split(shown(arg), "/")
 	n := len(parts)
-	return n < 4 || !strings.EqualFold(parts[n-1], parts[n-3])
+	named := n > 3 && strings.EqualFold(parts[n-1], parts[n-3])
+	return !named && !strings.EqualFold(path.Ext(parts[n-1]), ".pdb")
 }
 
 // keyOf reads NAME/GUIDAGE/NAME, which was given as arg.
