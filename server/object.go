@@ -61,7 +61,7 @@ func openObject(ctx context.Context, name string, o *opening) (elsewhere, error)
 	if err != nil {
 		return elsewhere{}, err
 	}
-	r := ranged.New(ctx, object, ranged.Options{Size: object.Size, Name: objectBase(name), Cache: o.cache})
+	r := ranged.New(ctx, object, ranged.Options{Size: object.Size, Name: objectBase(name), Cache: o.cache, Request: o.cache / 8})
 	return elsewhere{r.Source(), object}, nil
 }
 
@@ -100,6 +100,7 @@ func (o *opening) toObject(ctx context.Context, name string, in *input, force bo
 			return nil, fault.New(fault.OutputExists, "%s exists", to)
 		}
 	}
+	limitMemory(remoteLimit)
 	return func(ctx context.Context, image described, _ inputs, still func() error, sink progress.Sink) (made, error) {
 		var files []*bucket.Object
 		if in != nil && in.spooled == nil && in.object != nil {

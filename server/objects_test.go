@@ -578,3 +578,34 @@ func minioPauses(t testing.TB) {
 	minio.DefaultRetryUnit, minio.DefaultRetryCap = 1, 1
 	t.Cleanup(func() { minio.DefaultRetryUnit, minio.DefaultRetryCap = unit, limit })
 }
+
+// TestBucketMemory: whatever goes through here, little of it is held.
+func TestBucketMemory(t *testing.T) {
+	const most = 96 << 20
+	s := objectStore(t)
+	core := largeGuest(t)
+	for i := range 4 {
+		put(t, s, fmt.Sprintf("in/%d.core", i), core)
+	}
+	packed := filepath.Join(t.TempDir(), "vm.kdump")
+	if err := os.WriteFile(packed, largeELF(64<<20).KDump().Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "in/vm.kdump", packed)
+	binary := buildBinary(t)
+	for name, args := range map[string][]string{
+		"each":           {"convert", "-each", "-jobs", "4", "s3://cores/in/", "s3://cores/out/"},
+		"from here":      {"convert", core, "s3://cores/from-here.dmp"},
+		"to here":        {"convert", "s3://cores/in/0.core", filepath.Join(t.TempDir(), "here.dmp")},
+		"packed":         {"convert", "s3://cores/in/vm.kdump", "s3://cores/packed.dmp"},
+		"info of many":   {"info", "s3://cores/in/0.core", "s3://cores/in/1.core", "s3://cores/in/vm.kdump"},
+		"to a pipe":      {"convert", "s3://cores/in/0.core", "-"},
+		"without copies": {"convert", "-f", httpServer(t, core) + "/vm.core", "s3://cores/web.dmp"},
+	} {
+		_, peak := measured(t, binary, args...)
+		t.Logf("%s: %.1f MiB", name, float64(peak)/(1<<20))
+		if peak > most {
+			t.Errorf("%s: peak memory %d bytes, more than %d", name, peak, most)
+		}
+	}
+}

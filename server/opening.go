@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"coredrop/core"
 	"coredrop/core/progress"
@@ -34,6 +35,7 @@ func (o *opening) open(ctx context.Context, name string, stdin io.Reader) (*inpu
 	if !ok {
 		return openInput(ctx, name, stdin)
 	}
+	limitMemory(remoteLimit)
 	ctx, cancel := context.WithCancel(ctx)
 	from, err := s.open(ctx, name, o)
 	if err != nil {
@@ -41,6 +43,19 @@ func (o *opening) open(ctx context.Context, name string, stdin io.Reader) (*inpu
 		return nil, err
 	}
 	return &input{from: from.Source, object: from.object, end: cancel}, nil
+}
+
+// remoteLimit is from where on, in bytes, memory is collected as often as it takes where
+// a core or a dump lies elsewhere: the buffers of what is on its way are much garbage.
+// It is no bound of what may be used.
+const remoteLimit = 72 << 20
+
+// limitMemory sets such a limit, unless the environment has one. Tests, which run many
+// commands in one process, have none.
+var limitMemory = func(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
 }
 
 // unpacked unpacks the input, if that is asked for and it is packed. out is the

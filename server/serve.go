@@ -152,9 +152,7 @@ func runServe(ctx context.Context, args []string, _ io.Reader, stdout, stderr io
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	limitMemory(memoryLimit)
 	log := f.logger(stderr)
 	defer leadStandardLog(log)()
 	// The downloads outlive ctx: what was begun may end.
