@@ -234,6 +234,9 @@ func (o *convertFlags) destination(ctx context.Context, j *conversion, in *input
 	if err != nil {
 		return "", err
 	}
+	if in != nil && in.file == nil { // who may read the core is not known
+		out.mode &= ownerMode
+	}
 	j.write = func(ctx context.Context, image described, in inputs, still func() error, sink progress.Sink) (made, error) {
 		return made{at: out.path, bytes: image.Size()}, out.write(ctx, image, in, still, sink)
 	}

@@ -134,6 +134,14 @@ func (s *Store) Put(t testing.TB, key string, r io.Reader, size int64) {
 	}
 }
 
+// Download writes an object to a file, as the client library does it.
+func (s *Store) Download(t testing.TB, key, path string) {
+	t.Helper()
+	if err := s.client(t).FGetObject(t.Context(), s.Bucket, key, path, minio.GetObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Get opens an object; nil where there is none.
 func (s *Store) Get(t testing.TB, key string) io.Reader {
 	t.Helper()

@@ -24,7 +24,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	act      func(n int, r *http.Request) Fault
 	latency  time.Duration
-	requests []string
+	requests []string // the name of each, and its key
 
 	up, down atomic.Int64
 }
@@ -59,7 +59,8 @@ func newProxy(t testing.TB, dial func(ctx context.Context, network, address stri
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
-		p.requests = append(p.requests, Name(r))
+		_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		p.requests = append(p.requests, Name(r)+" "+key)
 		act, n, latency := p.act, len(p.requests), p.latency
 		p.mu.Unlock()
 		var f Fault
@@ -188,11 +189,20 @@ func (p *Proxy) Reset() {
 	p.down.Store(0)
 }
 
-// Requests lists the names of the requests so far.
-func (p *Proxy) Requests() []string {
+// Asked lists the requests so far: the name of each, a blank, its key.
+func (p *Proxy) Asked() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.requests...)
+}
+
+// Requests lists the names of the requests so far.
+func (p *Proxy) Requests() []string {
+	list := p.Asked()
+	for i, r := range list {
+		list[i], _, _ = strings.Cut(r, " ")
+	}
+	return list
 }
 
 // Count is how many requests have a name.
