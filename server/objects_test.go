@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -234,6 +235,9 @@ func TestFromAndToTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others may read what nobody knows whether they may: %v, %v", info.Mode(), err)
+	}
 	if got := hashOf(t, f); got != want {
 		t.Errorf("to here: %s, want %s", got, want)
 	}
