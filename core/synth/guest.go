@@ -52,7 +52,7 @@ const (
 
 // Guest builds a guest and takes its core.
 func Guest(o Options) *Built {
-	g := &Editor{opts: o, noise: noise(o.Seed + 1), pages: map[uint64]mem.PA{}, poolNext: poolAt + 0x1000}
+	g := &Editor{opts: o, noise: noise(o.Seed + 1), pages: map[uint64]mem.PA{}, poolNext: poolAt + 0x1000, ram: ram{spread: spreadOf(o)}}
 	if len(g.opts.CPUs) == 0 {
 		g.opts.CPUs = []Mode{Kernel}
 	}
@@ -95,7 +95,7 @@ func (g *Editor) core() *Built {
 	if g.opts.ShuffleRuns != 0 {
 		e.Loads = Shuffle(e.Loads, g.opts.ShuffleRuns)
 	}
-	return &Built{Truth: *g.Truth, ELF: e, Core: WriteELF(e), Opts: g.opts}
+	return &Built{Truth: *g.Truth, ELF: e, Core: WriteELF(e), Opts: g.opts, ram: g.ram}
 }
 
 // CPUs gives the CPUs' registers, to be changed in place.
@@ -118,8 +118,8 @@ func (g *Editor) Map(va uint64) mem.PA {
 	if !ok {
 		// Reversed, so that what is neighbours in virtual memory is not in physical.
 		if len(g.spare) == 0 {
-			first := g.ram.alloc(8, mem.PageSize)
-			for i := range 8 {
+			first := g.ram.alloc(g.ram.group, mem.PageSize)
+			for i := range g.ram.group {
 				g.spare = append(g.spare, first+mem.PA(i*mem.PageSize))
 			}
 		}
@@ -153,13 +153,13 @@ func (g *Editor) Write(va uint64, p []byte) {
 	for len(p) > 0 {
 		pa := g.Map(va)
 		n := min(len(p), int(mem.PageSize-pa%mem.PageSize))
-		copy(g.ram.data[pa-ramBase:], p[:n])
+		copy(g.ram.data[g.ram.at(pa):], p[:n])
 		p, va = p[n:], va+uint64(n)
 	}
 }
 
 // WritePhysical puts bytes at a physical address of the guest's memory.
-func (g *Editor) WritePhysical(pa mem.PA, p []byte) { g.ram.data.put(int(pa-ramBase), p) }
+func (g *Editor) WritePhysical(pa mem.PA, p []byte) { g.ram.data.put(g.ram.at(pa), p) }
 
 // Write64 puts a 64-bit word at a kernel address.
 func (g *Editor) Write64(va, v uint64) { g.Write(va, le.AppendUint64(nil, v)) }

@@ -57,6 +57,9 @@ func (g *Editor) Lose(va uint64) {
 
 // loads gives the guest's memory without the pages that are lost.
 func (g *Editor) loads() []Load {
+	if g.ram.apart != 0 {
+		return []Load{g.ram.load()}
+	}
 	out := []Load{{PA: ramBase, Data: g.ram.data}}
 	for _, pa := range g.lost {
 		for i, l := range out {

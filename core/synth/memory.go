@@ -28,10 +28,17 @@ const (
 	tableEntry = ptePresent | pteWrite | pteUser | pteUsed
 )
 
-// ram is the guest's physical memory, growing as pages are taken.
-type ram struct{ data image }
+// ram is the guest's physical memory, growing as pages are taken. Where it is
+// spread, data holds what was taken and nothing of what lies between.
+type ram struct {
+	data image
+	spread
+}
 
 func (r *ram) alloc(pages, align int) mem.PA {
+	if r.apart != 0 {
+		return r.allocApart(pages)
+	}
 	for (int(ramBase)+len(r.data))%align != 0 {
 		r.data = append(r.data, make([]byte, mem.PageSize)...)
 	}
@@ -40,7 +47,15 @@ func (r *ram) alloc(pages, align int) mem.PA {
 	return pa
 }
 
-func (r *ram) page(pa mem.PA) image { return r.data[pa-ramBase:][:mem.PageSize] }
+// at is where the data of a physical address begin.
+func (r *ram) at(pa mem.PA) int {
+	if r.apart != 0 {
+		return r.atApart(pa)
+	}
+	return int(pa - ramBase)
+}
+
+func (r *ram) page(pa mem.PA) image { return r.data[r.at(pa.Page()):][:mem.PageSize] }
 
 // tables is one tree of page tables.
 type tables struct {

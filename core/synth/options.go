@@ -132,6 +132,13 @@ type Options struct {
 	Tables *Tables // a real kernel's places for everything, its build and PDB; nil: a small kernel
 	FwCfg  FwCfg
 
+	// Apart spreads the guest over its memory: so many bytes of physical memory
+	// from one page table to the next, and between groups of Group other pages (0:
+	// 32). Not with LargePage, ExtraRuns, FwCfg and lost pages. 0: all lie side by
+	// side.
+	Apart mem.PA
+	Group int
+
 	ExtraRuns   int    // more disjoint runs of one page each above the guest's memory
 	ShuffleRuns uint64 // seed of the loads' order; 0: ascending
 
@@ -180,13 +187,20 @@ type Truth struct {
 // Built is a guest, its core and what is in it.
 type Built struct {
 	Truth
-	Core []byte
-	ELF  ELF // to change and write again
+	Core []byte // of a spread guest all but its memory
+	ELF  ELF    // to change and write again
 	Opts Options
+
+	ram ram
 }
 
 // Source makes an input file of the core.
-func (b *Built) Source() source.Source { return Source(b.Core) }
+func (b *Built) Source() source.Source {
+	if b.Opts.Apart != 0 {
+		return b.spreadSource()
+	}
+	return Source(b.Core)
+}
 
 // PDB makes the kernel's PDB.
 func (b *Built) PDB() []byte {

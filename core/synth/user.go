@@ -15,7 +15,7 @@ func (g *Editor) WriteUser(va uint64, p []byte) {
 		}
 		pa := mem.PA(entry&pteAddress) + mem.PA(va-page)
 		n := min(len(p), int(mem.PageSize-pa%mem.PageSize))
-		copy(g.ram.data[pa-ramBase:], p[:n])
+		copy(g.ram.data[g.ram.at(pa):], p[:n])
 		p, va = p[n:], va+uint64(n)
 	}
 }
