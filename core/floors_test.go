@@ -23,7 +23,7 @@ var floors = []string{
 }
 
 // outside are the packages that make guests and files.
-var outside = []string{"synth", "demo", "dmptest", "linuxtest", "pdbtest", "storetest", "errordoc", "corpustest"}
+var outside = []string{"synth", "demo", "dmptest", "linuxtest", "pdbtest", "storetest", "errordoc", "corpustest", "remotetest"}
 
 // TestFloors holds every package to its floor.
 func TestFloors(t *testing.T) {

@@ -21,7 +21,11 @@ func kernelPages(ctx context.Context, k *windows.Kernel, runs []mem.Run) ([]mem.
 		return nil, fault.Wrap(err, fault.KDBGMissing, "the debugger block at %v is not mapped", k.KDBG.VA)
 	}
 	done := map[mem.PA]bool{}
-	for _, root := range roots(k) {
+	var spaces []*paging.Space
+	list := roots(k)
+	ahead := k.Space.Ahead(len(list), func(s *paging.Space, i int) { s.At(list[i]).Resolves(k.KDBG.VA) })
+	for i, root := range list {
+		ahead.To(i)
 		s := k.Space.At(root)
 		if done[s.Root] {
 			continue
@@ -30,12 +34,12 @@ func kernelPages(ctx context.Context, k *windows.Kernel, runs []mem.Run) ([]mem.
 		// A root of something else, a hypervisor's or a dead process's reused page,
 		// must not bring its pages in. One for user mode maps almost nothing of the
 		// kernel, and what it does the others do too.
-		if pa, _, err := s.Translate(k.KDBG.VA); err != nil || pa != home {
-			continue
+		if pa, _, err := s.Translate(k.KDBG.VA); err == nil && pa == home {
+			spaces = append(spaces, s)
 		}
-		if err := reach.Upper(ctx, s); err != nil {
-			return nil, err
-		}
+	}
+	if err := reach.Upper(ctx, spaces...); err != nil {
+		return nil, err
 	}
 	return set.Runs(), nil
 }

@@ -55,6 +55,16 @@ func gather(k *windows.Kernel, patched *paging.Space) *gathering {
 	return g
 }
 
+// over gives a gathering that reads the same spaces in another memory, and holds
+// nothing.
+func (g *gathering) over(m mem.Physical) *gathering {
+	out := &gathering{bytes: g.bytes}
+	for _, s := range g.spaces {
+		out.spaces = append(out.spaces, paging.New(m, uint64(s.Root), s.Mode))
+	}
+	return out
+}
+
 // ReadAt reads kernel memory as the dump will hold it. User memory, and what is
 // seen through the page tables' own addresses, is not for a triage dump.
 func (g *gathering) ReadAt(p []byte, va mem.VA) error {
@@ -145,6 +155,9 @@ func (m kept) ReadAt(p []byte, pa mem.PA) error {
 }
 
 func (m kept) Extents() []mem.Extent { return nil }
+
+// Prefetch is nil: there are no page frames, and what lies below is asked for them.
+func (m kept) Prefetch() mem.Fetch { return nil }
 
 func (m kept) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
 	return mem.ScanByReads(ctx, m, e, buf, visit)

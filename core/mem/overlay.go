@@ -18,6 +18,9 @@ func NewOverlay(m Physical) *Overlay { return &Overlay{below: m, pages: map[PA][
 // Extents lists what the memory below holds.
 func (o *Overlay) Extents() []Extent { return o.below.Extents() }
 
+// Prefetch is that of the memory below.
+func (o *Overlay) Prefetch() Fetch { return o.below.Prefetch() }
+
 // Write replaces bytes from pa on. Only memory that the core holds at least in
 // part can be written: else ErrHole, and nothing is changed.
 func (o *Overlay) Write(pa PA, p []byte) error {

@@ -51,6 +51,9 @@ func NewPages(extents []Extent, block int64, workers int, budget int64, open fun
 // Extents lists what the container holds, sorted and disjoint.
 func (m *Pages) Extents() []Extent { return m.extents }
 
+// Prefetch is nil: where a block lies is known when it is read.
+func (m *Pages) Prefetch() Fetch { return nil }
+
 // ReadAt fills p from guest physical address pa on.
 func (m *Pages) ReadAt(p []byte, pa PA) error {
 	for len(p) > 0 {

@@ -23,11 +23,18 @@ type Physical interface {
 	// are valid only during the call. An error of visit, or of the context,
 	// ends it and is returned.
 	Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA, p []byte) error) error
+	// Prefetch gives the way to name what will be read soon; nil: nothing would be
+	// gained.
+	Prefetch() Fetch
 }
 
 // BlockSize is how much of the file one cache miss reads, where the source does
 // not know better.
 const BlockSize = source.DefaultBlock
+
+// pieceSize is the same of a source that prefetches. It keeps its large blocks
+// itself: of more places there is room here for what was wanted of them.
+const pieceSize = 32 << 10
 
 // DefaultCache is the cache's budget in bytes where none is given.
 const DefaultCache = 8 << 20
@@ -71,7 +78,10 @@ func NewFile(s source.Source, extents []Extent, budget int64) (*File, error) {
 	}
 	f := &File{source: s, extents: Normalize(extents), budget: budget, block: BlockSize,
 		blocks: map[int64]*list.Element{}, recent: list.New()}
-	if s.Block > 0 {
+	switch {
+	case s.Prefetch != nil:
+		f.block = pieceSize
+	case s.Block > 0:
 		f.block = int64(s.Block)
 	}
 	return f, nil

@@ -18,6 +18,8 @@ type memory map[mem.PA][]byte
 
 func (m memory) Extents() []mem.Extent { return nil }
 
+func (m memory) Prefetch() mem.Fetch { return nil }
+
 func (m memory) ReadAt(p []byte, pa mem.PA) error {
 	for len(p) > 0 {
 		page, ok := m[pa.Page()]

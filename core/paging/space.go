@@ -97,14 +97,17 @@ func (s *Space) OwnTables(va mem.VA) bool {
 
 // ReadAt fills p from va on, page by page.
 func (s *Space) ReadAt(p []byte, va mem.VA) error {
+	if len(p) > mem.PageSize && va+mem.VA(len(p)) > va && s.Phys.Prefetch() != nil {
+		return s.readTogether(p, va)
+	}
 	for len(p) > 0 {
 		pa, left, err := s.Translate(va)
 		if err != nil {
-			return err
+			return s.failed(err, p, va)
 		}
 		n := min(uint64(len(p)), left)
 		if err := s.Phys.ReadAt(p[:n], pa); err != nil {
-			return &Error{VA: va, Level: "page", Err: err}
+			return s.failed(&Error{VA: va, Level: "page", Err: err}, p, va)
 		}
 		p = p[n:]
 		if len(p) > 0 && va+mem.VA(n) < va {
@@ -115,10 +118,26 @@ func (s *Space) ReadAt(p []byte, va mem.VA) error {
 	return nil
 }
 
+// readTogether is ReadAt where the pages can be fetched together.
+func (s *Space) readTogether(p []byte, va mem.VA) error {
+	ahead := s.pages(va, len(p))
+	for i := 0; len(p) > 0; i++ {
+		ahead.To(i)
+		n := min(len(p), int(mem.PageSize-va%mem.PageSize))
+		if err := s.ReadAt(p[:n], va); err != nil {
+			return err
+		}
+		p, va = p[n:], va+mem.VA(n)
+	}
+	return nil
+}
+
 // ReadBest fills p from va on page by page, with zeros for pages that cannot be
 // read, and gives how many bytes could.
 func (s *Space) ReadBest(p []byte, va mem.VA) (got int) {
-	for len(p) > 0 {
+	ahead := s.pages(va, len(p))
+	for i := 0; len(p) > 0; i++ {
+		ahead.To(i)
 		n := min(len(p), int(mem.PageSize-va%mem.PageSize))
 		if s.ReadAt(p[:n], va) == nil {
 			got += n

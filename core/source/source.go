@@ -15,6 +15,10 @@ import (
 // nothing: in a browser the call costs, not the bytes.
 const DefaultBlock = 64 << 10
 
+// DefaultAhead is how many blocks are prefetched at a time where Source.Ahead says
+// nothing.
+const DefaultAhead = 16
+
 // Range is a stretch of a file: Off and Bytes in bytes.
 type Range struct{ Off, Bytes int64 }
 
@@ -35,8 +39,14 @@ type Source struct {
 	Stream func(off, n int64, buf []byte, visit func(p []byte) error) error
 
 	// Prefetch names ranges that will be read soon, for a place where a read
-	// costs a journey. nil: nothing would be gained.
+	// costs a journey: they come together, at the cost of one. It may return
+	// before they are there. Such a source keeps what it has read, in blocks. nil:
+	// nothing would be gained.
 	Prefetch func([]Range)
+
+	// Ahead is how many blocks one call of Prefetch may bring, so that none of them
+	// is dropped before it is read; 0: DefaultAhead.
+	Ahead int
 
 	// Block is the best size of one read in bytes; 0: DefaultBlock.
 	Block int

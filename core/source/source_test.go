@@ -36,6 +36,7 @@ func TestWatchKeepsEveryField(t *testing.T) {
 	s := of("0123456789")
 	s.Prefetch = func([]Range) {}
 	s.Block = 1 << 20
+	s.Ahead = 8
 	s.Beside = func(string) (Source, error) { return of("beside"), nil }
 	w, _ := Watch(s)
 	before, after := reflect.ValueOf(s), reflect.ValueOf(w)

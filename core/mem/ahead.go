@@ -1,0 +1,190 @@
+package mem
+
+import (
+	"context"
+	"errors"
+
+	"coredrop/core/source"
+)
+
+// Fetch names page frames that will be read soon, in a memory where a read costs a
+// journey: they come together, at the cost of one. It gives how many of them, from
+// the first on, were named to the source: as many as are still there when they
+// are read, at least one. What is at hand, or not in the file, costs nothing.
+type Fetch func(frames []PA) (n int)
+
+// errNotYet is a dry read's answer to what was not fetched.
+var errNotYet = errors.New("not fetched yet")
+
+// NotYet reports whether an error says no more than that a dry run for Ahead came to
+// memory that is fetched for the next one.
+func NotYet(err error) bool { return errors.Is(err, errNotYet) }
+
+// Bounds of Ahead: how many items are fetched for at a time, and how many page
+// frames for them, so that the cache has room for all that they read; and how
+// often that is tried.
+const (
+	togetherItems  = 32
+	togetherFrames = DefaultCache / pieceSize / 2
+	maxTries       = 64
+)
+
+// Ahead is for a loop that reads memory for each of some items. Where reads cost a
+// journey, what the loop will read for the next items is fetched first, each step
+// of all of them together.
+type Ahead struct {
+	memory  Physical
+	fetch   Fetch // nil: nothing would be gained
+	items   int
+	fetched int // items that were fetched for
+	try     func(m Physical, i int)
+}
+
+// NewAhead is for a loop over n items. For an item, by its number, try does what the
+// loop will, dry: without a lasting effect, and again and again, in a memory that
+// fails where something was not fetched. It is called only where that is of use.
+func NewAhead(m Physical, n int, try func(m Physical, i int)) *Ahead {
+	return &Ahead{memory: m, fetch: m.Prefetch(), items: n, try: try}
+}
+
+// To says that the loop comes to item i; the numbers ascend.
+func (a *Ahead) To(i int) {
+	if a.fetch != nil && i >= a.fetched && i < a.items {
+		a.fetched = a.fetchFor(i, min(i+togetherItems, a.items))
+	}
+}
+
+// fetchFor fetches what the items from one number to another read, as far as there
+// is room for it, and gives the number up to which that is.
+func (a *Ahead) fetchFor(from, to int) int {
+	d := &dry{below: a.memory, fetched: map[PA]bool{}}
+	var items []int
+	for i := from; i < to; i++ {
+		items = append(items, i)
+	}
+	for range maxTries {
+		d.missed, d.noted = nil, map[PA]bool{}
+		left := items[:0]
+		for _, i := range items {
+			if i > from && len(d.fetched)+len(d.missed) > togetherFrames {
+				to = i
+				break
+			}
+			d.failed = false
+			if a.try(d, i); d.failed {
+				left = append(left, i)
+			}
+		}
+		if items = left; len(items) == 0 {
+			break
+		}
+		for _, pa := range d.missed[:a.fetch(d.missed)] {
+			d.fetched[pa] = true
+		}
+	}
+	return to
+}
+
+// dry is memory that gives what was fetched, and notes what was not.
+type dry struct {
+	below          Physical
+	fetched, noted map[PA]bool // page frames; noted: those in missed
+	missed         []PA
+	failed         bool
+}
+
+// ReadAt fills p from pa on where all of it was fetched.
+func (d *dry) ReadAt(p []byte, pa PA) error {
+	missing := false
+	for n := 0; n < len(p)+int(pa%PageSize); n += PageSize {
+		frame := pa.Page() + PA(n)
+		if d.fetched[frame] {
+			continue
+		}
+		missing = true
+		if !d.noted[frame] {
+			d.noted[frame] = true
+			d.missed = append(d.missed, frame)
+		}
+	}
+	if missing {
+		d.failed = true
+		return errNotYet
+	}
+	return d.below.ReadAt(p, pa)
+}
+
+// Extents lists what the memory holds.
+func (d *dry) Extents() []Extent { return d.below.Extents() }
+
+// Prefetch is nil: what is missed is fetched between the runs.
+func (d *dry) Prefetch() Fetch { return nil }
+
+// Scan is no part of a dry run.
+func (d *dry) Scan(context.Context, Extent, []byte, func(PA, []byte) error) error { return errNotYet }
+
+// Prefetch names what will be read soon to the source.
+func (f *File) Prefetch() Fetch {
+	if f.source.Prefetch == nil {
+		return nil
+	}
+	return f.fetch
+}
+
+// fetch names the ranges of page frames to the source, but for those that the
+// cache holds, up to as many of its blocks as it takes at once.
+func (f *File) fetch(frames []PA) (n int) {
+	size, most := int64(f.source.Block), f.source.Ahead
+	if size <= 0 {
+		size = source.DefaultBlock
+	}
+	if most <= 0 {
+		most = source.DefaultAhead
+	}
+	var list []source.Range
+	blocks := map[int64]bool{}
+	for _, pa := range frames {
+		r, ok := f.frame(pa)
+		if ok && !f.holds(r) {
+			first, last := r.Off/size, (r.End()-1)/size
+			if len(list) > 0 && !(blocks[first] && blocks[last]) && len(blocks)+int(last-first)+1 > most {
+				break
+			}
+			for b := first; b <= last; b++ {
+				blocks[b] = true
+			}
+			list = append(list, r)
+		}
+		n++
+	}
+	if len(list) > 0 {
+		f.source.Prefetch(list)
+	}
+	return n
+}
+
+// frame is where the file has the page frame of an address, as far as the
+// address's extent holds it; false: not in the file as it is.
+func (f *File) frame(pa PA) (source.Range, bool) {
+	i, ok := Find(f.extents, pa)
+	if !ok || f.extents[i].Origin != Verbatim {
+		return source.Range{}, false
+	}
+	e := f.extents[i]
+	lo, hi := max(pa.Page(), e.Start), min(pa.Page()+PageSize, e.End())
+	return source.Range{Off: e.Offset + int64(lo-e.Start), Bytes: int64(hi - lo)}, true
+}
+
+// holds reports whether the cache has all of a range, and keeps it longer then.
+func (f *File) holds(r source.Range) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for number := r.Off / f.block; number*f.block < r.End(); number++ {
+		el, ok := f.blocks[number]
+		if !ok {
+			return false
+		}
+		f.recent.MoveToFront(el)
+	}
+	return true
+}
