@@ -30,7 +30,7 @@ type Options struct {
 	// Warnings are those of doing it. Both are for the summary.
 	Packed   *summary.Packed
 	Warnings []fault.Warning
-	// CacheBytes is the page cache's budget; 0: mem.DefaultCache.
+	// CacheBytes is the page cache's budget; 0: as much as suits the source.
 	CacheBytes int64
 	// NoVerify leaves out reading the dump back.
 	NoVerify bool

@@ -21,7 +21,7 @@ type mixed struct {
 
 func (m *mixed) Extents() []mem.Extent { return m.extents }
 
-func (m *mixed) Prefetch() mem.Fetch { return nil }
+func (m *mixed) Prefetch() *mem.Fetch { return nil }
 
 func (m *mixed) ReadAt(p []byte, pa mem.PA) error {
 	i, ok := mem.Find(m.extents, pa)

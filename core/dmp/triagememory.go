@@ -157,7 +157,7 @@ func (m kept) ReadAt(p []byte, pa mem.PA) error {
 func (m kept) Extents() []mem.Extent { return nil }
 
 // Prefetch is nil: there are no page frames, and what lies below is asked for them.
-func (m kept) Prefetch() mem.Fetch { return nil }
+func (m kept) Prefetch() *mem.Fetch { return nil }
 
 func (m kept) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
 	return mem.ScanByReads(ctx, m, e, buf, visit)

@@ -7,11 +7,16 @@ import (
 	"coredrop/core/source"
 )
 
-// Fetch names page frames that will be read soon, in a memory where a read costs a
-// journey: they come together, at the cost of one. It gives how many of them, from
-// the first on, were named to the source: as many as are still there when they
-// are read, at least one. What is at hand, or not in the file, costs nothing.
-type Fetch func(frames []PA) (n int)
+// Fetch is what a memory can do where a read costs a journey.
+type Fetch struct {
+	// Frames names page frames, by any address in them, that will be read next: they
+	// come together, at the cost of one journey. It gives how many of them, from the
+	// first on, were named to the source: as many as are still there when they are
+	// read, at least one. What is at hand, or not in the file, costs nothing.
+	Frames func(list []PA) (n int)
+	// Room is how many page frames the memory keeps at hand once they were read.
+	Room int
+}
 
 // errNotYet is a dry read's answer to what was not fetched.
 var errNotYet = errors.New("not fetched yet")
@@ -20,13 +25,11 @@ var errNotYet = errors.New("not fetched yet")
 // memory that is fetched for the next one.
 func NotYet(err error) bool { return errors.Is(err, errNotYet) }
 
-// Bounds of Ahead: how many items are fetched for at a time, and how many page
-// frames for them, so that the cache has room for all that they read; and how
-// often that is tried.
+// Bounds of Ahead: how many items are fetched for at a time, beside what there is
+// room for, and how often that is tried.
 const (
-	togetherItems  = 32
-	togetherFrames = DefaultCache / pieceSize / 2
-	maxTries       = 64
+	maxTogether = 32
+	maxTries    = 64
 )
 
 // Ahead is for a loop that reads memory for each of some items. Where reads cost a
@@ -34,7 +37,7 @@ const (
 // of all of them together.
 type Ahead struct {
 	memory  Physical
-	fetch   Fetch // nil: nothing would be gained
+	fetch   *Fetch // nil: nothing would be gained
 	items   int
 	fetched int // items that were fetched for
 	try     func(m Physical, i int)
@@ -49,8 +52,8 @@ func NewAhead(m Physical, n int, try func(m Physical, i int)) *Ahead {
 
 // To says that the loop comes to item i; the numbers ascend.
 func (a *Ahead) To(i int) {
-	if a.fetch != nil && i >= a.fetched && i < a.items {
-		a.fetched = a.fetchFor(i, min(i+togetherItems, a.items))
+	if a.fetch != nil && i >= a.fetched {
+		a.fetched = a.fetchFor(i, min(i+maxTogether, a.items))
 	}
 }
 
@@ -66,7 +69,7 @@ func (a *Ahead) fetchFor(from, to int) int {
 		d.missed, d.noted = nil, map[PA]bool{}
 		left := items[:0]
 		for _, i := range items {
-			if i > from && len(d.fetched)+len(d.missed) > togetherFrames {
+			if i > from && len(d.fetched)+len(d.missed) > a.fetch.Room {
 				to = i
 				break
 			}
@@ -78,7 +81,7 @@ func (a *Ahead) fetchFor(from, to int) int {
 		if items = left; len(items) == 0 {
 			break
 		}
-		for _, pa := range d.missed[:a.fetch(d.missed)] {
+		for _, pa := range d.missed[:a.fetch.Frames(d.missed)] {
 			d.fetched[pa] = true
 		}
 	}
@@ -118,17 +121,19 @@ func (d *dry) ReadAt(p []byte, pa PA) error {
 func (d *dry) Extents() []Extent { return d.below.Extents() }
 
 // Prefetch is nil: what is missed is fetched between the runs.
-func (d *dry) Prefetch() Fetch { return nil }
+func (d *dry) Prefetch() *Fetch { return nil }
 
 // Scan is no part of a dry run.
 func (d *dry) Scan(context.Context, Extent, []byte, func(PA, []byte) error) error { return errNotYet }
 
 // Prefetch names what will be read soon to the source.
-func (f *File) Prefetch() Fetch {
+func (f *File) Prefetch() *Fetch {
 	if f.source.Prefetch == nil {
 		return nil
 	}
-	return f.fetch
+	// Half of the cache, and each frame in a piece of its own: what else is read
+	// meanwhile needs some.
+	return &Fetch{Frames: f.fetch, Room: int(f.budget / f.block / 2)}
 }
 
 // fetch names the ranges of page frames to the source, but for those that the

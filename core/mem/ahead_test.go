@@ -74,7 +74,7 @@ func TestFetch(t *testing.T) {
 		{"a part of a frame", []PA{0x4000_0900}, 1, []source.Range{{Off: 40 << 20, Bytes: 0x400}}},
 	} {
 		named = nil
-		n := f.Prefetch()(c.frames)
+		n := f.Prefetch().Frames(c.frames)
 		var got []source.Range
 		if len(named) > 0 {
 			got = named[0]
@@ -91,7 +91,7 @@ func TestFetch(t *testing.T) {
 		for n := range 15 {
 			frames = append(frames, block(2*n, 255))
 		}
-		if n := f.Prefetch()(frames); n != max(want/2, 1) {
+		if n := f.Prefetch().Frames(frames); n != max(want/2, 1) {
 			t.Errorf("Ahead %d: %d frames of two blocks each", ahead, n)
 		}
 	}

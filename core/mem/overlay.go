@@ -19,7 +19,7 @@ func NewOverlay(m Physical) *Overlay { return &Overlay{below: m, pages: map[PA][
 func (o *Overlay) Extents() []Extent { return o.below.Extents() }
 
 // Prefetch is that of the memory below.
-func (o *Overlay) Prefetch() Fetch { return o.below.Prefetch() }
+func (o *Overlay) Prefetch() *Fetch { return o.below.Prefetch() }
 
 // Write replaces bytes from pa on. Only memory that the core holds at least in
 // part can be written: else ErrHole, and nothing is changed.

@@ -52,7 +52,7 @@ func NewPages(extents []Extent, block int64, workers int, budget int64, open fun
 func (m *Pages) Extents() []Extent { return m.extents }
 
 // Prefetch is nil: where a block lies is known when it is read.
-func (m *Pages) Prefetch() Fetch { return nil }
+func (m *Pages) Prefetch() *Fetch { return nil }
 
 // ReadAt fills p from guest physical address pa on.
 func (m *Pages) ReadAt(p []byte, pa PA) error {

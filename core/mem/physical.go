@@ -25,19 +25,23 @@ type Physical interface {
 	Scan(ctx context.Context, e Extent, buf []byte, visit func(pa PA, p []byte) error) error
 	// Prefetch gives the way to name what will be read soon; nil: nothing would be
 	// gained.
-	Prefetch() Fetch
+	Prefetch() *Fetch
 }
 
 // BlockSize is how much of the file one cache miss reads, where the source does
 // not know better.
 const BlockSize = source.DefaultBlock
 
-// pieceSize is the same of a source that prefetches. It keeps its large blocks
-// itself: of more places there is room here for what was wanted of them.
-const pieceSize = 32 << 10
-
 // DefaultCache is the cache's budget in bytes where none is given.
 const DefaultCache = 8 << 20
+
+// The same of a source that prefetches. It keeps its large blocks itself: of more
+// places there is room here for what was wanted of them, and what is not here any
+// more costs a journey.
+const (
+	pieceSize  = 32 << 10
+	pieceCache = 16 << 20
+)
 
 // File is Physical over a source that holds guest memory verbatim, but for ranges
 // of zeros.
@@ -60,7 +64,7 @@ type block struct {
 
 // NewFile reads extents (in any order, overlapping or not: Normalize is applied)
 // from a source. Every verbatim extent must lie inside the source. The cache holds at
-// most budget bytes, DefaultCache when budget is 0 or less.
+// most budget bytes; 0 or less: as many as suit the source.
 func NewFile(s source.Source, extents []Extent, budget int64) (*File, error) {
 	for _, e := range extents {
 		if e.Origin == Zero {
@@ -73,13 +77,17 @@ func NewFile(s source.Source, extents []Extent, budget int64) (*File, error) {
 			return nil, fmt.Errorf("extent %v+%#x at file offset %#x reaches beyond the file's %#x bytes", e.Start, e.Bytes, e.Offset, s.Size)
 		}
 	}
-	if budget <= 0 {
+	far := s.Prefetch != nil
+	switch {
+	case budget <= 0 && far:
+		budget = pieceCache
+	case budget <= 0:
 		budget = DefaultCache
 	}
 	f := &File{source: s, extents: Normalize(extents), budget: budget, block: BlockSize,
 		blocks: map[int64]*list.Element{}, recent: list.New()}
 	switch {
-	case s.Prefetch != nil:
+	case far:
 		f.block = pieceSize
 	case s.Block > 0:
 		f.block = int64(s.Block)

@@ -12,11 +12,18 @@ import (
 	"coredrop/core/source/remotetest"
 )
 
-// scattered is physical memory of pages each of which lies in a block of the source
-// of its own: the page at n times 4 KiB lies in block n.
+// scattered is physical memory of pages of which a few lie in each block of the
+// source, side by side.
 type scattered struct {
-	pages map[mem.PA][]byte
-	last  mem.PA
+	pages  map[mem.PA][]byte
+	last   mem.PA
+	shared mem.PA // pages in a block
+}
+
+// offset is where the file has a page.
+func (m *scattered) offset(pa mem.PA) int64 {
+	n := pa / mem.PageSize
+	return int64(n/m.shared)*remotetest.Block + int64(n%m.shared*mem.PageSize)
 }
 
 func (m *scattered) page(pa mem.PA) []byte {
@@ -33,31 +40,31 @@ func (m *scattered) entry(table mem.PA, index int, value uint64) {
 
 // ReadAt reads the file: the page, and zeros behind it.
 func (m *scattered) ReadAt(p []byte, off int64) (int, error) {
-	for i := range p {
-		at := off + int64(i)
-		p[i] = 0
-		if page := m.pages[mem.PA(at/remotetest.Block*mem.PageSize)]; page != nil && at%remotetest.Block < mem.PageSize {
-			p[i] = page[at%remotetest.Block]
+	clear(p)
+	for pa, page := range m.pages {
+		if at := m.offset(pa) - off; at > -mem.PageSize && at < int64(len(p)) {
+			copy(p[max(at, 0):], page[max(-at, 0):])
 		}
 	}
 	return len(p), nil
 }
 
-// memory gives it near at hand, and far away with a count.
-func (m *scattered) memory(t *testing.T) (near, far mem.Physical, r *remotetest.Remote) {
+// memory gives it near at hand, and far away with a count, through a cache of some
+// bytes.
+func (m *scattered) memory(t *testing.T, cache int64) (near, far mem.Physical, r *remotetest.Remote) {
 	t.Helper()
-	blocks := int64(m.last/mem.PageSize) + 1
+	blocks := int64(m.last/mem.PageSize/m.shared) + 1
 	s := source.Source{ReaderAt: m, Size: blocks * remotetest.Block, Name: "core"}
 	var list []mem.Extent
-	for n := range blocks {
-		if pa := mem.PA(n * mem.PageSize); m.pages[pa] != nil {
-			list = append(list, mem.Extent{Start: pa, Bytes: mem.PageSize, Offset: n * remotetest.Block})
+	for pa := mem.PA(0); pa <= m.last; pa += mem.PageSize {
+		if m.pages[pa] != nil {
+			list = append(list, mem.Extent{Start: pa, Bytes: mem.PageSize, Offset: m.offset(pa)})
 		}
 	}
 	distant, r := remotetest.Of(s)
 	s.Block = mem.PageSize
 	for at, s := range map[*mem.Physical]source.Source{&near: s, &far: distant} {
-		f, err := mem.NewFile(s, list, 0)
+		f, err := mem.NewFile(s, list, cache)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +76,7 @@ func (m *scattered) memory(t *testing.T) (near, far mem.Physical, r *remotetest.
 // spread maps pages from va(0x1f0, 1, 0, 0) on, of which every seventh is not there:
 // one page table for each 64 of them.
 func spread(pages int) *scattered {
-	m := &scattered{pages: map[mem.PA][]byte{}}
+	m := &scattered{pages: map[mem.PA][]byte{}, shared: 1}
 	m.entry(0x1000, 0x1f0, 0x2000|user)
 	m.entry(0x2000, 1, 0x3000|user)
 	for i := range pages {
@@ -88,7 +95,7 @@ func spread(pages int) *scattered {
 // the tables once, and for as many pages at a time as the source takes; what it
 // gives is the same as of a file at hand.
 func TestReadsOfManyPages(t *testing.T) {
-	near, far, r := spread(64).memory(t)
+	near, far, r := spread(64).memory(t, 0)
 	s := paging.New(far, 0x1000, paging.X64)
 	at := va(0x1f0, 1, 0, 0, 0x123)
 	got, want := make([]byte, 64*mem.PageSize-0x246), make([]byte, 64*mem.PageSize-0x246)
@@ -98,7 +105,7 @@ func TestReadsOfManyPages(t *testing.T) {
 		t.Errorf("%d bytes, of a file at hand %d", n, m)
 	}
 
-	_, far, r = spread(6).memory(t)
+	_, far, r = spread(6).memory(t, 0)
 	s = paging.New(far, 0x1000, paging.X64)
 	p := make([]byte, 6*mem.PageSize-0x123)
 	if err := s.ReadAt(p, at); err != nil || p[0] != 1 || p[len(p)-1] != 6 {
@@ -117,7 +124,7 @@ func TestFarErrors(t *testing.T) {
 	m.entry(0x3000, 511, 0x100000|user)   //
 	m.entry(0x100000, 511, 0x200000|user) //
 	m.entry(0x100000, 510, 0x200000|user) //
-	near, far, _ := m.memory(t)
+	near, far, _ := m.memory(t, 0)
 	for name, c := range map[string]struct {
 		at mem.VA
 		n  int
@@ -144,7 +151,7 @@ func TestFarErrors(t *testing.T) {
 
 // TestAheadReadsAcrossPages: a dry run names all the pages of a read at once.
 func TestAheadReadsAcrossPages(t *testing.T) {
-	_, far, r := spread(6).memory(t)
+	_, far, r := spread(6).memory(t, 0)
 	s := paging.New(far, 0x1000, paging.X64)
 	s.Ahead(1, func(s *paging.Space, _ int) { _ = s.ReadAt(make([]byte, 6*mem.PageSize), va(0x1f0, 1, 0, 0, 0)) }).To(0)
 	r.Within(t, "6 pages", 4+1, 4+6)
@@ -157,8 +164,18 @@ func TestAheadReadsAcrossPages(t *testing.T) {
 // time as the source takes, those that lie in one block as one; of several spaces
 // together.
 func TestReachOfManyTables(t *testing.T) {
+	for _, c := range []struct {
+		shared           mem.PA
+		rounds, requests int
+	}{{1, 3 + 320/source.DefaultAhead, 330}, {8, 3 + 40/source.DefaultAhead, 2 + 2 + 40}} {
+		reachManyTables(t, c.shared, c.rounds, c.requests)
+	}
+}
+
+func reachManyTables(t *testing.T, shared mem.PA, rounds, requests int) {
+	t.Helper()
 	const tables, roots = 320, 8
-	m := &scattered{pages: map[mem.PA][]byte{}}
+	m := &scattered{pages: map[mem.PA][]byte{}, shared: shared}
 	for n := range roots {
 		m.entry(mem.PA(0x1000+0x1000*n), 0x1f0, 0x20000|user)
 	}
@@ -168,7 +185,7 @@ func TestReachOfManyTables(t *testing.T) {
 		m.entry(0x21000, (i*37+5)%512, uint64(table)|user) // in no order
 		m.entry(table, 3, uint64(0x40000000+i*mem.PageSize)|user)
 	}
-	near, far, r := m.memory(t)
+	near, far, r := m.memory(t, 128<<10) // so that the order counts
 	walk := func(phys mem.Physical) map[mem.PA]uint64 {
 		got := map[mem.PA]uint64{}
 		var spaces []*paging.Space
@@ -182,7 +199,7 @@ func TestReachOfManyTables(t *testing.T) {
 		return got
 	}
 	got := walk(far)
-	r.Within(t, "320 tables below 8 roots", 3+tables/source.DefaultAhead, roots+2+tables)
+	r.Within(t, "320 tables below 8 roots", rounds, requests)
 	if want := walk(near); len(got) != len(want) || len(got) != roots+2+2*tables {
 		t.Errorf("%d pages, of a file at hand %d", len(got), len(want))
 	}

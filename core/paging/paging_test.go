@@ -18,7 +18,7 @@ type memory map[mem.PA][]byte
 
 func (m memory) Extents() []mem.Extent { return nil }
 
-func (m memory) Prefetch() mem.Fetch { return nil }
+func (m memory) Prefetch() *mem.Fetch { return nil }
 
 func (m memory) ReadAt(p []byte, pa mem.PA) error {
 	for len(p) > 0 {

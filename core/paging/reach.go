@@ -62,7 +62,7 @@ func (r *Reach) level(ctx context.Context, s *Space, level int, tables []mem.PA)
 			}
 		}
 		if fetch != nil && n == fetched {
-			fetched += fetch(tables[n:])
+			fetched += fetch.Frames(tables[n:])
 		}
 		if s.Phys.ReadAt(p, table) != nil {
 			continue

@@ -125,6 +125,15 @@ func (g *Editor) OwnTables() mem.PA {
 	return t.root
 }
 
+// KernelTables makes page tables of a process that has the kernel's half, as it is
+// by now, and nothing else.
+func (g *Editor) KernelTables() mem.PA {
+	t := g.newTables()
+	t.shareKernel(g.system)
+	t.selfMap()
+	return t.root
+}
+
 // EndProcesses ends the process list behind its first n.
 func (g *Editor) EndProcesses(n int) {
 	var entries []uint64

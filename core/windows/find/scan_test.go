@@ -46,7 +46,7 @@ type emptyMemory struct{ bytes uint64 }
 
 func (m emptyMemory) ReadAt(p []byte, _ mem.PA) error { clear(p); return nil }
 func (m emptyMemory) Extents() []mem.Extent           { return []mem.Extent{{Bytes: m.bytes}} }
-func (m emptyMemory) Prefetch() mem.Fetch             { return nil }
+func (m emptyMemory) Prefetch() *mem.Fetch            { return nil }
 
 func (m emptyMemory) Scan(ctx context.Context, e mem.Extent, buf []byte, visit func(mem.PA, []byte) error) error {
 	return mem.ScanByReads(ctx, m, e, buf, visit)
