@@ -38,6 +38,9 @@ func (k *Kernel) state(n int) *cpu.State {
 	return k.Machine.CPUs[n].State
 }
 
+// currentNames are the per-CPU variables that have it, or begin with it.
+var currentNames = []string{"current_task", "pcpu_hot"}
+
 // Current is the task that a CPU runs: the per-CPU variable current_task (also
 // the first member of pcpu_hot, 6.2 to 6.14).
 func (k *Kernel) Current(cpu int) (Task, bool) {
@@ -45,7 +48,7 @@ func (k *Kernel) Current(cpu int) (Task, bool) {
 	if base == 0 {
 		return Task{}, false
 	}
-	for _, name := range []string{"current_task", "pcpu_hot"} {
+	for _, name := range currentNames {
 		if off, ok := k.Symbols.Lookup(name); ok {
 			if p, ok := k.view.u64(base + off); ok {
 				if t, ok := k.TaskAt(p); ok {

@@ -1,5 +1,10 @@
 package linux
 
+import (
+	"coredrop/core/mem"
+	"coredrop/core/paging"
+)
+
 // State is what the guest was doing when it stopped.
 type State struct {
 	Tasks []Task
@@ -25,11 +30,27 @@ type Place struct {
 	Module string // "" for the kernel itself
 }
 
+// resolveCPU reads where a CPU has its task and its stack.
+func (k *Kernel) resolveCPU(s *paging.Space, n int) {
+	v := view{s}
+	for _, name := range currentNames {
+		off, named := k.Symbols.Lookup(name)
+		if p, ok := v.u64(k.PerCPU(n) + off); named && ok && k.tasks != nil {
+			v.u64(p + k.tasks.base)
+		}
+	}
+	if x := k.state(n); x != nil && x.Kernel() {
+		s.Resolves(mem.VA(x.SP()))
+	}
+}
+
 // State reads what the guest was doing.
 func (k *Kernel) State() *State {
 	s := &State{}
 	s.Tasks, s.Whole, s.TasksErr = k.Tasks()
+	ahead := k.Space.Ahead(len(k.Machine.CPUs), k.resolveCPU)
 	for i := range k.Machine.CPUs {
+		ahead.To(i)
 		var c CPUState
 		c.Task, c.Known = k.Current(i)
 		for _, f := range k.Unwind(i) {

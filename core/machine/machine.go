@@ -19,7 +19,7 @@ var ErrNotMine = errors.New("not this format")
 
 // Options of opening.
 type Options struct {
-	CacheBytes int64  // page-cache budget; 0: mem.DefaultCache
+	CacheBytes int64  // page-cache budget; 0: as much as suits the source
 	Snapshot   string // name or id of the one to open, where a file has several; "": the only one
 	progress.Sink
 }
@@ -89,6 +89,10 @@ type Note struct {
 func Open(ctx context.Context, s source.Source, o Options, openers ...Opener) (*Machine, error) {
 	if s.Size == 0 {
 		return nil, fault.New(fault.EmptyFile, "")
+	}
+	if s.Prefetch != nil { // what a file is, its beginning tells; whether it is whole, its end
+		n := min(mem.PageSize, s.Size)
+		s.Prefetch([]source.Range{{Off: 0, Bytes: n}, {Off: s.Size - n, Bytes: n}})
 	}
 	for _, open := range openers {
 		m, err := open(ctx, s, o)

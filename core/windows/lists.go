@@ -58,13 +58,15 @@ func WalkList(s *paging.Space, head mem.VA, limit int, visit func(entry mem.VA) 
 // before a damaged entry is returned along with the error, whose code is
 // modules-damaged.
 func Modules(s *paging.Space, k KDBG) ([]Module, error) {
+	links, err := ModuleLinks(s, k)
 	var out []Module
-	err := WalkList(s, k.ModuleList(), MaxModules, func(entry mem.VA) bool {
-		if m, err := readModule(s, entry); err == nil {
+	ahead := s.Ahead(len(links), func(s *paging.Space, i int) { _, _ = readModule(s, links[i]) })
+	for i, at := range links {
+		ahead.To(i)
+		if m, err := readModule(s, at); err == nil {
 			out = append(out, m)
 		}
-		return true
-	})
+	}
 	if err != nil {
 		return out, fault.Wrap(err, fault.ModulesDamaged, "the module list ends early, after %d modules: %v", len(out), err)
 	}
@@ -210,7 +212,9 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 	layout, known := findProcessLayout(s, links, k)
 	var out []Process
 	if known {
-		for _, at := range links {
+		ahead := s.Ahead(len(links), func(s *paging.Space, i int) { readProcess(s, links[i], layout) })
+		for i, at := range links {
+			ahead.To(i)
 			out = append(out, readProcess(s, at, layout))
 		}
 	}
@@ -225,11 +229,22 @@ func Processes(s *paging.Space, k KDBG) ([]Process, error) {
 	return out, nil
 }
 
+// ModuleLinks gives the addresses of the entries of the loaded-module list, as far
+// as the list is whole.
+func ModuleLinks(s *paging.Space, k KDBG) (links []mem.VA, err error) {
+	return listLinks(s, k.ModuleList(), MaxModules)
+}
+
 // ProcessLinks walks the active-process list without looking into the processes,
 // so it needs no layout of theirs: the addresses of their list entries, as far as
 // the list is whole.
 func ProcessLinks(s *paging.Space, k KDBG) (links []mem.VA, err error) {
-	err = WalkList(s, k.ProcessHead(), MaxProcesses, func(at mem.VA) bool {
+	return listLinks(s, k.ProcessHead(), MaxProcesses)
+}
+
+// listLinks gives the addresses of a list's entries, as far as the list is whole.
+func listLinks(s *paging.Space, head mem.VA, limit int) (links []mem.VA, err error) {
+	err = WalkList(s, head, limit, func(at mem.VA) bool {
 		links = append(links, at)
 		return true
 	})

@@ -6,13 +6,22 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/mem"
+	"coredrop/core/paging"
 )
 
 // ReadProcessors lists Windows' processors and says where their context records
 // belong. Which CPU runs each is not known from this.
 func (k *Kernel) ReadProcessors(ctx context.Context) {
 	k.listProcessors()
+	ahead := k.Space.Ahead(len(k.Processors), func(s *paging.Space, i int) {
+		if p := &k.Processors[i]; p.Err == nil {
+			if va, err := contextOf(s, p.PRCB, k.KDBG); err == nil {
+				readRecord(s, k.KDBG, p.PRCB, va)
+			}
+		}
+	})
 	for i := range k.Processors {
+		ahead.To(i)
 		if p := &k.Processors[i]; p.Err == nil {
 			p.setContext(k, i)
 		}
@@ -29,7 +38,13 @@ func (k *Kernel) ReadProcessors(ctx context.Context) {
 func (k *Kernel) listProcessors() {
 	active := int(k.Shared.ActiveProcessors)
 	seen := map[mem.VA]int{}
+	ahead := k.Space.Ahead(max(active, len(k.Machine.CPUs)), func(s *paging.Space, i int) {
+		if entry, err := s.Uint64(k.KDBG.ProcessorBlock() + mem.VA(8*i)); err == nil {
+			_ = checkPCR(s, mem.VA(entry), k.KDBG)
+		}
+	})
 	for i := range maxProcessors {
+		ahead.To(i)
 		entry, err := k.Space.Uint64(k.KDBG.ProcessorBlock() + mem.VA(8*i))
 		if err != nil {
 			if i == 0 || i < active {

@@ -50,6 +50,7 @@ func (s *Search) Quick(ctx context.Context) (found bool) {
 		return true
 	}
 	s.f.logRegisters()
+	s.f.fetch()
 	c, err := s.f.quick(s.f.p.roots)
 	if c == nil && err == nil {
 		if len(s.f.kernels) == 0 {

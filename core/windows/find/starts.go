@@ -6,6 +6,30 @@ import (
 	"coredrop/core/windows"
 )
 
+// fetch brings what the CPUs' registers lead to, in each CPU's own address space,
+// where memory is read ahead.
+func (f *finder) fetch() {
+	ahead := mem.NewAhead(f.m.Mem, len(f.m.CPUs), func(m mem.Physical, i int) {
+		x := f.cpu(i)
+		if x == nil || !x.Paging() {
+			return
+		}
+		s := paging.New(m, x.Root(), f.modeOf(x))
+		list := []mem.VA{windows.SharedVA, f.p.region(x), mem.VA(x.PC()), mem.VA(x.SP())}
+		if i == 0 {
+			list = append(list, mem.VA(x.Vectors())) // one table leads to the kernel
+		}
+		for _, va := range list {
+			if s.Mode.Kernel(va) {
+				s.Resolves(va)
+			}
+		}
+	})
+	for i := range f.m.CPUs {
+		ahead.To(i)
+	}
+}
+
 // otherGates lists the handlers of the other gates of every CPU, a page once.
 func (f *finder) otherGates(s *paging.Space) (out []mem.VA) {
 	pages := map[mem.VA]bool{}

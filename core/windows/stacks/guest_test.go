@@ -11,6 +11,7 @@ import (
 	"coredrop/core/container/elfcore"
 	"coredrop/core/cpu"
 	"coredrop/core/machine"
+	"coredrop/core/source"
 	"coredrop/core/synth"
 	"coredrop/core/windows"
 	"coredrop/core/windows/find"
@@ -88,10 +89,15 @@ type scene struct {
 	sp     uint64 // where the next frame goes, downwards from the stack's end
 }
 
-// build makes a guest: the exception data of kernel and driver, a thread that
-// processor 0 runs, its stack. dress adds what the test is about.
+// build makes a guest and finds its kernel.
 func build(t testing.TB, o synth.Options, dress func(s *scene)) *windows.Kernel {
 	t.Helper()
+	return kernelOf(t, sceneSource(o, dress))
+}
+
+// sceneSource makes a guest: the exception data of kernel and driver, a thread that
+// processor 0 runs, its stack. dress adds what the test is about.
+func sceneSource(o synth.Options, dress func(s *scene)) source.Source {
 	o.Edit = func(g *synth.Editor) {
 		s := &scene{Editor: g, kernel: g.Truth.KernelBase, sp: stackBase - 0x100}
 		s.image(s.kernel, kernelPdata, []function{bugCheck, switching, pageFault, start})
@@ -108,8 +114,13 @@ func build(t testing.TB, o synth.Options, dress func(s *scene)) *windows.Kernel 
 			dress(s)
 		}
 	}
-	b := synth.Guest(o)
-	m, err := elfcore.Open(context.Background(), b.Source(), machine.Options{})
+	return synth.Guest(o).Source()
+}
+
+// kernelOf finds the kernel in a core.
+func kernelOf(t testing.TB, s source.Source) *windows.Kernel {
+	t.Helper()
+	m, err := elfcore.Open(context.Background(), s, machine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,39 +375,46 @@ func TestUserMode(t *testing.T) {
 
 }
 
+// sleepers lays out threads of Registry that were switched out, and gives the
+// address of each one's list entry.
+func (s *scene) sleepers(count int) (link func(i int) uint64) {
+	const first, stackAt = 0xffffb30000000000, 0xffffb40000000000
+	process := s.Truth.Processes[1].VA
+	head := process + 0x30
+	link = func(i int) uint64 {
+		if i < 0 || i == count {
+			return head
+		}
+		return first + uint64(i)*0x500 + 0x2f8
+	}
+	for i := range count {
+		limit := stackAt + uint64(i)*0x8000
+		base := limit + 0x6000
+		saved := base - 0x100
+		s.thread(first+uint64(i)*0x500, process, 5, limit, base, saved)
+		s.Write64(saved+0x30, uint64(i))
+		s.Write64(saved+0x38, s.kernel+0x1420)
+		s.Write64(saved+0x40+0x28, s.kernel+0x1820)
+		s.Write64(saved+0x40+0x58, 0)
+		s.Write64(link(i), link(i+1))
+		s.Write64(link(i)+8, link(i-1))
+		s.Write64(first+uint64(i)*0x500+0x478, 0x6c)
+		s.Write64(first+uint64(i)*0x500+0x480, uint64(8+4*i))
+	}
+	s.Write(s.kernel+0x1420-5, append([]byte{0xe8}, le.AppendUint32(nil, 0x200)...))
+	s.Write64(head, link(0))
+	s.Write64(head+8, link(count-1))
+	s.frames()
+	s.stand(s.kernel+0x1820, s.sp)
+	return link
+}
+
 // TestManyThreads lists 2,000 threads of a process, and lists that are damaged.
 func TestManyThreads(t *testing.T) {
-	const count, first, stackAt = 2000, 0xffffb30000000000, 0xffffb40000000000
+	const count = 2000
 	dress := func(damage func(s *scene, link func(i int) uint64)) func(s *scene) {
 		return func(s *scene) {
-			process := s.Truth.Processes[1].VA // Registry
-			head := process + 0x30
-			link := func(i int) uint64 {
-				if i < 0 || i == count {
-					return head
-				}
-				return first + uint64(i)*0x500 + 0x2f8
-			}
-			for i := range count {
-				limit := stackAt + uint64(i)*0x8000
-				base := limit + 0x6000
-				saved := base - 0x100
-				s.thread(first+uint64(i)*0x500, process, 5, limit, base, saved)
-				s.Write64(saved+0x30, uint64(i))
-				s.Write64(saved+0x38, s.kernel+0x1420)
-				s.Write64(saved+0x40+0x28, s.kernel+0x1820)
-				s.Write64(saved+0x40+0x58, 0)
-				s.Write64(link(i), link(i+1))
-				s.Write64(link(i)+8, link(i-1))
-				s.Write64(first+uint64(i)*0x500+0x478, 0x6c)
-				s.Write64(first+uint64(i)*0x500+0x480, uint64(8+4*i))
-			}
-			s.Write(s.kernel+0x1420-5, append([]byte{0xe8}, le.AppendUint32(nil, 0x200)...))
-			s.Write64(head, link(0))
-			s.Write64(head+8, link(count-1))
-			s.frames()
-			s.stand(s.kernel+0x1820, s.sp)
-			if damage != nil {
+			if link := s.sleepers(count); damage != nil {
 				damage(s, link)
 			}
 		}

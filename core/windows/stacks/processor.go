@@ -2,8 +2,10 @@ package stacks
 
 import (
 	"fmt"
+	"slices"
 
 	"coredrop/core/mem"
+	"coredrop/core/paging"
 	"coredrop/core/windows"
 	"coredrop/core/windows/unwind"
 )
@@ -26,20 +28,36 @@ const threadStack = "thread stack"
 
 // readProcessors reads what the processors run, and where their stacks are.
 func (r *Reader) readProcessors() {
-	l := &r.layout
 	r.cpus = make([]block, len(r.k.Processors))
-	for i := range r.k.Processors {
-		p := &r.k.Processors[i]
-		c := &r.cpus[i]
-		c.number = p.Number
-		c.current = r.runs(p.PRCB, l.currentThread)
-		if c.idle = r.runs(p.PRCB, l.idleThread); c.idle != nil {
-			c.idle.IdleOf, c.idle.ProcessName = p.Number, idleName
-		}
-		c.dpcTop = r.own(p.PRCB, l.dpcStack, "DPC stack")
-		r.own(p.PRCB, l.isrStack, "interrupt stack")
-		r.own(p.PRCB, l.exceptionStack, "exception stack")
+	ahead := r.ahead(len(r.cpus), func(r *Reader, i int) { r.blockOf(&r.k.Processors[i]) })
+	for i := range r.cpus {
+		ahead.To(i)
+		r.cpus[i] = r.blockOf(&r.k.Processors[i])
 	}
+}
+
+// ahead is for a loop that reads stacks for each of n items: what it will read, try
+// reads with a reader that is thrown away and has no symbols.
+func (r *Reader) ahead(n int, try func(r *Reader, i int)) *mem.Ahead {
+	return r.k.Space.Ahead(n, func(s *paging.Space, i int) {
+		k := *r.k
+		k.Space = s
+		try(&Reader{k: &k, ctx: r.ctx, layout: r.layout, kernel: newModules(withKernel(&k), k.Image.Base, s), views: map[mem.VA]*view{},
+			known: slices.Clone(r.known), interruptStacks: true, cpus: r.cpus}, i)
+	})
+}
+
+// blockOf reads what a processor runs, and notes its stacks.
+func (r *Reader) blockOf(p *windows.Processor) block {
+	l := &r.layout
+	c := block{number: p.Number, current: r.runs(p.PRCB, l.currentThread), idle: r.runs(p.PRCB, l.idleThread)}
+	if c.idle != nil {
+		c.idle.IdleOf, c.idle.ProcessName = p.Number, idleName
+	}
+	c.dpcTop = r.own(p.PRCB, l.dpcStack, "DPC stack")
+	r.own(p.PRCB, l.isrStack, "interrupt stack")
+	r.own(p.PRCB, l.exceptionStack, "exception stack")
+	return c
 }
 
 // word reads a field of a processor's block; 0: it is not known.
@@ -99,20 +117,27 @@ func (s ownStack) holds(sp uint64) bool { return sp >= s.low && sp <= s.high }
 // readInterruptStacks notes the stacks that the processors switch to by
 // themselves, named by the interrupts that use them.
 func (r *Reader) readInterruptStacks() {
+	ahead := r.ahead(len(r.k.Processors), (*Reader).readInterruptStacksOf)
 	for i := range r.k.Processors {
-		pcr := r.k.Processors[i].KPCR
-		if pcr == 0 {
-			continue
-		}
-		tss, err := r.k.Space.Uint64(pcr + pcrTSS)
-		var ists [8 * tssISTs]byte
-		if err != nil || r.k.Space.ReadAt(ists[:], mem.VA(tss)+tssIST1) != nil {
-			continue
-		}
-		for n := range tssISTs {
-			if top := u64(ists[:], 8*n); top>>63 == 1 {
-				r.known = append(r.known, ownStack{top - kernelStackBytes + 1, top, r.usersOf(pcr, n+1)})
-			}
+		ahead.To(i)
+		r.readInterruptStacksOf(i)
+	}
+}
+
+// readInterruptStacksOf notes those of one processor.
+func (r *Reader) readInterruptStacksOf(i int) {
+	pcr := r.k.Processors[i].KPCR
+	if pcr == 0 {
+		return
+	}
+	tss, err := r.k.Space.Uint64(pcr + pcrTSS)
+	var ists [8 * tssISTs]byte
+	if err != nil || r.k.Space.ReadAt(ists[:], mem.VA(tss)+tssIST1) != nil {
+		return
+	}
+	for n := range tssISTs {
+		if top := u64(ists[:], 8*n); top>>63 == 1 {
+			r.known = append(r.known, ownStack{top - kernelStackBytes + 1, top, r.usersOf(pcr, n+1)})
 		}
 	}
 }
@@ -158,23 +183,11 @@ type Processor struct {
 func (r *Reader) Processors() []*Processor {
 	var out []*Processor
 	var walks []*walked
+	ahead := r.ahead(len(r.k.Processors), func(r *Reader, i int) { r.standing(i) })
 	for i := range r.k.Processors {
-		p := &r.k.Processors[i]
-		q := &Processor{Number: p.Number, CPU: p.CPU, Thread: r.cpus[i].current}
-		out = append(out, q)
-		if from, ok := r.record(i); ok {
-			walks = append(walks, r.processor(q, &q.Stack, from, KindRecord))
-		}
-		if from, ok := r.live(p); ok {
-			at := &q.Stack
-			if q.Stack != nil {
-				at = &q.Live
-			}
-			walks = append(walks, r.processor(q, at, from, KindLive))
-		}
-		if q.Stack == nil {
-			q.Why = "its registers are not known: no CPU of the core runs it"
-		}
+		ahead.To(i)
+		q, of := r.standing(i)
+		out, walks = append(out, q), append(walks, of...)
 	}
 	r.name(walks)
 	for i, q := range out {
@@ -187,6 +200,27 @@ func (r *Reader) Processors() []*Processor {
 		}
 	}
 	return out
+}
+
+// standing walks the stacks of the processor at an index; their frames have no
+// names yet.
+func (r *Reader) standing(i int) (q *Processor, walks []*walked) {
+	p := &r.k.Processors[i]
+	q = &Processor{Number: p.Number, CPU: p.CPU, Thread: r.cpus[i].current}
+	if from, ok := r.record(i); ok {
+		walks = append(walks, r.processor(q, &q.Stack, from, KindRecord))
+	}
+	if from, ok := r.live(p); ok {
+		at := &q.Stack
+		if q.Stack != nil {
+			at = &q.Live
+		}
+		walks = append(walks, r.processor(q, at, from, KindLive))
+	}
+	if q.Stack == nil {
+		q.Why = "its registers are not known: no CPU of the core runs it"
+	}
+	return q, walks
 }
 
 // windows reports whether a processor of Windows runs on a CPU.

@@ -91,7 +91,9 @@ func (r *Reader) Threads() ([]*Thread, error) {
 	var list []*Thread
 	var damage error
 	if offsets, known := r.findLists(); known {
+		ahead := r.ahead(len(r.k.Processes), func(r *Reader, i int) { _, _ = r.threadsOf(r.k.Processes[i].EPROCESS, offsets, maxThreads) })
 		for i := range r.k.Processes {
+			ahead.To(i)
 			p := &r.k.Processes[i]
 			if p.EPROCESS == 0 || len(list) >= maxThreads {
 				continue
@@ -108,7 +110,12 @@ func (r *Reader) Threads() ([]*Thread, error) {
 	}
 	list = r.claim(list)
 	var walks []*walked
+	ahead := r.ahead(len(list), func(r *Reader, i int) {
+		t := *list[i]
+		r.threadStack(&t)
+	})
 	for i, t := range list {
+		ahead.To(i)
 		if err := r.ctx.Err(); err != nil {
 			return nil, err
 		}
