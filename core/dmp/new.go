@@ -8,6 +8,7 @@ import (
 	"coredrop/core/dump"
 	"coredrop/core/fault"
 	"coredrop/core/mem"
+	"coredrop/core/paging"
 	"coredrop/core/progress"
 	"coredrop/core/windows"
 )
@@ -122,7 +123,9 @@ func (im *Image) patched(ctx context.Context, k *windows.Kernel, o Options) (*pa
 		return nil, err
 	}
 	live := o.Registers == RegistersLive
+	ahead := w.space.Ahead(len(k.Processors), func(s *paging.Space, i int) { readPatched(s, k, i) })
 	for i := range k.Processors {
+		ahead.To(i)
 		w.processor(k, i, live)
 	}
 	im.open(k, live)

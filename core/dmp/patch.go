@@ -127,6 +127,15 @@ func shown(k *windows.Kernel, index int, live bool) Shown {
 	return Shown{Processor: p.Number, CPU: p.CPU, From: k.RegistersOf(index, live), Context: p.Context, Why: k.WhyRegisters(index, live)}
 }
 
+// readPatched reads what processor would change of the processor at an index.
+func readPatched(s *paging.Space, k *windows.Kernel, index int) {
+	p := &k.Processors[index]
+	s.ReadBest(make([]byte, windows.Context.Bytes), p.Context)
+	if special := k.KDBG.SpecialRegisters(); special != 0 {
+		s.ReadBest(make([]byte, windows.Special.Bytes), p.PRCB+mem.VA(special))
+	}
+}
+
 // missing warns about a CPU that is there without registers.
 func (w *patcher) missing(k *windows.Kernel, p *windows.Processor) {
 	if p.CPU >= 0 && p.CPU < len(k.Machine.CPUs) {

@@ -150,7 +150,7 @@ func (t *triage) processors(ctx context.Context) error {
 	if t.opens != nil {
 		t.prcb = t.region(t.opens.PRCB, t.or(kdSizePrcb, usualPrcb))
 	}
-	t.each(t.record)
+	t.each((*triage).record)
 	seen := *k
 	seen.Space = paging.New(kept{t.gathering}, 0, k.Space.Mode.Flat())
 	rep, err := stacks.Read(ctx, &seen, nil, false)
@@ -164,23 +164,39 @@ func (t *triage) processors(ctx context.Context) error {
 		}
 	}
 	t.crasher(stands)
-	t.each(func(p *windows.Processor) { t.stacksOf(stands[p.Number]) })
-	t.each(func(p *windows.Processor) { t.objectsOf(stands[p.Number]) })
-	t.each(func(p *windows.Processor) { t.want(p.PRCB, uint64(t.or(kdSizePrcb, usualPrcb)), triageMost) })
-	t.each(t.pointers)
+	t.each(func(t *triage, p *windows.Processor) { t.stacksOf(stands[p.Number]) })
+	t.each(func(t *triage, p *windows.Processor) { t.objectsOf(stands[p.Number]) })
+	t.each(func(t *triage, p *windows.Processor) { t.want(p.PRCB, uint64(t.or(kdSizePrcb, usualPrcb)), triageMost) })
+	t.each((*triage).pointers)
 	return ctx.Err()
 }
 
 // each calls do for every processor, for that which the dump opens on first.
-func (t *triage) each(do func(*windows.Processor)) {
+func (t *triage) each(do func(*triage, *windows.Processor)) {
+	var list []*windows.Processor
 	if t.opens != nil {
-		do(t.opens)
+		list = append(list, t.opens)
 	}
 	for i := range t.k.Processors {
 		if p := &t.k.Processors[i]; p != t.opens {
-			do(p)
+			list = append(list, p)
 		}
 	}
+	ahead := t.ahead(len(list), func(t *triage, i int) { do(t, list[i]) })
+	for i, p := range list {
+		ahead.To(i)
+		do(t, p)
+	}
+}
+
+// ahead is for a loop that gathers memory for each of n items: what it will gather,
+// try gathers for a dump that is thrown away.
+func (t *triage) ahead(n int, try func(t *triage, i int)) *mem.Ahead {
+	return mem.NewAhead(t.k.Machine.Mem, n, func(m mem.Physical, i int) {
+		dry := *t
+		dry.gathering = t.over(m)
+		try(&dry, i)
+	})
 }
 
 // record takes the processor's control region up to its block, and the context

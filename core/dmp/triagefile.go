@@ -120,7 +120,10 @@ func (t *triage) blocks() (list []dump.Block, free []byte) {
 		}
 		return 1
 	})
-	for _, s := range t.held {
+	held := t.held
+	ahead := t.ahead(len(held), func(t *triage, i int) { t.bytesOf(held[i].lo, held[i].hi) })
+	for i, s := range held {
+		ahead.To(i)
 		for at := s.lo; at < s.hi; {
 			end, off := s.hi, int64(-1)
 			for _, r := range regions {
@@ -136,20 +139,25 @@ func (t *triage) blocks() (list []dump.Block, free []byte) {
 			}
 			b := dump.Block{VA: at, Offset: off, Bytes: uint32(end - at)}
 			if off < 0 {
-				p := make([]byte, b.Bytes)
-				for done := 0; done < len(p); {
-					// As it was gathered: a page may come from another space than the next.
-					n := min(len(p)-done, int(mem.PageSize-(at+mem.VA(done))%mem.PageSize))
-					if t.ReadAt(p[done:done+n], at+mem.VA(done)) != nil {
-						clear(p[done : done+n])
-					}
-					done += n
-				}
-				free = append(free, p...)
+				free = append(free, t.bytesOf(at, end)...)
 			}
 			list = append(list, b)
 			at = end
 		}
 	}
 	return list, free
+}
+
+// bytesOf reads memory as it was gathered: a page may come from another space than
+// the next.
+func (t *triage) bytesOf(va, end mem.VA) []byte {
+	p := make([]byte, end-va)
+	for done := 0; done < len(p); {
+		n := min(len(p)-done, int(mem.PageSize-(va+mem.VA(done))%mem.PageSize))
+		if t.ReadAt(p[done:done+n], va+mem.VA(done)) != nil {
+			clear(p[done : done+n])
+		}
+		done += n
+	}
+	return p
 }

@@ -61,20 +61,15 @@ func (t *triage) listDrivers() {
 	}
 	found := false
 	// That the list is damaged is a warning of the kernel's already.
-	_ = windows.WalkList(t.k.Space, t.k.KDBG.ModuleList(), windows.MaxModules, func(at mem.VA) bool {
-		var d driver
-		if t.ReadAt(d.entry[:], at) != nil {
-			return true
+	links, _ := windows.ModuleLinks(t.k.Space, t.k.KDBG)
+	ahead := t.ahead(len(links), func(t *triage, i int) { t.driver(links[i]) })
+	for i, at := range links {
+		ahead.To(i)
+		if d, ok := t.driver(at); ok {
+			found = found || mem.VA(le.Uint64(d.entry[entryBase:])) == t.k.Image.Base
+			add(d)
 		}
-		if d.name = t.name(d.entry[entryFullName:]); d.name == nil {
-			d.name = t.name(d.entry[entryBaseName:])
-		}
-		base := mem.VA(le.Uint64(d.entry[entryBase:]))
-		found = found || base == t.k.Image.Base
-		t.stamp(&d, base)
-		add(d)
-		return true
-	})
+	}
 	if !found {
 		d := driver{name: wide("ntoskrnl.exe")}
 		le.PutUint64(d.entry[entryBase:], uint64(t.k.Image.Base))
@@ -87,6 +82,18 @@ func (t *triage) listDrivers() {
 	}
 	t.drivers = list
 	t.bytes += int64(total)
+}
+
+// driver reads a loaded module by its list entry.
+func (t *triage) driver(at mem.VA) (d driver, ok bool) {
+	if t.ReadAt(d.entry[:], at) != nil {
+		return d, false
+	}
+	if d.name = t.name(d.entry[entryFullName:]); d.name == nil {
+		d.name = t.name(d.entry[entryBaseName:])
+	}
+	t.stamp(&d, mem.VA(le.Uint64(d.entry[entryBase:])))
+	return d, true
 }
 
 // stamp sets check sum and time stamp by the image's header; the loader's entry

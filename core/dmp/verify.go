@@ -84,7 +84,8 @@ func Verify(ctx context.Context, im io.ReaderAt, size int64) (*Report, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's header cannot be used: %v", err)
 	}
-	phys, err := mem.NewFile(source.Source{ReaderAt: im, Size: size, Name: "the dump"}, d.extents, cacheToCheck)
+	// By the page: what lies around it in the dump may be far away in the core.
+	phys, err := mem.NewFile(source.Source{ReaderAt: im, Size: size, Name: "the dump", Block: mem.PageSize}, d.extents, cacheToCheck)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.VerifyFailed, "the dump's runs cannot be used: %v", err)
 	}
