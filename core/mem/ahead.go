@@ -139,32 +139,14 @@ func (f *File) Prefetch() *Fetch {
 // fetch names the ranges of page frames to the source, but for those that the
 // cache holds, up to as many of its blocks as it takes at once.
 func (f *File) fetch(frames []PA) (n int) {
-	size, most := int64(f.source.Block), f.source.Ahead
-	if size <= 0 {
-		size = source.DefaultBlock
-	}
-	if most <= 0 {
-		most = source.DefaultAhead
-	}
-	var list []source.Range
-	blocks := map[int64]bool{}
+	batch := f.source.Batch()
 	for _, pa := range frames {
-		r, ok := f.frame(pa)
-		if ok && !f.holds(r) {
-			first, last := r.Off/size, (r.End()-1)/size
-			if len(list) > 0 && !(blocks[first] && blocks[last]) && len(blocks)+int(last-first)+1 > most {
-				break
-			}
-			for b := first; b <= last; b++ {
-				blocks[b] = true
-			}
-			list = append(list, r)
+		if r, ok := f.frame(pa); ok && !f.holds(r) && !batch.Add(r) {
+			break
 		}
 		n++
 	}
-	if len(list) > 0 {
-		f.source.Prefetch(list)
-	}
+	batch.Send()
 	return n
 }
 

@@ -20,6 +20,10 @@ type BlockReader interface {
 // through a cache of unpacked blocks; a pass over much of it unpacks ahead on all
 // processors.
 type Pages struct {
+	// Fetch names blocks that will be read next, by their numbers, as Fetch.Frames
+	// does page frames; nil: nothing would be gained.
+	Fetch func(blocks []uint64) (n int)
+
 	extents []Extent
 	block   int64 // bytes
 	open    func() BlockReader
@@ -51,8 +55,50 @@ func NewPages(extents []Extent, block int64, workers int, budget int64, open fun
 // Extents lists what the container holds, sorted and disjoint.
 func (m *Pages) Extents() []Extent { return m.extents }
 
-// Prefetch is nil: where a block lies is known when it is read.
-func (m *Pages) Prefetch() *Fetch { return nil }
+// Prefetch names the blocks of what will be read soon.
+func (m *Pages) Prefetch() *Fetch {
+	if m.Fetch == nil {
+		return nil
+	}
+	return &Fetch{Frames: m.fetch, Room: int(m.budget / m.block / 2)}
+}
+
+// fetch names the blocks of page frames that are not unpacked yet.
+func (m *Pages) fetch(frames []PA) (n int) {
+	var blocks []uint64
+	var upTo []int // by block: how many frames are done with it and those before
+	for i, pa := range frames[:min(len(frames), maxNamed)] {
+		if number := uint64(pa) / uint64(m.block); m.has(pa) && !m.holds(number) {
+			blocks, upTo = append(blocks, number), append(upTo, i)
+		}
+		n = i + 1
+	}
+	if len(blocks) > 0 {
+		if named := m.Fetch(blocks); named < len(blocks) {
+			n = upTo[named]
+		}
+	}
+	return n
+}
+
+// maxNamed bounds how many frames are looked at for one journey.
+const maxNamed = 1024
+
+func (m *Pages) has(pa PA) bool {
+	_, ok := Find(m.extents, pa)
+	return ok
+}
+
+// holds reports whether a block is unpacked, and keeps it longer then.
+func (m *Pages) holds(number uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	el, ok := m.blocks[number]
+	if ok {
+		m.recent.MoveToFront(el)
+	}
+	return ok
+}
 
 // ReadAt fills p from guest physical address pa on.
 func (m *Pages) ReadAt(p []byte, pa PA) error {

@@ -71,6 +71,29 @@ func (r *reader) Read(p []byte, first uint64) error {
 	return nil
 }
 
+// fetch brings blocks that will be read next: their descriptors first, then what
+// those name. What is wrong with them shows when they are read.
+func (c *core) fetch(blocks []uint64) (n int) {
+	at := make([]mem.PA, len(blocks))
+	for i, number := range blocks {
+		if rank, err := c.bitmap.rank(c.meta, number); err == nil {
+			at[i] = mem.PA(c.header.descriptors() + int64(rank)*descriptorBytes)
+		}
+	}
+	batch := c.file.Batch()
+	for _, pa := range at[:c.meta.Prefetch().Frames(at)] {
+		var p [descriptorBytes]byte
+		if c.meta.ReadAt(p[:], pa) == nil {
+			if d := parseDescriptor(p[:]); d.bytes > 0 && int64(d.bytes) <= 2*c.block && d.at <= c.file.Size-int64(d.bytes) && !batch.Add(source.Range{Off: d.at, Bytes: int64(d.bytes)}) {
+				break
+			}
+		}
+		n++
+	}
+	batch.Send()
+	return n
+}
+
 // one fills p with the i-th block of those whose descriptors were read.
 func (r *reader) one(p []byte, i int, number uint64) error {
 	d := r.descriptor(i)

@@ -90,8 +90,12 @@ func open(ctx context.Context, file source.Source, next func(off, end int64) (in
 	if len(list) == 0 {
 		return fault.New(fault.NoMemory, "")
 	}
-	m.Listed, m.Mem = nil, mem.NewPages(list, h.block, min(runtime.GOMAXPROCS(0), maxWorkers), o.CacheBytes,
+	pages := mem.NewPages(list, h.block, min(runtime.GOMAXPROCS(0), maxWorkers), o.CacheBytes,
 		func() mem.BlockReader { return &reader{core: c} })
+	if file.Prefetch != nil {
+		pages.Fetch = c.fetch
+	}
+	m.Listed, m.Mem = nil, pages
 	if m.Arch != cpu.X64 && m.Arch != nil {
 		return fault.New(fault.UnsupportedCPU, "this is a kdump core of a guest whose processor is not supported: %s", m.Arch)
 	}
