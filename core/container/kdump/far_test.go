@@ -64,7 +64,7 @@ func TestFarBlocks(t *testing.T) {
 	}
 	before := *count
 	frame := func(i int) mem.PA { return 0x100000 + mem.PA(i*37%blocks*mem.PageSize) } // in no order
-	for range 2 { // the second time all is at hand
+	for range 2 {                                                                      // the second time all is at hand
 		ahead := mem.NewAhead(m.Mem, blocks+2, func(m mem.Physical, i int) { _ = m.ReadAt(make([]byte, 8), frame(i)) })
 		for i := range blocks {
 			ahead.To(i)
@@ -84,5 +84,35 @@ func TestFarBlocks(t *testing.T) {
 	near, err := Open(context.Background(), farKDump(k, blocks), machine.Options{})
 	if err != nil || near.Mem.Prefetch() != nil {
 		t.Error("there is something to gain in a file at hand", err)
+	}
+}
+
+// TestFarDescriptors: descriptors that lie apart are named before they are read, all
+// at once.
+func TestFarDescriptors(t *testing.T) {
+	const blocks = 20_000 // some 15 pieces of the cache have their descriptors
+	k := synth.KDump{Runs: []mem.Run{{Start: 0x100000, Pages: blocks}}, Machine: "x86_64", CPUs: 1,
+		Codec: func(uint64) synth.Codec { return synth.Snappy },
+		Block: func(n uint64) []byte { return bytes.Repeat([]byte{byte(n), 1}, mem.PageSize/2) }}
+	s := synth.Source(k.Bytes())
+	var named [][]source.Range
+	s.Block, s.Ahead, s.Prefetch = 4096, 64, func(list []source.Range) { named = append(named, list) }
+	m, err := Open(context.Background(), s, machine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named = nil
+	var frames []mem.PA
+	for i := range 12 {
+		frames = append(frames, 0x100000+mem.PA(i*blocks/16*mem.PageSize))
+	}
+	n := m.Mem.Prefetch().Frames(frames)
+	if n != len(frames) || len(named) != 2 || len(named[0]) < 8 || len(named[1]) != len(frames) {
+		t.Fatalf("%d frames, %d ranges named", n, len(named))
+	}
+	for _, r := range named[0] {
+		if r.Off >= named[1][0].Off {
+			t.Errorf("%#x is no descriptor's place", r.Off)
+		}
 	}
 }
