@@ -96,7 +96,7 @@ func (r *Reader) start(ctx context.Context, off int64, p []byte) chan error {
 // blocks goes, and returns when they are there. What does not come is not said:
 // who reads it will learn why.
 func (r *Reader) prefetch(ranges []source.Range) {
-	most := int(r.o.Cache / 2 / int64(r.o.Block))
+	most := r.ahead()
 	var numbers []int64
 	for _, x := range ranges {
 		if x.Off < 0 || x.Bytes <= 0 || x.Off >= r.o.Size {

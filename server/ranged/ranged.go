@@ -99,8 +99,11 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 
 // Source is the object as the core reads it.
 func (r *Reader) Source() source.Source {
-	return source.Source{ReaderAt: r, Size: r.o.Size, Name: r.o.Name, Block: r.o.Block, Prefetch: r.prefetch, Stream: r.stream}
+	return source.Source{ReaderAt: r, Size: r.o.Size, Name: r.o.Name, Block: r.o.Block, Prefetch: r.prefetch, Ahead: r.ahead(), Stream: r.stream}
 }
+
+// ahead is how many blocks are prefetched at once.
+func (r *Reader) ahead() int { return int(r.o.Cache / 2 / int64(r.o.Block)) }
 
 var errOffset = errors.New("a negative offset")
 
