@@ -45,7 +45,7 @@ func (h *Handler) find(ctx context.Context, q question) (found, error) {
 	if err != nil || here.file != nil {
 		return here, err
 	}
-	if h.Cache == nil || len(h.pools) == 0 || q.looped {
+	if h.Cache == nil || len(h.pools) == 0 && h.tier == nil || q.looped {
 		if bad != nil {
 			return found{}, bad
 		}

@@ -90,10 +90,7 @@ func (h *Handler) join(q question) (*flight, error) {
 	if s.closed {
 		return nil, errStopping()
 	}
-	base := h.Base
-	if base == nil {
-		base = context.Background()
-	}
+	base := h.base()
 	ctx, cancel := context.WithCancelCause(base)
 	f := &flight{cancel: cancel, done: make(chan struct{}), wanted: 1}
 	if s.list == nil {
@@ -113,6 +110,14 @@ func (h *Handler) join(q question) (*flight, error) {
 		h.land(q.key, f)
 	}()
 	return f, nil
+}
+
+// base ends what no client is waited for.
+func (h *Handler) base() context.Context {
+	if h.Base != nil {
+		return h.Base
+	}
+	return context.Background()
 }
 
 func errStopping() error { return fault.New(fault.ServerBusy, "this server is being stopped") }
@@ -146,28 +151,53 @@ func (h *Handler) leave(key symstore.Key, f *flight) {
 			f.got.file.Close() // it was sent, or the cache has it
 		}
 	case !f.flowing:
-		f.cancel(errAbandoned)
-		if s.list[key] == f {
-			delete(s.list, key)
-		}
+		s.abandon(key, f)
 	}
 }
 
-// flows notes that the upstream gives the file: it is worth having now.
+// flows notes that somebody gives the file: it is worth having now.
 func (h *Handler) flows(f *flight) {
 	h.flights.mu.Lock()
 	defer h.flights.mu.Unlock()
 	f.flowing = true
 }
 
-// Wait lets no download begin any more and waits for those that run, at most for
-// limit: one that is cut off by the end of the program leaves its temporary file.
+// ebbs notes that the file does not come from there: if nobody waits for it any more,
+// nobody else is asked.
+func (h *Handler) ebbs(key symstore.Key, f *flight) {
+	s := &h.flights
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.flowing = false
+	if f.wanted == 0 {
+		s.abandon(key, f)
+	}
+}
+
+// abandon ends a download that nobody waits for, with the lock held.
+func (s *flights) abandon(key symstore.Key, f *flight) {
+	f.cancel(errAbandoned)
+	if s.list[key] == f {
+		delete(s.list, key)
+	}
+}
+
+// Wait lets no download begin any more and waits for those that run, and for what is to
+// be written to the shared store, at most for limit: a download that is cut off by the
+// end of the program leaves its temporary file.
 func (h *Handler) Wait(limit time.Duration) {
+	h.prepare()
 	h.flights.mu.Lock()
 	h.flights.closed = true
 	h.flights.mu.Unlock()
 	done := make(chan struct{})
-	go func() { h.flights.running.Wait(); close(done) }()
+	go func() {
+		defer close(done)
+		h.flights.running.Wait()
+		if h.tier != nil {
+			h.tier.behind.running.Wait() // downloads begin writes, nothing else does
+		}
+	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {

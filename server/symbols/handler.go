@@ -1,7 +1,8 @@
 // Package symbols answers /symbols/NAME/ID/NAME like a symbol server: for the
 // page, which may ask its own origin only, and for debuggers. It looks in local
-// stores, then asks the upstreams fixed at start on its own account, verifies
-// what they give before anybody sees it, and keeps it. It takes no upstream and
+// stores, then asks the store that it shares with other servers and the upstreams
+// fixed at start on its own account, verifies what they give before anybody sees
+// it, and keeps it. It takes no upstream and
 // no path from a client: what reaches a store is built from a parsed key. All
 // that costs is bounded: connections, waiting, memory, and the time of an answer.
 package symbols
@@ -57,8 +58,14 @@ type Limits struct {
 type Handler struct {
 	// Stores are read in order, before the cache; nothing is written to them.
 	Stores []Store
-	// Cache keeps what the upstreams gave. If nil, upstreams are not asked.
+	// Cache keeps what the others gave. If nil, neither the shared store nor the
+	// upstreams are asked.
 	Cache *cache.Cache
+	// Shared is a store that other servers have too. It is asked before the
+	// upstreams, and what those gave is written there later. Where the files it opens
+	// have a method Stream() (io.ReadCloser, error), they are read by that. If nil,
+	// there is none.
+	Shared symstore.Store
 	// Upstreams are asked in order.
 	Upstreams []Upstream
 	// Limits bound what is asked of each of them.
@@ -77,6 +84,9 @@ type Handler struct {
 	Observe func(Request)
 	// Fetched is told of each download. If nil, nobody is.
 	Fetched func(Fetch)
+	// SharedTrouble is told of what is wrong with the shared store: a file in it that is
+	// not what its key says, or a read or a write that failed. If nil, nobody is.
+	SharedTrouble func(symstore.Key, error)
 	// Log gets one line a request. If nil, nothing is logged.
 	Log *slog.Logger
 	// Now is the clock of the negative cache and of what is known of the
@@ -85,6 +95,7 @@ type Handler struct {
 
 	once      sync.Once
 	pools     []*pool
+	tier      *tier // nil: no shared store
 	name      string
 	looking   chan struct{}   // holds a token for each look at the stores
 	verifying []chan struct{} // and one for each of their files that is verified, by store
@@ -114,6 +125,9 @@ func (h *Handler) prepare() {
 		}
 		for _, u := range h.Upstreams {
 			h.pools = append(h.pools, newPool(u, h.Limits))
+		}
+		if h.Shared != nil {
+			h.tier = newTier(h.Shared)
 		}
 	})
 }

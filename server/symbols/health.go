@@ -94,6 +94,17 @@ func (h *health) record(err error, now time.Time) {
 	}
 }
 
+// judge notes whether something went well whose failures are all alike.
+func (h *health) judge(err error, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		h.well()
+		return
+	}
+	h.wrong(err, now)
+}
+
 func (h *health) well() { h.row, h.lost, h.until, h.broken, h.last = 0, nil, time.Time{}, false, nil }
 
 func (h *health) wrong(err error, now time.Time) {

@@ -15,6 +15,7 @@ import (
 const (
 	sourceStore    = "store"
 	sourceCache    = "cache"
+	sourceShared   = "shared"
 	sourceUpstream = "upstream"
 	sourceMemory   = "memory"
 	sourceMisses   = "misses"
@@ -24,12 +25,12 @@ const (
 type Request struct {
 	Method, Key string // the key is empty where the address is none: that may hold anything
 	Status      int
-	// Result is hit (from a store or the cache), miss (fetched now), negative (a
+	// Result is hit (from a store, the cache or the shared store), miss (fetched now), negative (a
 	// failure that was remembered), refused (503: to be asked again), error (any
 	// other failure) or method.
 	Result   string
 	Code     fault.Code    // of the failure
-	Source   string        // store, cache, upstream, memory (fetched, and kept nowhere), or nothing
+	Source   string        // store, cache, shared, upstream, memory (fetched, and kept nowhere), or nothing
 	Upstream string        // the host that gave the file, or whose failure it is
 	Bytes    int64         // of the body, as far as it was sent
 	Took     time.Duration // until the last byte was given to the system
@@ -90,6 +91,7 @@ type Stats struct {
 	Waiting   int // downloads that wait for others to end
 	Misses    int // failures that are remembered
 	Cache     cache.Stats
+	Shared    *SharedStats // nil: there is none
 	Upstreams []UpstreamStats
 }
 
@@ -108,6 +110,9 @@ func (h *Handler) Stats() Stats {
 	if h.Cache != nil {
 		s.Cache = h.Cache.Stats()
 	}
+	if h.tier != nil {
+		s.Shared = h.tier.stats(h.now())
+	}
 	for _, p := range h.pools {
 		u := p.stats(h.now())
 		s.Downloads += u.Downloads
@@ -119,7 +124,7 @@ func (h *Handler) Stats() Stats {
 
 // HasFiles reports whether there is anything that could be asked for.
 func (h *Handler) HasFiles() bool {
-	return len(h.Stores)+len(h.Upstreams) > 0 || h.Cache != nil && h.Cache.Stats().Files > 0
+	return len(h.Stores)+len(h.Upstreams) > 0 || h.Shared != nil || h.Cache != nil && h.Cache.Stats().Files > 0
 }
 
 // Ready reports whether what is fetched can be kept; nil too where nothing is.
@@ -130,8 +135,8 @@ func (h *Handler) Ready() error {
 	return h.Cache.Ready()
 }
 
-// Refresh has the next request for a key, NAME/ID/NAME, ask the upstreams,
-// whatever is remembered of it and of them.
+// Refresh has the next request for a key, NAME/ID/NAME, ask the shared store and the
+// upstreams, whatever is remembered of it and of them.
 func (h *Handler) Refresh(key string) error {
 	h.prepare()
 	_, k, err := ParsePath(&url.URL{Path: key})
@@ -139,6 +144,10 @@ func (h *Handler) Refresh(key string) error {
 		return err
 	}
 	h.misses.forget(k)
+	if h.tier != nil {
+		h.tier.reads.wake()
+		h.tier.writes.wake()
+	}
 	for _, p := range h.pools {
 		p.health.wake()
 	}

@@ -1,0 +1,546 @@
+package symbols
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coredrop/core/demo"
+	"coredrop/core/fault"
+	"coredrop/core/symstore"
+)
+
+// shelf is a shared store in the test's hands.
+type shelf struct {
+	get func(ctx context.Context, k symstore.Key) (symstore.File, error)
+	put func(ctx context.Context, k symstore.Key, data []byte) error
+
+	gets, puts atomic.Int32
+}
+
+func (s *shelf) Get(ctx context.Context, k symstore.Key) (symstore.File, error) {
+	s.gets.Add(1)
+	if s.get == nil {
+		return nil, fs.ErrNotExist
+	}
+	return s.get(ctx, k)
+}
+
+func (s *shelf) Put(ctx context.Context, k symstore.Key, r io.Reader) error {
+	s.puts.Add(1)
+	data, err := io.ReadAll(r)
+	if err != nil || s.put == nil {
+		return err
+	}
+	return s.put(ctx, k, data)
+}
+
+// streaming is a file that arrives as its reader says.
+type streaming struct {
+	symstore.File
+	r io.Reader
+}
+
+func (s streaming) Stream() (io.ReadCloser, error) { return io.NopCloser(s.r), nil }
+
+// arrives is a file of which half comes at once, and then what rest says.
+func arrives(data []byte, rest reader) symstore.File {
+	return streaming{symstore.Memory(data), io.MultiReader(bytes.NewReader(data[:len(data)/2]), rest)}
+}
+
+// always is an upstream that has the demo's PDB under every key, and counts.
+func always(t *testing.T) (Upstream, *atomic.Int32) {
+	data, asked := pdbBytes(t), new(atomic.Int32)
+	return fake(func(_ context.Context, k symstore.Key) ([]byte, error) {
+		asked.Add(1)
+		return data, nil
+	}), asked
+}
+
+func hangs(ctx context.Context) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// What takes too long is passed over: where nothing is said, where it breaks off in the
+// middle, where it trickles. The time is that of the store, whatever it heeds.
+func TestSlowSharedStore(t *testing.T) {
+	data := pdbBytes(t)
+	for _, c := range []struct {
+		name string
+		get  func(ctx context.Context) (symstore.File, error)
+		want time.Duration
+	}{
+		{"silent", func(ctx context.Context) (symstore.File, error) { return nil, hangs(ctx) }, sharedPatience},
+		{"stalls", func(ctx context.Context) (symstore.File, error) {
+			return arrives(data, func([]byte) (int, error) { return 0, hangs(ctx) }), nil
+		}, sharedPatience},
+		{"trickles", func(ctx context.Context) (symstore.File, error) {
+			return arrives(data, func(p []byte) (int, error) {
+				time.Sleep(4 * time.Second)
+				p[0] = 1
+				return 1, nil
+			}), nil
+		}, 8 * time.Second}, // the second byte comes behind the 5 seconds
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				up, asked := always(t)
+				var told []error
+				s := &shelf{get: func(ctx context.Context, _ symstore.Key) (symstore.File, error) { return c.get(ctx) }}
+				h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}, SharedTrouble: func(_ symstore.Key, err error) { told = append(told, err) }}
+				began := time.Now()
+				w := ask(h, "/"+demo.PDBKey)
+				if took := time.Since(began); w.Code != 200 || took != c.want || asked.Load() != 1 {
+					t.Errorf("%d after %v, the upstream was asked %d times", w.Code, took, asked.Load())
+				}
+				if len(told) != 1 || !errors.Is(told[0], errSlow) {
+					t.Errorf("told of %v", told)
+				}
+				if s := h.Stats().Shared; s.Failed != 1 || s.Hits+s.Misses+s.Wrong != 0 {
+					t.Errorf("%+v", s)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Large files have the time that they need, and what this server does in between does
+// not count.
+func TestSharedStoreHasItsTime(t *testing.T) {
+	if got := allowance(100 << 20); got != sharedPatience+100*time.Second {
+		t.Errorf("%v", got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		watch := time.AfterFunc(sharedPatience, func() { cancel(errSlow) })
+		r := &watched{r: reader(func(p []byte) (int, error) { time.Sleep(4 * time.Second); return 1, nil }), watch: watch, patience: sharedPatience, left: allowance(15 << 20)}
+		for i := range 5 {
+			if n, err := r.Read(make([]byte, 1)); n != 1 || err != nil || ctx.Err() != nil {
+				t.Errorf("%d: %d, %v, %v", i, n, err, ctx.Err())
+			}
+			time.Sleep(time.Minute) // our own disk
+		}
+		if ctx.Err() != nil {
+			t.Error("it was given up meanwhile")
+		}
+		if _, err := r.Read(make([]byte, 1)); err != errSlow {
+			t.Errorf("after 24 seconds of 20: %v", err)
+		}
+	})
+}
+
+// After two failures in a row the store is left alone for half a minute and longer, but
+// for one request each half a minute; one that works ends that.
+func TestSharedStoreRests(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	good := pdbBytes(t)
+	fails := true
+	s := &shelf{get: func(context.Context, symstore.Key) (symstore.File, error) {
+		if fails {
+			return nil, fault.New(fault.SymbolsUnreadable, "s3://secret/ does not answer")
+		}
+		return symstore.Memory(good), nil
+	}}
+	up, asked := always(t)
+	told := 0
+	h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}, Now: func() time.Time { return now }, SharedTrouble: func(symstore.Key, error) { told++ }}
+	step := func(d time.Duration, n int, want int32) {
+		t.Helper()
+		now = now.Add(d)
+		before := asked.Load()
+		ask(h, invented(n))
+		if got := s.gets.Load(); got != want || asked.Load() != before+1 {
+			t.Errorf("%d: asked %d times, not %d; the upstream %d times", n, got, want, asked.Load()-before)
+		}
+	}
+	step(0, 1, 1)
+	step(0, 2, 2)
+	step(0, 3, 2)
+	if s := h.Stats().Shared; s.Failed != 2 || !s.ReadsRest || s.WritesRest || told != 2 {
+		t.Errorf("%+v, told of %d", s, told)
+	}
+	step(29*time.Second, 4, 2)
+	step(2*time.Second, 5, 3)
+	step(31*time.Second, 6, 4)
+	step(0, 7, 4)
+	fails = false
+	now = now.Add(31 * time.Second)
+	for range 2 {
+		if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
+			t.Errorf("%d", w.Code)
+		}
+		h.Cache = cacheIn(t)
+	}
+	if s := h.Stats().Shared; s.Hits != 2 || s.ReadsRest {
+		t.Errorf("%+v", s)
+	}
+	fails = true
+	h.Cache = cacheIn(t)
+	step(0, 8, 7)
+	step(0, 9, 8)
+	step(0, 10, 8)
+	if err := h.Refresh(demo.PDBKey); err != nil {
+		t.Fatal(err)
+	}
+	step(0, 11, 9) // whoever runs the server says that it is mended
+}
+
+// So many are read at once; who waits too long asks the upstream, which says nothing of
+// the store.
+func TestSharedReadsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int32
+		s := &shelf{get: func(ctx context.Context, _ symstore.Key) (symstore.File, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			time.Sleep(4 * time.Second)
+			return nil, fs.ErrNotExist
+		}}
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })}}
+		began := time.Now()
+		var answers []<-chan *httptest.ResponseRecorder
+		for i := range 3 * sharedReads {
+			a, _ := client(t, h, invented(i))
+			answers = append(answers, a)
+		}
+		for _, a := range answers {
+			if w := <-a; w.Code != 404 {
+				t.Errorf("%d", w.Code)
+			}
+		}
+		if took := time.Since(began); most.Load() != sharedReads || s.gets.Load() != 2*sharedReads || took != 8*time.Second {
+			t.Errorf("%d at once, %d in all, after %v", most.Load(), s.gets.Load(), took)
+		}
+		if s := h.Stats().Shared; s.Failed != 0 || s.ReadsRest {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// The upstream is asked for those who wait: if all have left while the shared store gave
+// the file, and it breaks off, nobody is.
+func TestSharedStoreBreaksOffForNobody(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			data, breaks := pdbBytes(t), make(chan struct{})
+			s := &shelf{get: func(ctx context.Context, _ symstore.Key) (symstore.File, error) {
+				return arrives(data, func([]byte) (int, error) {
+					select {
+					case <-breaks:
+						return 0, io.ErrUnexpectedEOF
+					case <-ctx.Done():
+						t.Error("it was ended while the file came")
+						return 0, ctx.Err()
+					}
+				}), nil
+			}}
+			up, asked := always(t)
+			h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}}
+			answer, leave := client(t, h, "/"+demo.PDBKey)
+			synctest.Wait()
+			if leaves {
+				leave()
+				synctest.Wait()
+			}
+			close(breaks)
+			if w := <-answer; !leaves && w.Code != 200 {
+				t.Errorf("%d", w.Code)
+			}
+			synctest.Wait()
+			if n := int(asked.Load()); (n == 0) != leaves {
+				t.Errorf("leaves %v: the upstream was asked %d times", leaves, n)
+			}
+			if len(h.flights.list) != 0 || len(h.misses.list) != 0 {
+				t.Error("something stays")
+			}
+		})
+	}
+}
+
+// Where there is no upstream the shared store is all there is: what it has is given,
+// what it has not is remembered, and its trouble is told without where it is.
+func TestSharedStoreAlone(t *testing.T) {
+	good, other := pdbBytes(t), otherBuild(t)
+	for _, c := range []struct {
+		name   string
+		file   []byte
+		err    error
+		code   fault.Code
+		status int
+		asked  int32 // when it is asked for twice
+	}{
+		{"there", good, nil, "", 200, 1},
+		{"not there", nil, fs.ErrNotExist, fault.SymbolsNotFound, 404, 1},
+		{"another build", other, nil, fault.SymbolsMismatch, 404, 1},
+		{"trouble", nil, fault.New(fault.SymbolsUnreadable, "s3://secret/ does not answer"), fault.SymbolsOffline, 404, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &shelf{get: func(context.Context, symstore.Key) (symstore.File, error) {
+				if c.err != nil {
+					return nil, c.err
+				}
+				return symstore.Memory(c.file), nil
+			}}
+			h := &Handler{Cache: cacheIn(t), Shared: s}
+			if !h.HasFiles() {
+				t.Error("it is said to have nothing")
+			}
+			for range 2 {
+				w := ask(h, "/"+demo.PDBKey)
+				if w.Code != c.status || c.code != "" && refusal(t, w) != c.code || strings.Contains(w.Body.String(), "secret") {
+					t.Errorf("%d %.200s", w.Code, w.Body)
+				}
+			}
+			if n := s.gets.Load(); n != c.asked {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+}
+
+// What is known is not asked for: a remembered miss, a request that went through this
+// server already, and where nothing can be kept.
+func TestSharedStoreIsNotAsked(t *testing.T) {
+	s := &shelf{}
+	none := fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })
+	h := &Handler{Instance: "me", Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{none}}
+	ask(h, invented(1))
+	if w := ask(h, invented(1)); w.Code != 404 || s.gets.Load() != 1 {
+		t.Errorf("a known miss: %d, asked %d times", w.Code, s.gets.Load())
+	}
+	if w := ask(h, invented(2), "Via", "1.1 me"); w.Code != 404 || s.gets.Load() != 1 {
+		t.Errorf("a loop: %d, asked %d times", w.Code, s.gets.Load())
+	}
+	if w := ask(&Handler{Shared: s, Upstreams: []Upstream{none}}, invented(1)); w.Code != 404 || s.gets.Load() != 1 {
+		t.Errorf("no cache: %d, asked %d times", w.Code, s.gets.Load())
+	}
+}
+
+// The log and the observer say where a file came from, also where the cache did not
+// take it; then nothing is written behind either.
+func TestSharedSource(t *testing.T) {
+	data := pdbBytes(t)
+	has := &shelf{get: func(context.Context, symstore.Key) (symstore.File, error) { return symstore.Memory(data), nil }}
+	up, _ := always(t)
+	for _, c := range []struct {
+		h      *Handler
+		source string
+		result string
+		unkept bool
+	}{
+		{&Handler{Cache: cacheIn(t), Shared: has}, "shared", "hit", false},
+		{&Handler{Cache: takesNothing(t), Shared: has}, "shared", "hit", true},
+		{&Handler{Cache: takesNothing(t), Shared: &shelf{}, Upstreams: []Upstream{up}}, "memory", "miss", true},
+	} {
+		var lines strings.Builder
+		var said Request
+		c.h.Log, c.h.Observe = slog.New(slog.NewTextHandler(&lines, nil)), func(q Request) { said = q }
+		w := ask(c.h, "/"+demo.PDBKey)
+		if w.Code != 200 || said.Source != c.source || said.Result != c.result || (said.Unkept != "") != c.unkept || !strings.Contains(lines.String(), "source="+c.source) {
+			t.Errorf("%d, %+v: %s", w.Code, said, &lines)
+		}
+		c.h.Wait(time.Hour)
+		if s := c.h.Stats().Shared; s.Written+s.Dropped != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// So many are written at once and so many wait, others are not written; what is written
+// is what the cache has.
+func TestWritesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		written := map[string]bool{}
+		begin := make(chan struct{})
+		var now, most atomic.Int32
+		data := image(0x5f5e1000, 0xa1b000)
+		s := &shelf{put: func(_ context.Context, k symstore.Key, got []byte) error {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			<-begin
+			mu.Lock()
+			defer mu.Unlock()
+			written[k.String()] = bytes.Equal(got, data)
+			return nil
+		}}
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return data, nil })}}
+		const files = writers + writesWaiting + 10
+		for i := range files {
+			name := "a" + strings.Repeat("b", i) + ".exe"
+			if w := ask(h, "/"+name+"/5F5E1000a1b000/"+name); w.Code != 200 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			synctest.Wait()
+		}
+		if s := h.Stats().Shared; s.Waiting != writesWaiting || s.Dropped != 10 || s.Misses != files {
+			t.Errorf("%+v", s)
+		}
+		close(begin)
+		h.Wait(time.Hour)
+		if s := h.Stats().Shared; s.Waiting != 0 || s.Dropped != 10 || s.Written != writers+writesWaiting || most.Load() != writers {
+			t.Errorf("%+v, %d at once", s, most.Load())
+		}
+		for k, right := range written {
+			if !right {
+				t.Errorf("%s has other bytes", k)
+			}
+		}
+		if len(written) != writers+writesWaiting {
+			t.Errorf("%d files", len(written))
+		}
+	})
+}
+
+// Writes that fail rest, and reads go on; the ones that rest are not written.
+func TestWritesRest(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	fails := true
+	var told []error
+	s := &shelf{put: func(context.Context, symstore.Key, []byte) error {
+		if fails {
+			return fault.New(fault.StoreDenied, "no")
+		}
+		return nil
+	}}
+	data := image(0x5f5e1000, 0xa1b000)
+	h := &Handler{Cache: cacheIn(t), Shared: s, Now: func() time.Time { return now }, SharedTrouble: func(_ symstore.Key, err error) { told = append(told, err) },
+		Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return data, nil })}}
+	step := func(name string, puts int32, written, unwritten, dropped int64) {
+		t.Helper()
+		ask(h, "/"+name+".exe/5F5E1000a1b000/"+name+".exe")
+		h.tier.behind.running.Wait()
+		if st := h.Stats().Shared; s.puts.Load() != puts || st.Written != written || st.Unwritten != unwritten || st.Dropped != dropped {
+			t.Errorf("%s: %d, %+v", name, s.puts.Load(), st)
+		}
+	}
+	step("a", 1, 0, 1, 0)
+	step("b", 2, 0, 2, 0)
+	step("c", 2, 0, 2, 1)
+	if st := h.Stats().Shared; !st.WritesRest || st.ReadsRest || st.Misses != 3 || len(told) != 2 || !fault.Is(told[0], fault.StoreDenied) {
+		t.Errorf("%+v, told of %v", st, told)
+	}
+	now = now.Add(31 * time.Second)
+	fails = false
+	step("d", 3, 1, 2, 1)
+	step("e", 4, 2, 2, 1)
+	fails = true
+	step("f", 5, 2, 3, 1)
+	step("g", 6, 2, 4, 1)
+	if err := h.Refresh(demo.PDBKey); err != nil {
+		t.Fatal(err)
+	}
+	step("h", 7, 2, 5, 1)
+}
+
+// What the cache has lost, or what was changed there, is not written; neither is what
+// the store has already, under the key, and is something else.
+func TestOnlyWhatIsRightIsWritten(t *testing.T) {
+	k := key(t)
+	for name, c := range map[string]struct {
+		between func(t *testing.T, path string)
+		get     []byte
+		puts    int32
+		dropped int64
+	}{
+		"right":   {func(*testing.T, string) {}, nil, 1, 0},
+		"lost":    {func(t *testing.T, path string) { os.Remove(path) }, nil, 0, 1},
+		"changed": {func(t *testing.T, path string) { os.WriteFile(path, []byte("changed"), 0o644) }, nil, 0, 1},
+		"taken":   {func(*testing.T, string) {}, otherBuild(t), 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var h *Handler
+			path := filepath.Join(dir, filepath.FromSlash(k.String()))
+			s := &shelf{}
+			if c.get != nil {
+				s.get = func(context.Context, symstore.Key) (symstore.File, error) { return symstore.Memory(c.get), nil }
+			}
+			up, _ := always(t)
+			h = &Handler{Cache: cacheAt(t, dir), Shared: s, Upstreams: []Upstream{up}}
+			h.prepare()
+			h.tier.behind.working = writers // they begin when the test says so
+			if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
+				t.Fatal(w.Code)
+			}
+			c.between(t, path)
+			for key, ok := h.tier.behind.next(); ok; key, ok = h.tier.behind.next() {
+				h.writeShared(key)
+			}
+			if st := h.Stats().Shared; s.puts.Load() != c.puts || st.Dropped != c.dropped {
+				t.Errorf("%d, %+v", s.puts.Load(), st)
+			}
+		})
+	}
+}
+
+// At the end what is to be written is written, as long as there is time; then it is cut
+// off, and nothing begins any more.
+func TestTheEndOfWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, cut := context.WithCancel(t.Context())
+		var ended atomic.Int32
+		s := &shelf{put: func(ctx context.Context, _ symstore.Key, _ []byte) error {
+			select {
+			case <-time.After(3 * time.Second):
+				return nil
+			case <-ctx.Done():
+				ended.Add(1)
+				return ctx.Err()
+			}
+		}}
+		data := image(0x5f5e1000, 0xa1b000)
+		h := &Handler{Base: base, Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return data, nil })}}
+		for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+			if w := ask(h, "/"+name+".exe/5F5E1000a1b000/"+name+".exe"); w.Code != 200 {
+				t.Fatal(w.Code)
+			}
+		}
+		began := time.Now()
+		h.Wait(4 * time.Second)
+		if s := h.Stats().Shared; time.Since(began) != 4*time.Second || s.Written != 2 || s.Waiting != 3 {
+			t.Errorf("%v, %+v", time.Since(began), s)
+		}
+		cut()
+		h.Wait(time.Hour)
+		if s := h.Stats().Shared; time.Since(began) != 4*time.Second || s.Written != 2 || s.Dropped != 5 || s.Waiting != 0 || s.Unwritten != 0 || ended.Load() != 2 {
+			t.Errorf("%v, %+v, %d were ended", time.Since(began), s, ended.Load())
+		}
+	})
+}
+
+// A write that hangs ends.
+func TestWriteThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{put: func(ctx context.Context, _ symstore.Key, _ []byte) error {
+			return fault.Wrap(hangs(ctx), fault.Cancelled, "")
+		}}
+		up, _ := always(t)
+		var told error
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}, SharedTrouble: func(_ symstore.Key, err error) { told = err }}
+		ask(h, "/"+demo.PDBKey)
+		began := time.Now()
+		h.Wait(time.Hour)
+		if st := h.Stats().Shared; time.Since(began) != sharedPatience || st.Unwritten != 1 || fault.Is(told, fault.Cancelled) || !errors.Is(told, errSlow) {
+			t.Errorf("%v, %+v, told of %v", time.Since(began), st, told)
+		}
+	})
+}
