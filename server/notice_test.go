@@ -41,7 +41,7 @@ func TestNotice(t *testing.T) {
 	if len(built) < 5 {
 		t.Fatalf("only %v", built)
 	}
-	known := []string{"Apache-2.0", "MIT", "BSD-3-Clause"}
+	known := []string{"Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause"}
 	for path, command := range built {
 		text, pageOnly := strings.CutSuffix(named[path], " (page only)")
 		for _, licence := range strings.Split(text, ", ") {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coredrop/core/fault"
+	"coredrop/core/symstore"
 	"coredrop/server/accesslog"
 	"coredrop/server/metrics"
 	"coredrop/server/symbols"
@@ -32,6 +33,9 @@ func observe(h *symbols.Handler, log *slog.Logger) *metrics.Metrics {
 			outcome = string(f.Code)
 		}
 		m.Fetched(f.Host, outcome, f.Took)
+	}
+	h.SharedTrouble = func(k symstore.Key, err error) {
+		log.Warn("shared store", "key", k.String(), "error", fault.As(err).Text)
 	}
 	return m
 }
@@ -68,6 +72,13 @@ func snapshot(s symbols.Stats) metrics.Snapshot {
 		Requests: s.Requests, Downloads: s.Downloads, Waiting: s.Waiting, Misses: s.Misses,
 		HeldBytes: s.Cache.Held, CacheBytes: s.Cache.Bytes, CacheLimit: max(s.Cache.Limit, 0),
 		CacheFiles: s.Cache.Files, CacheOldest: s.Cache.Oldest, Evicted: s.Cache.Evicted,
+	}
+	if sh := s.Shared; sh != nil {
+		out.Shared = &metrics.Shared{
+			Hits: sh.Hits, Misses: sh.Misses, Wrong: sh.Wrong, Failed: sh.Failed,
+			Written: sh.Written, Unwritten: sh.Unwritten, Dropped: sh.Dropped, Waiting: sh.Waiting,
+			ReadsRest: sh.ReadsRest, WritesRest: sh.WritesRest,
+		}
 	}
 	for _, u := range s.Upstreams {
 		out.Breakers = append(out.Breakers, metrics.Breaker{Upstream: u.Host, Open: u.BreakerOpen})

@@ -112,7 +112,7 @@ func TestOperateFlagsExist(t *testing.T) {
 	for r.Scan() {
 		lines = append(lines, r.Text())
 	}
-	flags := regexp.MustCompile(`(?:^|[ \x60])-([a-z][a-z-]+)`)
+	flags := regexp.MustCompile(`(?:^|[ \x60])-([a-z][a-z0-9-]+)`)
 	found := 0
 	for _, line := range lines {
 		_, args, ok := strings.Cut(line, "coredrop serve ")

@@ -15,8 +15,10 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/server/admin"
+	"coredrop/server/bucket"
 	"coredrop/server/cache"
 	"coredrop/server/diskstore"
+	"coredrop/server/sharedstore"
 	"coredrop/server/symbols"
 	"coredrop/server/upstream"
 )
@@ -53,11 +55,13 @@ func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	addr, base, cache, symbols, admin, tlsCert, tlsKey, log, instance string
+	shared, s3Endpoint, s3Region                                      string
 	drain                                                             time.Duration
 	clients                                                           int
 	cacheSize                                                         byteSize
 	stores, redirects, allowHTTP, hosts                               texts
 	upstreams                                                         []server
+	below                                                             bucket.Name // what -shared names
 }
 
 // server is a symbol server to ask; proxy: it fetches what it does not have.
@@ -92,6 +96,9 @@ func (f *serveFlags) define(set *flag.FlagSet) {
 	set.IntVar(&f.clients, "max-clients", defaultClients, "how `many` connections there may be at once; the limit of open files may make it less")
 	set.Var(servers{&f.upstreams, true}, "proxy", "like -upstream, for a `URL` that fetches what it does not have: Coredrop, SymProxy")
 	set.Var(&f.redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
+	set.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the object store's `URL` (default $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, Amazon's)")
+	set.StringVar(&f.s3Region, "s3-region", "", "the object store's `region` (default $AWS_REGION, $AWS_DEFAULT_REGION)")
+	set.StringVar(&f.shared, "shared", "", "a `prefix` of a bucket, s3://BUCKET/PREFIX/, that keeps what was fetched for other servers too")
 	set.DurationVar(&f.drain, "shutdown-timeout", defaultDrain, "how `long` what was begun may go on when the server is to end")
 	set.Var(&f.stores, "store", "a symbol store `directory` to read; may be repeated")
 	set.StringVar(&f.symbols, "symbols", "", "a symbol `path` as of convert: its leftmost store is the cache, its servers are asked behind those of -upstream")
@@ -122,6 +129,16 @@ func (f *serveFlags) check() (err error) {
 		return fmt.Errorf("-max-clients is at least 1, not %d", f.clients)
 	case f.drain <= 0:
 		return fmt.Errorf("-shutdown-timeout is longer than nothing, not %v", f.drain)
+	case f.shared == "" && (f.s3Endpoint != "" || f.s3Region != ""):
+		return errors.New("-s3-endpoint and -s3-region belong to -shared")
+	}
+	if f.shared != "" {
+		if f.below, err = bucket.Parse(f.shared); err != nil {
+			return fmt.Errorf("-shared: %w", err)
+		}
+		if !f.below.IsPrefix() {
+			f.below = f.below.Join("/")
+		}
 	}
 	f.base, err = cleanBase(f.base)
 	return err
@@ -212,7 +229,15 @@ func (f *serveFlags) symbolServer(base context.Context, stderr io.Writer) (*symb
 		h.Upstreams = append(h.Upstreams, c)
 	}
 	var err error
-	if h.Cache, err = openCache(cache.Options{Dir: f.cache, Budget: int64(f.cacheSize)}, len(h.Upstreams) > 0); err != nil {
+	if f.shared != "" {
+		version, _ := buildVersion()
+		objects, err := bucket.Open(bucket.Options{Endpoint: f.s3Endpoint, Region: f.s3Region, Version: version})
+		if err != nil {
+			return nil, err
+		}
+		h.Shared = sharedstore.New(objects, f.below)
+	}
+	if h.Cache, err = openCache(cache.Options{Dir: f.cache, Budget: int64(f.cacheSize)}, len(h.Upstreams) > 0 || h.Shared != nil); err != nil {
 		return nil, err
 	}
 	if h.Cache != nil {

@@ -192,8 +192,8 @@ func (s *service) serve(ctx context.Context, server *http.Server, listeners []ne
 }
 
 // end ends a server: no new clients, then the answers that were begun, then the
-// downloads that nobody waits for, all within the drain time; then what is left
-// is cut off.
+// downloads that nobody waits for and what is to be written to the shared store, all
+// within the drain time; then what is left is cut off.
 func (s *service) end(server *http.Server) {
 	s.site.ready.Drain()
 	daemon.SdNotify(false, daemon.SdNotifyStopping)

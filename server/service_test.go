@@ -97,6 +97,10 @@ func TestServeFlagsAreChecked(t *testing.T) {
 		{"-cache-size 0", "not a number of bytes"},
 		{"-cache-size 20XB", "not a number of bytes"},
 		{"-shutdown-timeout 0s", "longer than nothing"},
+		{"-shared b/symbols", "begins with s3://"},
+		{"-shared https://store.example/b", "begins with s3://"},
+		{"-s3-endpoint http://127.0.0.1:1", "belong to -shared"},
+		{"-s3-region here", "belong to -shared"},
 	} {
 		var complaints strings.Builder
 		if code := run(t.Context(), append([]string{"serve"}, strings.Fields(c.args)...), nil, io.Discard, &complaints); code != exitUsage || !strings.Contains(complaints.String(), c.says) {
@@ -107,6 +111,7 @@ func TestServeFlagsAreChecked(t *testing.T) {
 		{"-tls-cert /nowhere/c -tls-key /nowhere/k", "/nowhere/c"},
 		{"-admin 0.0.0.0:0", "can be reached from other machines"},
 		{"-admin nothing", "neither HOST:PORT nor"},
+		{"-shared s3://b -s3-endpoint store.example", "the object store's endpoint is an URL"},
 	} {
 		args := append([]string{"serve", "-addr", "127.0.0.1:0", "-upstream", "none"}, strings.Fields(c.args)...)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -33,7 +33,17 @@ type Snapshot struct {
 	CacheFiles  int
 	Evicted     int64     // files that had to make room
 	CacheOldest time.Time // when the file that goes next was last used; zero: the cache is empty
+	Shared      *Shared   // nil: there is no shared store
 	Breakers    []Breaker
+}
+
+// Shared is how the store does that several servers share. The numbers are of files,
+// since the start, but for Waiting.
+type Shared struct {
+	Hits, Misses, Wrong, Failed int64 // reads
+	Written, Unwritten, Dropped int64 // writes
+	Waiting                     int   // to be written
+	ReadsRest, WritesRest       bool  // it is left alone after it failed
 }
 
 // Breaker is whether an upstream is left alone after it failed too often.

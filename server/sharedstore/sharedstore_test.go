@@ -83,16 +83,9 @@ func TestOneRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := f.(interface {
-		Stream() (io.ReadCloser, error)
-	}).Stream()
-	if err != nil {
-		t.Fatal(err)
+	if got := stream(t, f); !bytes.Equal(got, data) {
+		t.Errorf("%d bytes", len(got))
 	}
-	if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, data) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	body.Close()
 	part := make([]byte, 100)
 	if _, err := f.ReadAt(part, 500); err != nil || !bytes.Equal(part, data[500:600]) {
 		t.Error(err)
@@ -210,11 +203,45 @@ func TestTwoWriters(t *testing.T) {
 	}
 }
 
+// TestNoRangeOfNothing: an empty object is not read, which stores refuse.
+func TestNoRangeOfNothing(t *testing.T) {
+	s := buckettest.Start(t)
+	k, _ := storetest.PDB(1, 0)
+	s.Put(t, k.String(), strings.NewReader(""), 0)
+	f, err := open(t, s, "").Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream(t, f); len(got) != 0 || s.Count("GetObject") != 0 {
+		t.Errorf("%d bytes: %q", len(got), s.Requests())
+	}
+}
+
+// stream reads a file in one go.
+func stream(t *testing.T, f symstore.File) []byte {
+	t.Helper()
+	body, err := f.(interface {
+		Stream() (io.ReadCloser, error)
+	}).Stream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	got, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 // TestTrouble: what is no file is told from what could not be found out.
 func TestTrouble(t *testing.T) {
 	s := buckettest.Start(t)
 	shared := open(t, s, "")
 	k, data := storetest.PDB(1, 1000)
+	if _, err := shared.Get(t.Context(), k); !errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.SymbolsUnreadable) {
+		t.Errorf("%v", err)
+	}
 	for _, f := range []buckettest.Fault{{Status: 403, Code: "AccessDenied"}, {Status: 500, Code: "InternalError"}, {Status: 503, Code: "SlowDown"}, {Drop: true}} {
 		s.Act(func(int, *http.Request) buckettest.Fault { return f })
 		if _, err := shared.Get(t.Context(), k); !fault.Is(err, fault.SymbolsUnreadable) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "s3://cores/") {

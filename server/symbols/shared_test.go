@@ -199,6 +199,116 @@ func TestSharedStoreRests(t *testing.T) {
 	step(0, 11, 9) // whoever runs the server says that it is mended
 }
 
+// Failures with an answer in between are not in a row, be it that there is no such file,
+// or another one.
+func TestSharedStoreAnswersInBetween(t *testing.T) {
+	other := otherBuild(t)
+	for name, answer := range map[string]func() (symstore.File, error){
+		"not there":     func() (symstore.File, error) { return nil, fs.ErrNotExist },
+		"another build": func() (symstore.File, error) { return symstore.Memory(other), nil },
+	} {
+		s := &shelf{}
+		s.get = func(context.Context, symstore.Key) (symstore.File, error) {
+			if s.gets.Load()%2 == 0 {
+				return answer()
+			}
+			return nil, fault.New(fault.SymbolsUnreadable, "")
+		}
+		up, _ := always(t)
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}}
+		for range 6 {
+			if w := ask(h, "/"+demo.PDBKey); w.Code != 200 {
+				t.Errorf("%s: %d", name, w.Code)
+			}
+			h.tier.behind.running.Wait()
+			h.Cache = cacheIn(t)
+		}
+		if st := h.Stats().Shared; s.gets.Load() != 6 || st.Failed != 3 || st.Misses+st.Wrong != 3 || st.ReadsRest {
+			t.Errorf("%s: asked %d times, %+v", name, s.gets.Load(), st)
+		}
+	}
+}
+
+// While the store rests nobody waits for it: not for a place among those who read, and
+// of those who come when it may be tried again one tries.
+func TestNobodyWaitsForAStoreThatRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(ctx context.Context, _ symstore.Key) (symstore.File, error) { return nil, hangs(ctx) }
+		s := &shelf{get: hang}
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })}}
+		for i := range 2 {
+			ask(h, invented(i))
+		}
+		for range sharedReads {
+			h.tier.places <- struct{}{}
+		}
+		began := time.Now()
+		if w := ask(h, invented(10)); w.Code != 404 || time.Since(began) != 0 {
+			t.Errorf("%d after %v", w.Code, time.Since(began))
+		}
+		for range sharedReads {
+			<-h.tier.places
+		}
+		time.Sleep(31 * time.Second)
+		ask(h, invented(11)) // now it rests for a minute
+		time.Sleep(31 * time.Second)
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() { ask(h, invented(20+i)) })
+		}
+		all.Wait()
+		if n := s.gets.Load(); n != 4 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// What nobody waits for any more says nothing of the store.
+func TestAbandonedSharedReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{get: func(ctx context.Context, _ symstore.Key) (symstore.File, error) { return nil, hangs(ctx) }}
+		up, asked := always(t)
+		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}, SharedTrouble: func(_ symstore.Key, err error) { t.Errorf("told of %v", err) }}
+		for i := range 3 {
+			_, leave := client(t, h, invented(i))
+			synctest.Wait()
+			leave()
+			synctest.Wait()
+		}
+		if st := h.Stats().Shared; s.gets.Load() != 3 || st.Failed != 0 || st.ReadsRest || asked.Load() != 0 {
+			t.Errorf("%+v, the upstream was asked %d times", st, asked.Load())
+		}
+	})
+}
+
+// What does not give the bytes that it announced fails; whether the file is right is not
+// the question.
+func TestSharedStoreAnnouncesMore(t *testing.T) {
+	data := pdbBytes(t)
+	s := &shelf{get: func(context.Context, symstore.Key) (symstore.File, error) {
+		return streaming{symstore.Memory(data), bytes.NewReader(data[:len(data)/2])}, nil
+	}}
+	up, _ := always(t)
+	h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}}
+	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 || h.Stats().Shared.Failed != 1 {
+		t.Errorf("%d, %+v", w.Code, h.Stats().Shared)
+	}
+}
+
+// A file that the shared store has now was not missing.
+func TestSharedStoreEndsAMiss(t *testing.T) {
+	now, data := time.Unix(1e9, 0), pdbBytes(t)
+	s := &shelf{}
+	h := &Handler{Cache: cacheIn(t), Shared: s, Now: func() time.Time { return now },
+		Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })}}
+	ask(h, "/"+demo.PDBKey)
+	s.get = func(context.Context, symstore.Key) (symstore.File, error) { return symstore.Memory(data), nil }
+	now = now.Add(missFirst + time.Second)
+	if w := ask(h, "/"+demo.PDBKey); w.Code != 200 || h.Stats().Misses != 0 {
+		t.Errorf("%d, %+v", w.Code, h.Stats())
+	}
+}
+
 // So many are read at once; who waits too long asks the upstream, which says nothing of
 // the store.
 func TestSharedReadsAreBounded(t *testing.T) {
@@ -250,21 +360,23 @@ func TestSharedStoreBreaksOffForNobody(t *testing.T) {
 					}
 				}), nil
 			}}
-			up, asked := always(t)
+			up := &gate{opens: make(chan struct{}), flows: make(chan struct{}), data: data}
 			h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{up}}
-			answer, leave := client(t, h, "/"+demo.PDBKey)
+			_, leave := client(t, h, "/"+demo.PDBKey)
 			synctest.Wait()
 			if leaves {
 				leave()
 				synctest.Wait()
 			}
 			close(breaks)
-			if w := <-answer; !leaves && w.Code != 200 {
-				t.Errorf("%d", w.Code)
-			}
 			synctest.Wait()
-			if n := int(asked.Load()); (n == 0) != leaves {
+			if n := int(up.asked.Load()); (n == 0) != leaves {
 				t.Errorf("leaves %v: the upstream was asked %d times", leaves, n)
+			}
+			leave() // at the latest now, when nothing flows any more
+			synctest.Wait()
+			if up.asked.Load() != up.ended.Load() {
+				t.Error("the upstream is waited for, for nobody")
 			}
 			if len(h.flights.list) != 0 || len(h.misses.list) != 0 {
 				t.Error("something stays")
