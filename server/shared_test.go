@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"coredrop/core/demo"
 	"coredrop/server/bucket/buckettest"
+	"coredrop/server/metrics"
+	"coredrop/server/symbols"
 )
 
 // having is an upstream that has the demo's PDB.
@@ -30,9 +33,10 @@ func having(t *testing.T) (url string, pdb []byte) {
 func TestSharedStoreIsCounted(t *testing.T) {
 	s := buckettest.Start(t)
 	up, pdb := having(t)
+	t.Setenv("AWS_REGION", "elsewhere-1") // what is said goes first
 	shared := []string{"-s3-endpoint", s.URL, "-s3-region", buckettest.Region, "-shared", "s3://" + s.Bucket}
 	serve := func(args ...string) (urls []string, stop func() (int, string)) {
-		return startSaying(t, 2, append(append([]string{"serve", "-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-log", "json", "-cache", t.TempDir()}, shared...), args...)...)
+		return startSaying(t, 2, append(append([]string{"serve", "-addr", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-log", "json", "-cache", filepath.Join(t.TempDir(), "made")}, shared...), args...)...)
 	}
 	has := func(urls []string, want ...string) {
 		t.Helper()
@@ -67,6 +71,20 @@ func TestSharedStoreIsCounted(t *testing.T) {
 	has(urls, `symcache_shared_reads_total{result="wrong"} 1`)
 	if _, log := stop(); !strings.Contains(log, `"level":"WARN","msg":"shared store","key":"`+demo.PDBKey) || !strings.Contains(log, `"source":"upstream"`) {
 		t.Error(log)
+	}
+}
+
+// Each number has its metric.
+func TestSharedSnapshot(t *testing.T) {
+	if got := snapshot(symbols.Stats{}).Shared; got != nil {
+		t.Errorf("%+v", got)
+	}
+	got := snapshot(symbols.Stats{Shared: &symbols.SharedStats{Hits: 1, Misses: 2, Wrong: 3, Failed: 4, Written: 5, Unwritten: 6, Dropped: 7, Waiting: 8, ReadsRest: true}}).Shared
+	if want := (metrics.Shared{Hits: 1, Misses: 2, Wrong: 3, Failed: 4, Written: 5, Unwritten: 6, Dropped: 7, Waiting: 8, ReadsRest: true}); *got != want {
+		t.Errorf("%+v", got)
+	}
+	if got := snapshot(symbols.Stats{Shared: &symbols.SharedStats{WritesRest: true}}).Shared; *got != (metrics.Shared{WritesRest: true}) {
+		t.Errorf("%+v", got)
 	}
 }
 

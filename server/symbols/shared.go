@@ -17,8 +17,8 @@ import (
 const (
 	// sharedReads is how many files are read at once. Others wait.
 	sharedReads = 16
-	// sharedPatience is how long it may take until the store gives a file, waiting
-	// included, and how long nothing of it may arrive then.
+	// sharedPatience is how long a read waits for its turn, how long it may take then until
+	// the store gives the file, and how long nothing of it may arrive.
 	sharedPatience = 5 * time.Second
 	// sharedRate is how many bytes have to come, or to be taken, each second beyond that.
 	sharedRate = 1 << 20
@@ -63,6 +63,7 @@ func (h *Handler) askShared(ctx context.Context, f *flight, key symstore.Key) (f
 	select {
 	case t.places <- struct{}{}:
 		defer func() { <-t.places }()
+		watch.Reset(t.patience) // that others are read is not the store's fault
 	case <-limited.Done():
 		return got, fault.New(fault.ServerBusy, "too many files are being read from this server's shared store already")
 	}

@@ -319,8 +319,12 @@ func TestSharedReadsAreBounded(t *testing.T) {
 				most.Store(n)
 			}
 			defer now.Add(-1)
-			time.Sleep(4 * time.Second)
-			return nil, fs.ErrNotExist
+			select {
+			case <-time.After(4 * time.Second):
+				return nil, fs.ErrNotExist
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}}
 		h := &Handler{Cache: cacheIn(t), Shared: s, Upstreams: []Upstream{fake(func(context.Context, symstore.Key) ([]byte, error) { return nil, fault.New(fault.SymbolsNotFound, "") })}}
 		began := time.Now()
