@@ -108,15 +108,21 @@ func TestReplicaIsKilledWhileItWrites(t *testing.T) {
 			b := builds(t, 1, c.size)[0]
 			up := newLibrary(t, []build{b})
 			first := replica(t, s, up)
-			killed := make(chan struct{})
-			kill := sync.OnceFunc(func() { first.kill(); close(killed) })
+			served, killed := make(chan struct{}), make(chan struct{})
+			kill := sync.OnceFunc(func() {
+				<-served // its client has the file before the bucket has
+				first.kill()
+				close(killed)
+			})
 			s.Act(func(_ int, r *http.Request) buckettest.Fault {
 				if buckettest.Name(r) == c.at && r.URL.Query().Get("partNumber") == c.number {
 					return buckettest.Fault{Before: kill} // what is on its way goes on
 				}
 				return buckettest.Fault{}
 			})
-			if text := first.wants(crowd(1), b); text != "" {
+			text := first.wants(crowd(1), b)
+			close(served)
+			if text != "" {
 				t.Fatal(text)
 			}
 			<-killed
