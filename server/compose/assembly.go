@@ -24,8 +24,12 @@ const (
 	sendsAtOnce  = 4
 )
 
-// abortWithin is how long removing what was begun may take: who cancelled waits for it.
-const abortWithin = 30 * time.Second
+// How long who cancelled waits: for requests that are on their way to end, and then for
+// what was begun to be removed.
+const (
+	patience    = 10 * time.Second
+	abortWithin = 15 * time.Second
+)
 
 // Upload is an upload that was begun: *bucket.Upload, or what tests put in its place.
 type Upload interface {
@@ -40,6 +44,7 @@ type assembly struct {
 	Job
 	steps   []dmp.Step
 	sending chan struct{} // holds one for each step that is being sent
+	grace   time.Duration // patience, but for tests
 
 	mu           sync.Mutex
 	copied, sent int64         // bytes
@@ -47,14 +52,16 @@ type assembly struct {
 }
 
 func newAssembly(j Job, steps []dmp.Step) *assembly {
-	return &assembly{Job: j, steps: steps, sending: make(chan struct{}, sendsAtOnce), refused: map[int]error{}}
+	return &assembly{Job: j, steps: steps, sending: make(chan struct{}, sendsAtOnce), grace: patience, refused: map[int]error{}}
 }
 
 // create makes the object in one request.
 func (a *assembly) create(ctx context.Context) (r Result, err error) {
-	err = a.feed(ctx, 0, a.Image.Size(), a.Still, func(body func() io.Reader) (err error) {
-		r.Done, err = a.Store.Create(ctx, a.To, a.Image.Size(), body, a.Replace)
-		return err
+	err = a.feed(ctx, 0, a.Image.Size(), a.Still, func(body func() io.Reader) error {
+		return a.request(ctx, func(ctx context.Context) (err error) {
+			r.Done, err = a.Store.Create(ctx, a.To, a.Image.Size(), body, a.Replace)
+			return err
+		})
 	})
 	return a.result(ctx, r.Done, err)
 }
@@ -79,20 +86,36 @@ func (a *assembly) make(ctx context.Context, u Upload, begun func() error) (Resu
 }
 
 // parts does the steps, and completes the upload.
-func (a *assembly) parts(ctx context.Context, u Upload, begun func() error) (bucket.Done, error) {
+func (a *assembly) parts(ctx context.Context, u Upload, begun func() error) (done bucket.Done, err error) {
 	if err := begun(); err != nil {
-		return bucket.Done{}, err
+		return done, err
 	}
 	if err := a.all(ctx, u); err != nil {
-		return bucket.Done{}, err
+		return done, err
 	}
 	if a.Still != nil {
 		if err := a.Still(); err != nil {
-			return bucket.Done{}, err
+			return done, err
 		}
 	}
 	a.Sink.Report("waiting for the object store", a.Image.Size(), a.Image.Size())
-	return u.Complete(ctx)
+	err = a.request(ctx, func(ctx context.Context) (err error) {
+		done, err = u.Complete(ctx)
+		return err
+	})
+	return done, err
+}
+
+// request does a request that is not ended at once when ctx is: the store may do what
+// it was asked by a client that left, and what comes behind the end of an upload stays.
+func (a *assembly) request(ctx context.Context, do func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	request, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(a.grace, end) })()
+	return do(request)
 }
 
 // result says what was made and how, or why not.
@@ -128,11 +151,8 @@ func (a *assembly) all(ctx context.Context, u Upload) error {
 			workers.Go(func() error {
 				for {
 					i := int(next.Add(1)) - 1
-					switch {
-					case i >= len(numbers):
+					if i >= len(numbers) {
 						return nil
-					case ctx.Err() != nil:
-						return ctx.Err()
 					}
 					if err := do(ctx, u, numbers[i]); err != nil {
 						return err
@@ -159,7 +179,7 @@ func (a *assembly) copy(ctx context.Context, u Upload, number int) error {
 	s := a.steps[number-1]
 	if a.copies(s.File) {
 		a.log("part %d, write %#x: %d bytes of the core from %#x, by the store", number, s.Off, s.Bytes, s.From)
-		err := u.Copy(ctx, number, a.Files[s.File], s.From, s.Bytes)
+		err := a.request(ctx, func(ctx context.Context) error { return u.Copy(ctx, number, a.Files[s.File], s.From, s.Bytes) })
 		switch {
 		case err == nil:
 			a.advance(&a.copied, s.Bytes)
@@ -195,11 +215,14 @@ func (a *assembly) send(ctx context.Context, u Upload, number int) error {
 	}
 	s := a.steps[number-1]
 	a.log("part %d, write %#x: %d bytes sent", number, s.Off, s.Bytes)
-	return a.feed(ctx, s.Off, s.Bytes, nil, func(body func() io.Reader) error { return u.Put(ctx, number, s.Bytes, body) })
+	return a.feed(ctx, s.Off, s.Bytes, nil, func(body func() io.Reader) error {
+		return a.request(ctx, func(ctx context.Context) error { return u.Put(ctx, number, s.Bytes, body) })
+	})
 }
 
-// feed has do send n bytes of the image from off on, which body gives it as often as it
-// asks. last is asked before the last of them are given; an error of it ends them.
+// feed has do send n bytes of the image from off on, which body gives as often as it is
+// asked; they end when ctx does. last is asked before the last of them are given, and
+// an error of it ends them.
 func (a *assembly) feed(ctx context.Context, off, n int64, last func() error, do func(body func() io.Reader) error) error {
 	var b *body
 	end := func() {

@@ -88,8 +88,9 @@ type fake struct {
 	core   []byte
 	limits dmp.Limits
 
-	before func(what string, number int) error // asked by each request
-	broken func(number int) int                // after how many bytes a sent part breaks off; 0: it does not
+	before func(ctx context.Context, what string) error // asked by each request
+	hurry  bool                                         // who cancels does not wait for requests
+	broken func(number int) int                         // after how many bytes a sent part breaks off; 0: it does not
 
 	mu               sync.Mutex
 	parts            map[int][]byte
@@ -102,7 +103,7 @@ type fake struct {
 
 var coreObject = &bucket.Object{Name: bucket.Name{Bucket: "cores", Key: "vm.core"}, Size: bucket.MinCopied + 1}
 
-func (f *fake) begin(what string, number int) (func(), error) {
+func (f *fake) begin(ctx context.Context, what string, number int) (func(), error) {
 	f.mu.Lock()
 	f.requests[what]++
 	f.working++
@@ -116,7 +117,7 @@ func (f *fake) begin(what string, number int) (func(), error) {
 	f.mu.Unlock()
 	err := error(nil)
 	if f.before != nil {
-		err = f.before(what, number)
+		err = f.before(ctx, what)
 	}
 	return func() {
 		f.mu.Lock()
@@ -138,7 +139,7 @@ func (f *fake) keep(number int, p []byte) {
 }
 
 func (f *fake) Copy(ctx context.Context, number int, from *bucket.Object, off, n int64) error {
-	end, err := f.begin("copy", number)
+	end, err := f.begin(ctx, "copy", number)
 	defer end()
 	if err != nil {
 		return err
@@ -147,11 +148,14 @@ func (f *fake) Copy(ctx context.Context, number int, from *bucket.Object, off, n
 		f.t.Errorf("a copy of %+v", from)
 	}
 	f.keep(number, bytes.Clone(f.core[off:off+n]))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests["copied"]++
 	return ctx.Err()
 }
 
 func (f *fake) Put(ctx context.Context, number int, n int64, body func() io.Reader) error {
-	end, err := f.begin("put", number)
+	end, err := f.begin(ctx, "put", number)
 	defer end()
 	if err != nil {
 		return err
@@ -178,7 +182,7 @@ func (f *fake) Put(ctx context.Context, number int, n int64, body func() io.Read
 }
 
 func (f *fake) Complete(ctx context.Context) (bucket.Done, error) {
-	end, err := f.begin("complete", 0)
+	end, err := f.begin(ctx, "complete", 0)
 	defer end()
 	if err != nil {
 		return bucket.Done{}, err
@@ -205,7 +209,7 @@ func (f *fake) Abort(ctx context.Context) error {
 	}
 	f.aborted = true
 	if f.before != nil {
-		return f.before("abort", 0)
+		return f.before(ctx, "abort")
 	}
 	return nil
 }
@@ -216,13 +220,17 @@ var small = dmp.Limits{Min: 3000, Max: 100000, Most: 9999, Copy: 20000, Upload: 
 // assembled makes an image an object of the fake store.
 func assembled(t *testing.T, ctx context.Context, p *picture, f *fake, j Job, begun func() error) (Result, error) {
 	t.Helper()
-	f.t, f.core, f.limits, f.parts, f.requests = t, p.core, small, map[int][]byte{}, map[string]int{}
+	f.t, f.core, f.limits, f.parts, f.requests, f.aborted = t, p.core, small, map[int][]byte{}, map[string]int{}, false
 	steps, ok := dmp.Plan(p.parts, small)
 	if !ok {
 		t.Fatal("no plan")
 	}
 	j.Image, j.Files = p, []*bucket.Object{coreObject}
-	r, err := newAssembly(j, steps).make(ctx, f, begun)
+	a := newAssembly(j, steps)
+	if f.hurry {
+		a.grace = 0
+	}
+	r, err := a.make(ctx, f, begun)
 	if n := p.scanning.Load(); n != 0 {
 		t.Errorf("%d scans of the image go on", n)
 	}
@@ -283,7 +291,7 @@ func TestAtOnce(t *testing.T) {
 	var full sync.WaitGroup // until so many have begun, none ends
 	full.Add(copiesAtOnce + sendsAtOnce)
 	var begun atomic.Int64
-	f.before = func(what string, _ int) error {
+	f.before = func(_ context.Context, what string) error {
 		if what == "complete" {
 			return nil
 		}
@@ -330,11 +338,12 @@ func TestFirstFailureEnds(t *testing.T) {
 	if _, err := assembled(t, t.Context(), p, f, Job{}, ask); err != nil {
 		t.Fatal(err)
 	}
-	for what, n := range f.requests {
+	for _, what := range []string{"put", "copy", "complete"} {
+		n := f.requests[what]
 		for _, at := range []int{1, n/2 + 1, n} {
 			var seen atomic.Int64
 			first := fault.New(fault.StoreDenied, "no")
-			f := &fake{before: func(did string, _ int) error {
+			f := &fake{before: func(_ context.Context, did string) error {
 				if did == what && int(seen.Add(1)) == at {
 					return first
 				}
@@ -348,6 +357,22 @@ func TestFirstFailureEnds(t *testing.T) {
 				t.Errorf("%s %d of %d: %v", what, at, n, f.requests)
 			}
 		}
+	}
+}
+
+// TestFailureEndsTheOthers: those that hang, too.
+func TestFailureEndsTheOthers(t *testing.T) {
+	p := draw(1, 2, lengths(1, 200, 20000)...)
+	no := errors.New("no")
+	f := &fake{hurry: true, before: func(ctx context.Context, did string) error {
+		if did == "copy" {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return no
+	}}
+	if _, err := assembled(t, t.Context(), p, f, Job{}, ask); !errors.Is(err, no) {
+		t.Error(err)
 	}
 }
 
@@ -383,12 +408,57 @@ func TestImageFails(t *testing.T) {
 	}
 }
 
+// TestBody: what is read of the image, and when.
+func TestBody(t *testing.T) {
+	p := draw(1, 1, 3*bufferBytes)
+	var read []int64
+	p.fail = func(off int64) error { read = append(read, off); return nil }
+	a := newAssembly(Job{Image: p}, nil)
+	some := make([]byte, 10)
+	b := a.read(t.Context(), 5, 2*bufferBytes+1, nil)
+	for range 2 {
+		if _, err := io.ReadFull(b, some); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(some, p.bytes[15:25]) || !slices.Equal(read, []int64{5}) || b.left != 2*bufferBytes-19 {
+		t.Errorf("%x, read at %d, %d left", some, read, b.left)
+	}
+	b.end()
+	b.end()
+	if n, err := b.Read(some); n != 0 || err != errEnded || b.failed() != nil {
+		t.Errorf("behind the end: %d, %v", n, err)
+	}
+	if len(read) != 1 || p.scanning.Load() != 0 {
+		t.Errorf("read at %d", read)
+	}
+	b = a.read(t.Context(), 5, 10, nil)
+	b.end()
+	if n, err := b.Read(some); n != 0 || err != errEnded || len(read) != 1 {
+		t.Errorf("behind an end before the beginning: %d, %v", n, err)
+	}
+	b = a.read(t.Context(), 5, 2*bufferBytes+1, nil)
+	if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, p.bytes[5:2*bufferBytes+6]) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	broken := errors.New("broken")
+	p.fail = func(off int64) error { return broken }
+	b = a.read(t.Context(), 5, 10, nil)
+	if n, err := b.Read(some); n != 0 || err != broken || b.failed() != broken {
+		t.Errorf("%d, %v", n, err)
+	}
+	b.end()
+	if b.failed() != broken {
+		t.Error("the error is forgotten")
+	}
+}
+
 // TestCancelled: at any moment nothing is left, and the code is cancelled.
 func TestCancelled(t *testing.T) {
 	p := draw(1, 2, lengths(1, 200, 20000)...)
 	for _, what := range []string{"put", "copy", "complete"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		f := &fake{before: func(did string, _ int) error {
+		f := &fake{before: func(_ context.Context, did string) error {
 			if did == what {
 				cancel()
 				return errors.New("the connection ended")
@@ -399,6 +469,9 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		cancel()
+		if _, err := assembled(t, ctx, p, f, Job{}, ask); !fault.Is(err, fault.Cancelled) || len(f.requests) != 1 {
+			t.Errorf("before it begins: %v, %v", err, f.requests)
+		}
 	}
 }
 
@@ -418,11 +491,39 @@ func TestCancelledWhileSent(t *testing.T) {
 	}
 }
 
+// TestRequestsAreWaitedFor: one that is on its way when somebody cancels is not ended
+// at once, for the store may do it all the same; one that hangs is.
+func TestRequestsAreWaitedFor(t *testing.T) {
+	p := draw(1, 2, lengths(1, 200, 20000)...)
+	for _, what := range []string{"put", "copy", "complete"} {
+		for _, hangs := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(t.Context())
+			f := &fake{hurry: hangs, before: func(ctx context.Context, did string) error {
+				if did != what {
+					return nil
+				}
+				cancel()
+				if hangs {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			}}
+			_, err := assembled(t, ctx, p, f, Job{}, ask)
+			switch done := what == "complete" && !hangs; {
+			case done && err != nil, !done && !fault.Is(err, fault.Cancelled):
+				t.Errorf("%s, hangs: %v: %v", what, hangs, err)
+			case what == "copy" && !hangs && f.requests["copied"] == 0:
+				t.Error("no copy was waited for")
+			}
+		}
+	}
+}
+
 // TestStoreThatCopiesNothing: what it does not copy is sent, it is not asked for ever,
 // and that is said once.
 func TestStoreThatCopiesNothing(t *testing.T) {
 	p := draw(1, 2, slices.Repeat([]int{3000, 20000}, 40)...)
-	f := &fake{before: func(did string, number int) error {
+	f := &fake{before: func(_ context.Context, did string) error {
 		if did == "copy" {
 			return fmt.Errorf("%w: NotImplemented", bucket.ErrNoCopy)
 		}
@@ -440,7 +541,7 @@ func TestStoreThatCopiesNothing(t *testing.T) {
 	}
 	// One that stops copying in the middle.
 	var copies atomic.Int64
-	f = &fake{before: func(did string, number int) error {
+	f = &fake{before: func(_ context.Context, did string) error {
 		if did == "copy" && copies.Add(1) > 10 {
 			return fmt.Errorf("%w: AccessDenied", bucket.ErrNoCopy)
 		}
@@ -457,7 +558,7 @@ func TestUploadThatStays(t *testing.T) {
 	p := draw(1, 2, 100, 50000)
 	left := fault.New(fault.OutputFailed, "the unfinished upload could not be removed").Hint("the next run removes it")
 	for _, first := range []error{fault.New(fault.StoreDenied, "no"), errors.New("no")} {
-		f := &fake{before: func(did string, _ int) error {
+		f := &fake{before: func(_ context.Context, did string) error {
 			switch did {
 			case "put":
 				return first

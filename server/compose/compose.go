@@ -73,9 +73,12 @@ func Write(ctx context.Context, j Job) (Result, error) {
 	if len(steps) == 0 || len(steps) == 1 && !steps[0].Copy {
 		return a.create(ctx)
 	}
-	u, err := j.Store.Begin(ctx, j.To, j.Replace)
-	if err != nil {
-		return Result{}, err
+	var u *bucket.Upload
+	if err := a.request(ctx, func(ctx context.Context) (err error) {
+		u, err = j.Store.Begin(ctx, j.To, j.Replace)
+		return err
+	}); err != nil {
+		return a.result(ctx, bucket.Done{}, err)
 	}
 	return a.make(ctx, u, func() error {
 		if j.Begun == nil {
