@@ -95,19 +95,20 @@ func prefix(name string) (bucket.Name, error) {
 }
 
 // coresBelow lists what is below in with the names of the dumps below out. What may be
-// a dump of before is left out. Where two cores' dumps would have one name, each has its
-// core's whole name in front. The bucket is listed twice: what is needed of the first
-// time is a number for each core.
+// a dump of before is left out. A dump has its core's whole name in front where the
+// short one could be another core's too. The bucket is listed twice: what is needed of
+// the first time is two numbers for each core.
 func coresBelow(ctx context.Context, store *bucket.Store, in, out bucket.Name) (iter.Seq2[fleet.Job, error], error) {
 	seed := maphash.MakeSeed()
-	names := map[uint64]bool{} // of dumps, by hash; true: of more than one
+	names := map[uint64]bool{} // that a dump could have, by hash; true: more than one could
 	list := func(visit func(rest, dump string) bool) error {
 		for o, err := range store.List(ctx, in) {
 			if err != nil {
 				return err
 			}
 			rest := strings.TrimPrefix(o.Name.Key, in.Key)
-			if o.Name.IsPrefix() || strings.HasPrefix(o.Name.Key, out.Key) && strings.HasSuffix(rest, ".dmp") {
+			below := o.Name.Bucket == out.Bucket && strings.HasPrefix(o.Name.Key, out.Key)
+			if o.Name.IsPrefix() || below && strings.HasSuffix(rest, ".dmp") {
 				continue
 			}
 			dir, base := path.Split(rest)
@@ -117,9 +118,15 @@ func coresBelow(ctx context.Context, store *bucket.Store, in, out bucket.Name) (
 		}
 		return nil
 	}
-	err := list(func(_, dump string) bool {
-		h := maphash.String(seed, dump)
+	count := func(name string) {
+		h := maphash.String(seed, name)
 		_, names[h] = names[h]
+	}
+	err := list(func(rest, dump string) bool {
+		count(dump)
+		if whole := rest + ".dmp"; whole != dump {
+			count(whole)
+		}
 		return true
 	})
 	if err != nil {

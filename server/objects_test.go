@@ -23,6 +23,7 @@ import (
 
 	"coredrop/core/fault"
 	"coredrop/core/synth"
+	"coredrop/server/bucket"
 	"coredrop/server/bucket/buckettest"
 	"coredrop/server/corpustest"
 	"coredrop/server/fleet"
@@ -554,6 +555,43 @@ func TestEach(t *testing.T) {
 		t.Error("a dump was replaced")
 	}
 	nothingLeft(t, s)
+}
+
+// TestEachNames: each core has a dump of its own, whatever their names, and what is no
+// dump of the place where dumps go is a core.
+func TestEachNames(t *testing.T) {
+	s := objectStore(t)
+	core := demoCoreFile(t)
+	for _, key := range []string{"in/vm.core", "in/vm.raw", "in/vm.core.elf", "in/other", "in/renamed.dmp", "in/out/made.dmp"} {
+		put(t, s, key, core)
+	}
+	store, err := (&storeFlags{}).store()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := bucket.Name{Bucket: s.Bucket, Key: "in/"}
+	for _, row := range []struct {
+		out  bucket.Name
+		want []string
+	}{
+		{bucket.Name{Bucket: s.Bucket, Key: "in/out/"}, []string{"other.dmp", "renamed.dmp.dmp", "vm.core.dmp", "vm.core.elf.dmp", "vm.raw.dmp"}},
+		{bucket.Name{Bucket: "dumps"}, []string{"other.dmp", "out/made.dmp.dmp", "renamed.dmp.dmp", "vm.core.dmp", "vm.core.elf.dmp", "vm.raw.dmp"}},
+	} {
+		jobs, err := coresBelow(t.Context(), store, in, row.out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for j, err := range jobs {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, strings.TrimPrefix(j.Dump, row.out.String()))
+		}
+		if slices.Sort(got); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %q, want %q", row.out, got, row.want)
+		}
+	}
 }
 
 // TestEachTwice: two runs at once make each dump once.
