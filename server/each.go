@@ -62,7 +62,7 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 			if err != nil {
 				return err
 			}
-			return store.Await(ctx, name)
+			return store.Await(ctx, name, o.force)
 		},
 		Report: func(r fleet.Result) {
 			if err := print.Encode(r); err != nil && failed == nil {

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -643,7 +646,7 @@ func TestAwait(t *testing.T) {
 		return to, u
 	}
 	to, _ := begin(store(time.Hour), "dead.dmp") // its mark is not renewed before the test ends
-	if err := store(time.Millisecond).Await(t.Context(), to); err != nil {
+	if err := store(time.Millisecond).Await(t.Context(), to, false); err != nil {
 		t.Fatal(err)
 	}
 	if left := s.Uploads(t); len(left) > 0 {
@@ -666,7 +669,7 @@ func TestAwait(t *testing.T) {
 		}
 		return buckettest.Fault{}
 	})
-	if err := c.Await(t.Context(), to); err != nil {
+	if err := c.Await(t.Context(), to, false); err != nil {
 		t.Fatal(err)
 	}
 	if there, err := c.Exists(t.Context(), to); !there || err != nil {
@@ -674,6 +677,103 @@ func TestAwait(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAwaitOneThatReplaces: a run that replaces an object is waited for too, though the
+// object is there all along.
+func TestAwaitOneThatReplaces(t *testing.T) {
+	s, _ := open(t)
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
+	s.Put(t, to.Key, strings.NewReader("before"), 6)
+	u, err := c.Begin(t.Context(), to, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Reset()
+	looks := 0
+	ended := make(chan error, 1)
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if buckettest.Name(r) != "ListMultipartUploads" {
+			return buckettest.Fault{}
+		}
+		if looks++; looks == 5 {
+			ended <- u.Abort(t.Context())
+		}
+		return buckettest.Fault{}
+	})
+	if err := c.Await(t.Context(), to, true); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	default:
+		t.Error("it did not wait for the run")
+	}
+}
+
+// TestUploadsOfOddKeys: marks are found whatever is in the key.
+func TestUploadsOfOddKeys(t *testing.T) {
+	s, c := open(t)
+	keys := []string{"a b+c%41?&=;,ünï 核<&>\"'", "z//last"}
+	for _, key := range keys {
+		to := bucket.Name{Bucket: s.Bucket, Key: key}
+		if _, err := c.Begin(t.Context(), to, false); err != nil {
+			t.Fatal(err)
+		}
+		if runs, err := c.Runs(t.Context(), to); len(runs) != 1 || err != nil {
+			t.Errorf("%s: %v, %v", key, runs, err)
+		}
+	}
+	if n, err := c.Sweep(t.Context(), bucket.Name{Bucket: s.Bucket}, 0); n != len(keys) || err != nil {
+		t.Errorf("%d uploads were found, want %d: %v", n, len(keys), err)
+	}
+}
+
+// TestPagesOfUploads: a list that comes in several answers is asked for to its end. The
+// store of the other tests gives no second one of a key.
+func TestPagesOfUploads(t *testing.T) {
+	buckettest.Environment(t)
+	const mark = `<ListPartsResult><Part><PartNumber>10000</PartNumber><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>"0"</ETag><Size>%d</Size></Part></ListPartsResult>`
+	size := 0
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		switch {
+		case r.Method == http.MethodPut:
+			size, _ = strconv.Atoi(r.Header.Get("X-Amz-Decoded-Content-Length"))
+			w.Header().Set("Etag", `"0"`)
+		case r.Method == http.MethodPost:
+			io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>`)
+		case r.Method == http.MethodHead:
+			w.WriteHeader(http.StatusNotFound)
+		case q.Has("uploadId"):
+			fmt.Fprintf(w, mark, size)
+		case q.Get("key-marker") == "":
+			io.WriteString(w, `<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k%20</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker><EncodingType>url</EncodingType><Upload><Key>k%20</Key><UploadId>1</UploadId></Upload></ListMultipartUploadsResult>`)
+		case q.Get("key-marker") == "k " && q.Get("upload-id-marker") == "1":
+			io.WriteString(w, `<ListMultipartUploadsResult><EncodingType>url</EncodingType><Upload><Key>k%20</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>`)
+		default:
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+	}))
+	defer store.Close()
+	c, err := bucket.Open(bucket.Options{Endpoint: store.URL, Renewal: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := bucket.Name{Bucket: "cores", Key: "k "}
+	if _, err := c.Begin(t.Context(), to, false); err != nil { // its mark has the size that marks have
+		t.Fatal(err)
+	}
+	if runs, err := c.Runs(t.Context(), to); len(runs) != 2 || err != nil {
+		t.Errorf("%v, %v", runs, err)
 	}
 }
 

@@ -124,8 +124,9 @@ func (s *Store) Sweep(ctx context.Context, below Name, age time.Duration) (n int
 const patience = 6
 
 // Await returns when nobody makes an object any more: it is there, or the runs that
-// made it have ended. What is left of one that ended without a word is aborted.
-func (s *Store) Await(ctx context.Context, to Name) error {
+// made it have ended. What is left of one that ended without a word is aborted. Where
+// the object is to be replaced, that there is one says nothing of the runs.
+func (s *Store) Await(ctx context.Context, to Name, replace bool) error {
 	type look struct {
 		run  Run
 		when time.Time
@@ -134,9 +135,11 @@ func (s *Store) Await(ctx context.Context, to Name) error {
 	t := time.NewTicker(max(s.renewal/4, time.Millisecond))
 	defer t.Stop()
 	for quiet := 0; ; {
-		there, err := s.Exists(ctx, to)
-		if there || err != nil {
-			return err
+		if !replace {
+			there, err := s.Exists(ctx, to)
+			if there || err != nil {
+				return err
+			}
 		}
 		runs, err := s.Runs(ctx, to)
 		if err != nil {
