@@ -167,7 +167,7 @@ func TestFarCorpus(t *testing.T) {
 			if _, err := c.Races(context.Background()); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			count.Within(t, name+", races", 38, 41)
+			count.Within(t, name+", races", 39, 41)
 		}
 		f.Close()
 	}
