@@ -94,6 +94,8 @@ func TestParse(t *testing.T) {
 	for _, s := range []string{"", "b/k", "s3:/b/k", "s3:///k", "https://b/k", "s3://user:secret@b/k"} {
 		if n, err := bucket.Parse(s); err == nil {
 			t.Errorf("%s was taken for %+v", s, n)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q tells a secret", err)
 		}
 	}
 }
@@ -341,6 +343,78 @@ func TestRefusals(t *testing.T) {
 	cancel()
 	_, err = o.Range(ctx, 0, 10)
 	wantCode(t, err, fault.Cancelled)
+}
+
+// TestRefusedLooks: a HEAD that is refused has no text; the reason is found out.
+func TestRefusedLooks(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 1000)), 1000)
+	n := bucket.Name{Bucket: s.Bucket, Key: "vm.core"}
+	for _, row := range []struct {
+		status int
+		xml    string
+		code   fault.Code
+		say    string
+	}{
+		{403, "AccessDenied", fault.StoreDenied, "AccessDenied"},
+		{403, "InvalidAccessKeyId", fault.StoreDenied, "InvalidAccessKeyId"},
+		{403, "RequestTimeTooSkewed", fault.StoreDenied, "clocks"},
+		{400, "InvalidBucketName", fault.InputUnreadable, "InvalidBucketName"},
+	} {
+		s.Act(func(int, *http.Request) buckettest.Fault { return buckettest.Fault{Status: row.status, Code: row.xml} })
+		_, err := c.Stat(t.Context(), n)
+		wantCode(t, err, row.code, n.String(), row.say)
+		_, err = c.Begin(t.Context(), n, false)
+		wantCode(t, err, map[fault.Code]fault.Code{fault.StoreDenied: fault.StoreDenied, fault.InputUnreadable: fault.OutputFailed}[row.code], n.String(), row.say)
+	}
+	// Where the byte is given, the look's own refusal is all there is to say.
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		if r.Method == http.MethodHead {
+			return buckettest.Fault{Status: http.StatusForbidden}
+		}
+		return buckettest.Fault{}
+	})
+	_, err := c.Stat(t.Context(), n)
+	wantCode(t, err, fault.StoreDenied)
+	s.Act(nil)
+	// The store is asked in another region than its own.
+	other, err := bucket.Open(bucket.Options{Endpoint: s.URL, Region: "elsewhere-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = other.Stat(t.Context(), n)
+	wantCode(t, err, fault.InputUnreadable, "elsewhere-1", buckettest.Region)
+}
+
+// TestListThatIsCut: the list goes on where it ended. It comes in two answers.
+func TestListThatIsCut(t *testing.T) {
+	s, c := open(t)
+	s.Put(t, "in/0000.core", strings.NewReader("core"), 4)
+	const objects = 1003
+	for i := 1; i < objects; i++ {
+		if err := os.WriteFile(s.Path(fmt.Sprintf("in/%04d.core", i)), []byte("core"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []buckettest.Fault{{Cut: 1200}, {Status: 400, Code: "ExpiredToken"}} {
+		s.Reset()
+		s.Act(func(n int, _ *http.Request) buckettest.Fault {
+			if n == 2 {
+				return f
+			}
+			return buckettest.Fault{}
+		})
+		var keys []string
+		for o, err := range c.List(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "in/"}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, o.Name.Key)
+		}
+		if n := len(keys); n != objects || len(slices.Compact(keys)) != n || len(s.Requests()) != 3 {
+			t.Errorf("%d keys, %d of them different, by %d requests", n, len(slices.Compact(keys)), len(s.Requests()))
+		}
+	}
 }
 
 // TestWeather: what passes is not noticed.

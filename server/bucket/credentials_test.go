@@ -92,7 +92,10 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("signed: %v", signed)
 			}
 			if row.unsigned {
-				wantCode(t, err, fault.StoreDenied, "s3://cores/vm.core")
+				wantCode(t, err, fault.StoreDenied, "s3://cores/vm.core", "without credentials")
+				for _, err := range c.List(t.Context(), bucket.Name{Bucket: s.Bucket}) {
+					wantCode(t, err, fault.StoreDenied, "s3://cores/", "without credentials")
+				}
 			} else if err != nil {
 				t.Error(err)
 			}

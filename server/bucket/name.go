@@ -23,7 +23,9 @@ func Parse(s string) (Name, error) {
 		return Name{}, fmt.Errorf("an object's name begins with %s, not as %q does", Scheme, s)
 	case bucket == "":
 		return Name{}, fmt.Errorf("%q names no bucket: %sBUCKET/KEY", s, Scheme)
-	case strings.ContainsAny(bucket, "?#@:%\\"):
+	case strings.Contains(bucket, "@"):
+		return Name{}, fmt.Errorf("credentials do not belong in an object's name: %sBUCKET/KEY", Scheme)
+	case strings.ContainsAny(bucket, "?#:%\\"):
 		return Name{}, fmt.Errorf("%q is no bucket's name", bucket)
 	}
 	return Name{bucket, key}, nil

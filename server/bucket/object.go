@@ -36,16 +36,42 @@ func (s *Store) Stat(ctx context.Context, n Name) (*Object, error) {
 	return o, failed(ctx, err, fault.InputUnreadable, "could not read "+n.String())
 }
 
-// stat gives the client library's errors.
+// stat gives the client library's errors. A look that is refused is refused without a
+// word, so a byte is asked for: why that is not given has a text.
 func (s *Store) stat(ctx context.Context, n Name) (*Object, error) {
 	var info minio.ObjectInfo
 	if err := s.ask(func() (err error) {
 		info, err = s.core.StatObject(ctx, n.Bucket, n.Key, minio.StatObjectOptions{})
 		return err
 	}); err != nil {
+		if answer, ok := answerOf(err); ok && (bare(answer) || denied(err)) {
+			err = s.refusal(ctx, n, err)
+		}
 		return nil, err
 	}
 	return &Object{Name: n, Size: info.Size, ETag: info.ETag, Modified: info.LastModified, store: s}, nil
+}
+
+// refusal is the error of asking for a byte of an object; that of the look where this
+// says nothing more.
+func (s *Store) refusal(ctx context.Context, n Name, looked error) error {
+	var first minio.GetObjectOptions
+	if err := first.SetRange(0, 0); err != nil {
+		return looked
+	}
+	var body io.ReadCloser
+	err := s.ask(func() (err error) {
+		body, _, _, err = s.core.GetObject(ctx, n.Bucket, n.Key, first)
+		return err
+	})
+	if err == nil {
+		body.Close() // nothing of it is wanted
+		return looked
+	}
+	if answer, ok := answerOf(err); ok && answer.StatusCode < 500 {
+		return err
+	}
+	return looked
 }
 
 // Exists reports whether there is an object of a name. Where the store does not say
@@ -125,20 +151,28 @@ func (o *Object) refused(ctx context.Context, err error) error {
 	return failed(ctx, err, fault.InputUnreadable, "could not read "+o.Name.String())
 }
 
-// List gives the objects below a prefix, in the order of their keys.
+// List gives the objects below a prefix, in the order of their keys. Another attempt
+// goes on behind the last one that was given.
 func (s *Store) List(ctx context.Context, prefix Name) iter.Seq2[*Object, error] {
 	return func(yield func(*Object, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		for info := range s.core.Client.ListObjects(ctx, prefix.Bucket, minio.ListObjectsOptions{Prefix: prefix.Key, Recursive: true}) {
-			if info.Err != nil {
-				yield(nil, failed(ctx, info.Err, fault.InputUnreadable, "could not list "+prefix.String()))
-				return
+		last := ""
+		err := s.ask(func() error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			for info := range s.core.Client.ListObjects(ctx, prefix.Bucket, minio.ListObjectsOptions{Prefix: prefix.Key, Recursive: true, StartAfter: last}) {
+				if info.Err != nil {
+					return info.Err
+				}
+				last = info.Key
+				o := &Object{Name: Name{prefix.Bucket, info.Key}, Size: info.Size, ETag: strings.Trim(info.ETag, `"`), Modified: info.LastModified, store: s}
+				if !yield(o, nil) {
+					return nil
+				}
 			}
-			o := &Object{Name: Name{prefix.Bucket, info.Key}, Size: info.Size, ETag: strings.Trim(info.ETag, `"`), Modified: info.LastModified, store: s}
-			if !yield(o, nil) {
-				return
-			}
+			return nil
+		})
+		if err != nil {
+			yield(nil, failed(ctx, err, fault.InputUnreadable, "could not list "+prefix.String()))
 		}
 	}
 }

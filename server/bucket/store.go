@@ -60,6 +60,7 @@ type Options struct {
 type Store struct {
 	core    *minio.Core
 	creds   *credentials.Credentials
+	signs   bool          // there are any
 	renewal time.Duration // of marks
 }
 
@@ -90,7 +91,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("the object store's client: %w", err)
 	}
 	transport.ResponseHeaderTimeout = answerWithin
-	creds := find()
+	creds, signs := find()
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds: creds, Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
 		Transport: transport, MaxRetries: attempts,
@@ -99,21 +100,22 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
 	}
 	core.SetAppInfo(cmp.Or(o.Agent, "coredrop"), cmp.Or(o.Version, "0"))
-	return &Store{core, creds, cmp.Or(o.Renewal, Renewal)}, nil
+	return &Store{core, creds, signs, cmp.Or(o.Renewal, Renewal)}, nil
 }
 
 // find gives credentials that are fetched anew when they end. Where there are none
-// that is settled once: else every request would ask the machine's service again.
-func find() *credentials.Credentials {
+// (ok is false) that is settled once: else every request would ask the machine's
+// service again.
+func find() (c *credentials.Credentials, ok bool) {
 	providers := []credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}}
 	if !strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") || inContainer() {
 		providers = append(providers, &credentials.IAM{Client: &http.Client{Timeout: roleWithin}})
 	}
 	chain := credentials.NewChainCredentials(providers)
 	if v, err := chain.GetWithContext(&credentials.CredContext{Client: http.DefaultClient}); err == nil && v.AccessKeyID != "" {
-		return chain
+		return chain, true
 	}
-	return credentials.NewStatic("", "", "", credentials.SignatureAnonymous)
+	return credentials.NewStatic("", "", "", credentials.SignatureAnonymous), false
 }
 
 // inContainer reports whether the environment names where a container's role, or a
@@ -138,6 +140,9 @@ func (s *Store) ask(do func() error) error {
 	if answer, ok := answerOf(err); ok && (expired(answer) || bare(answer)) {
 		s.creds.Expire()
 		err = do()
+	}
+	if !s.signs && denied(err) {
+		err = unsigned{err}
 	}
 	return err
 }

@@ -48,6 +48,11 @@ func expired(answer minio.ErrorResponse) bool {
 	return answer.Code == "ExpiredToken" || answer.Code == "ExpiredTokenException" || answer.Code == "RequestExpired"
 }
 
+// unsigned is the refusal of a request without credentials.
+type unsigned struct{ error }
+
+func (u unsigned) Unwrap() error { return u.error }
+
 // bare reports whether a store refused a HEAD, without a word: credentials that have
 // ended are one cause.
 func bare(answer minio.ErrorResponse) bool {
@@ -67,6 +72,11 @@ func failed(ctx context.Context, err error, code fault.Code, doing string) error
 		return known
 	case ok && expired(answer):
 		return fault.Wrap(err, fault.StoreDenied, "%s: the credentials have expired", doing)
+	case ok && answer.Code == "RequestTimeTooSkewed":
+		return fault.Wrap(err, fault.StoreDenied, "%s: the clocks of this machine and of the object store differ too much", doing).
+			Instead(fault.Step{Text: "set this machine's clock"})
+	case errors.As(err, &unsigned{}):
+		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to requests without credentials, and none are found", doing)
 	case denied(err):
 		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to these credentials (%s)", doing, cmp.Or(answer.Code, answer.Message))
 	case ok && answer.Code == "NoSuchBucket":
