@@ -168,7 +168,7 @@ func TestConvertInTheStore(t *testing.T) {
 			if up+down > wireLimit || size > 60<<20 && up+down > size/2 {
 				t.Errorf("%d bytes crossed the wire for %d", up+down, size)
 			}
-			if !strings.Contains(got.out, "written: s3://cores/"+to) {
+			if !strings.Contains(got.out, "written: s3://cores/"+to+"\nchecksum: crc64nvme ") {
 				t.Errorf("it says %q", got.out)
 			}
 			if there, want := hashOf(t, s.Get(t, to)), here(t, core); there != want {

@@ -463,6 +463,38 @@ func TestWeather(t *testing.T) {
 	}
 }
 
+// TestSilence: a store that says nothing is not waited for without end, but while it
+// copies.
+func TestSilence(t *testing.T) {
+	s, patient := open(t)
+	s.Put(t, "vm.core", bytes.NewReader(noise(4, 6<<20)), 6<<20)
+	n := bucket.Name{Bucket: s.Bucket, Key: "vm.core"}
+	from, err := patient.Stat(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := patient.Begin(t.Context(), bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket.Impatience(t)
+	hasty, err := bucket.Open(bucket.Options{Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Act(func(int, *http.Request) buckettest.Fault { return buckettest.Fault{Stall: true} })
+	_, err = hasty.Stat(t.Context(), n)
+	wantCode(t, err, fault.InputUnreadable, "did not answer")
+	s.Act(func(int, *http.Request) buckettest.Fault { return buckettest.Fault{Wait: 3 * bucket.Patience()} })
+	if err := bucket.Of(u, hasty).Copy(t.Context(), 1, from, 0, from.Size); err != nil {
+		t.Error(err)
+	}
+	s.Act(nil)
+	if err := u.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPartsThatAreNotCopied: a store that cannot, or not from there, is told apart
 // from an object that changed.
 func TestPartsThatAreNotCopied(t *testing.T) {

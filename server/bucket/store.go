@@ -32,13 +32,16 @@ const awsHost = "s3.amazonaws.com"
 const (
 	// attempts is how often a request is sent before its failure is one.
 	attempts = 5
-	// answerWithin is how long a store may think before it answers: it copies up to
+	// copyWithin is how long a store may think before it answers, where it copies up to
 	// 5 GiB in between.
-	answerWithin = 5 * time.Minute
+	copyWithin = 5 * time.Minute
 	// roleWithin is how long the machine's own service for credentials may take:
 	// where there is none, nobody answers.
 	roleWithin = 2 * time.Second
 )
+
+// answerWithin is how long it may think otherwise.
+var answerWithin = 30 * time.Second
 
 // Options say which store is meant. What is empty is taken from the environment.
 type Options struct {
@@ -59,6 +62,7 @@ type Options struct {
 // from several goroutines.
 type Store struct {
 	core    *minio.Core
+	copier  *minio.Core // the same, with more patience
 	creds   *credentials.Credentials
 	signs   bool          // there are any
 	renewal time.Duration // of marks
@@ -86,21 +90,32 @@ func Open(o Options) (*Store, error) {
 			region = cmp.Or(region, "us-east-1")
 		}
 	}
-	transport, err := minio.DefaultTransport(u.Scheme == "https")
-	if err != nil {
-		return nil, fmt.Errorf("the object store's client: %w", err)
-	}
-	transport.ResponseHeaderTimeout = answerWithin
 	creds, signs := find()
-	core, err := minio.NewCore(u.Host, &minio.Options{
-		Creds: creds, Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
-		Transport: transport, MaxRetries: attempts,
-	})
-	if err != nil {
-		return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
+	client := func(within time.Duration) (*minio.Core, error) {
+		transport, err := minio.DefaultTransport(u.Scheme == "https")
+		if err != nil {
+			return nil, fmt.Errorf("the object store's client: %w", err)
+		}
+		transport.ResponseHeaderTimeout = within
+		core, err := minio.NewCore(u.Host, &minio.Options{
+			Creds: creds, Secure: u.Scheme == "https", Region: region, BucketLookup: lookup,
+			Transport: transport, MaxRetries: attempts,
+		})
+		if err != nil {
+			return nil, fault.Wrap(err, fault.BadOption, "the object store's endpoint %s cannot be used: %v", u.Host, err)
+		}
+		core.SetAppInfo(cmp.Or(o.Agent, "coredrop"), cmp.Or(o.Version, "0"))
+		return core, nil
 	}
-	core.SetAppInfo(cmp.Or(o.Agent, "coredrop"), cmp.Or(o.Version, "0"))
-	return &Store{core, creds, signs, cmp.Or(o.Renewal, Renewal)}, nil
+	core, err := client(answerWithin)
+	if err != nil {
+		return nil, err
+	}
+	copier, err := client(copyWithin)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{core, copier, creds, signs, cmp.Or(o.Renewal, Renewal)}, nil
 }
 
 // find gives credentials that are fetched anew when they end. Where there are none

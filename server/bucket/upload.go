@@ -156,7 +156,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	defer end()
 	var p minio.CompletePart
 	err := u.store.ask(func() (err error) {
-		p, err = u.store.core.CopyObjectPart(sent, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
+		p, err = u.store.copier.CopyObjectPart(sent, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
 		return err
 	})
 	switch answer, ok := answerOf(err); {
@@ -220,7 +220,7 @@ func (u *Upload) Complete(ctx context.Context) (Done, error) {
 	u.mu.Unlock()
 	slices.SortFunc(parts, func(a, b minio.CompletePart) int { return a.PartNumber - b.PartNumber })
 	return u.store.make(ctx, u.to, u.replace, func() string { return etagOf(parts) }, func(o minio.PutObjectOptions) (minio.UploadInfo, error) {
-		return u.store.core.CompleteMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id, parts, o)
+		return u.store.copier.CompleteMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id, parts, o)
 	}, u.finish)
 }
 
