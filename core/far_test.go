@@ -152,23 +152,23 @@ func TestFarCorpus(t *testing.T) {
 	}
 	for _, path := range files {
 		name, _ := filepath.Rel(root, path)
-		f := corpustest.File(t, path)
-		s := fileSource(t, f)
-		for _, kind := range dumpTypes {
+		t.Run(name, func(t *testing.T) {
+			s := fileSource(t, corpustest.File(t, path))
+			for _, kind := range dumpTypes {
+				far, count := remotetest.Of(s)
+				got := openAs(t, far, kind, Options{})
+				count.Within(t, fmt.Sprintf("%q", kind), 8, 9)
+				if want := openAs(t, s, kind, Options{}); !reflect.DeepEqual(got, want) {
+					t.Errorf("%q: another result:\n%s\nof a file at hand\n%s", kind, got.Summary, want.Summary)
+				}
+			}
 			far, count := remotetest.Of(s)
-			got := openAs(t, far, kind, Options{})
-			count.Within(t, fmt.Sprintf("%s, %q", name, kind), 8, 9)
-			if want := openAs(t, s, kind, Options{}); !reflect.DeepEqual(got, want) {
-				t.Errorf("%s, %q: another result:\n%s\nof a file at hand\n%s", name, kind, got.Summary, want.Summary)
+			if c, err := Open(context.Background(), far, Options{}); fault.Is(err, fault.IsLinux) {
+				if _, err := c.Races(context.Background()); err != nil {
+					t.Error(err)
+				}
+				count.Within(t, "races", 39, 41)
 			}
-		}
-		far, count := remotetest.Of(s)
-		if c, err := Open(context.Background(), far, Options{}); fault.Is(err, fault.IsLinux) {
-			if _, err := c.Races(context.Background()); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			count.Within(t, name+", races", 39, 41)
-		}
-		f.Close()
+		})
 	}
 }
