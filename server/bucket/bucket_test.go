@@ -555,6 +555,18 @@ func TestStoreWithoutConditions(t *testing.T) {
 		t.Errorf("replaced by %q", got)
 	}
 	u.Abort(t.Context())
+	// Where the look is refused too, nobody knows what would be replaced.
+	s.Act(func(n int, r *http.Request) buckettest.Fault {
+		if r.Method == http.MethodHead {
+			return buckettest.Fault{Status: http.StatusForbidden}
+		}
+		return refuse(n, r)
+	})
+	_, err = c.Create(t.Context(), other, 5, reader([]byte("later")), false)
+	wantCode(t, err, fault.StoreDenied, "no conditional writes")
+	if got := read(t, s.Get(t, other.Key)); string(got) != "first" {
+		t.Errorf("replaced by %q", got)
+	}
 }
 
 // TestSweep: what this program left goes, when its run has ended; others' uploads stay.

@@ -135,6 +135,22 @@ func (s *Store) free(ctx context.Context, to Name, replace bool) error {
 	return err
 }
 
+// vacant refuses a name that is taken, or may be: nothing but this look is between what
+// is there and its end.
+func (s *Store) vacant(ctx context.Context, to Name) error {
+	switch _, err := s.stat(ctx, to); {
+	case err == nil:
+		return exists(nil, to)
+	case absent(err):
+		return nil
+	case denied(err) && ctx.Err() == nil:
+		return fault.Wrap(err, fault.StoreDenied, "could not write %s: the object store knows no conditional writes, and does not let these credentials see whether it exists", to).
+			Instead(fault.Step{Text: "let them read what they write (docs/fleet.md lists the rights), or -f to replace what may be there"})
+	default:
+		return unwritten(ctx, err, to)
+	}
+}
+
 func exists(err error, to Name) error {
 	return fault.Wrap(err, fault.OutputExists, "%s exists", to)
 }
@@ -276,7 +292,7 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 	})
 	unguarded := false
 	if !replace && is(err, "NotImplemented", "InvalidArgument") {
-		if err := s.free(ctx, to, false); err != nil {
+		if err := s.vacant(ctx, to); err != nil {
 			return Done{}, err
 		}
 		unguarded = true
