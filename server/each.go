@@ -8,9 +8,11 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"os/signal"
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 
 	"coredrop/core/fault"
 	"coredrop/server/bucket"
@@ -50,6 +52,10 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 		return fail(stderr, err)
 	}
 	o.opening.cache = eachCache / int64(o.jobs)
+	// Who reads the lines may leave: what was begun is ended then, before this ends.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	log := &sharedLog{w: stderr}
 	print := json.NewEncoder(stdout)
 	print.SetEscapeHTML(false)
@@ -67,15 +73,17 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 		Report: func(r fleet.Result) {
 			if err := print.Encode(r); err != nil && failed == nil {
 				failed = err
+				end()
 			}
 		},
 	}
 	done, err := w.Run(ctx, cores)
 	switch {
+	case failed != nil:
+		return fail(stderr, fault.Wrap(failed, fault.OutputFailed, "could not write the standard output: %s", reasonOf(failed)).
+			Instead(fault.Step{Text: "the dumps that were made stay; the next run does the others"}))
 	case err != nil:
 		return fail(stderr, err)
-	case failed != nil:
-		return fail(stderr, outputFailed("the standard output", failed))
 	case !done:
 		return exitFailed
 	}

@@ -123,7 +123,7 @@ func unopened(name string, err error) *summary.Summary {
 func recognised(c fault.Code) bool {
 	switch c {
 	case fault.UnknownFormat, fault.EmptyFile, fault.DamagedHeader, fault.InputUnreadable, fault.InputStream,
-		fault.NoPermission, fault.FileChanged, fault.NoRanges, fault.PlainHTTP, fault.Cancelled, fault.BadOption, fault.Internal:
+		fault.NoPermission, fault.StoreDenied, fault.FileChanged, fault.NoRanges, fault.PlainHTTP, fault.Cancelled, fault.BadOption, fault.Internal:
 		return false
 	}
 	return true

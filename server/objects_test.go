@@ -296,6 +296,16 @@ func TestObjectsThatAreThere(t *testing.T) {
 	nothingLeft(t, s)
 }
 
+// TestInfoDenied: what may not be read is not described.
+func TestInfoDenied(t *testing.T) {
+	s := objectStore(t)
+	put(t, s, "vm.core", demoCoreFile(t))
+	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	if got := commanded(t.Context(), "info", "s3://cores/vm.core"); got.code != exitFailed || got.out != "" || !strings.Contains(got.errors, string(fault.StoreDenied)) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestTroubleInTheStore: whatever the store does, there is the right dump or none, and
 // no upload is left.
 func TestTroubleInTheStore(t *testing.T) {
@@ -592,6 +602,47 @@ func TestEachNames(t *testing.T) {
 			t.Errorf("%s: %q, want %q", row.out, got, row.want)
 		}
 	}
+}
+
+// TestEachNobodyReads: where the lines cannot be written any more, what was begun is
+// ended, and nothing is left of it.
+func TestEachNobodyReads(t *testing.T) {
+	s := objectStore(t)
+	core := guestFile(t, 12<<20)
+	put(t, s, "in/a.core", core)
+	put(t, s, "in/b.core", core)
+	begun := make(chan struct{})
+	var looks atomic.Int64
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		switch name := buckettest.Name(r); {
+		case name == "ListMultipartUploads" && r.URL.Query().Get("prefix") == "out/b.dmp":
+			if looks.Add(1) == 2 { // the first is before b is begun
+				close(begun)
+				return buckettest.Fault{Stall: true}
+			}
+		case name == "CompleteMultipartUpload":
+			return buckettest.Fault{Before: func() { <-begun }}
+		}
+		return buckettest.Fault{}
+	})
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from.Close()
+	var errs strings.Builder
+	c := exec.Command(buildBinary(t), "convert", "-each", "s3://cores/in/", "s3://cores/out/")
+	c.Stdout, c.Stderr = to, &errs
+	err = c.Run()
+	to.Close()
+	if c.ProcessState.ExitCode() != exitFailed || !strings.Contains(errs.String(), string(fault.OutputFailed)) {
+		t.Errorf("%v: %s", err, &errs)
+	}
+	s.Act(nil)
+	if keys := s.Keys(t); !slices.Equal(keys, []string{"in/a.core", "in/b.core", "out/a.dmp"}) {
+		t.Errorf("%q", keys)
+	}
+	nothingLeft(t, s)
 }
 
 // TestEachTwice: two runs at once make each dump once.

@@ -72,31 +72,38 @@ const ahead = 64
 // of the list of jobs, or of the context.
 func (w *Work) Run(ctx context.Context, jobs iter.Seq2[Job, error]) (done bool, err error) {
 	r := &run{Work: w, done: true}
+	err = r.through(ctx, jobs, false)
+	// What others had taken: most of it they have done by now.
+	r.through(ctx, func(yield func(Job, error) bool) {
+		for _, j := range r.taken {
+			if !yield(j, nil) {
+				return
+			}
+		}
+	}, true)
+	if ctx.Err() != nil {
+		return false, fault.Wrap(context.Cause(ctx), fault.Cancelled, "cancelled; the dumps that were made stay")
+	}
+	return r.done, err
+}
+
+// through does jobs, as many at once as may be. The error is that of their list.
+func (r *run) through(ctx context.Context, jobs iter.Seq2[Job, error], wait bool) error {
 	queue := make(chan Job)
 	var workers sync.WaitGroup
-	for range max(1, w.Parallel) {
+	for range max(1, r.Parallel) {
 		workers.Go(func() {
 			for j := range queue {
 				if ctx.Err() == nil {
-					r.do(ctx, j, false)
+					r.do(ctx, j, wait)
 				}
 			}
 		})
 	}
-	err = deal(ctx, jobs, queue)
+	err := deal(ctx, jobs, queue)
 	close(queue)
 	workers.Wait()
-	// What others had taken: most of it they have done by now.
-	for _, j := range r.taken {
-		if ctx.Err() != nil {
-			break
-		}
-		r.do(ctx, j, true)
-	}
-	if ctx.Err() != nil {
-		return false, fault.Wrap(context.Cause(ctx), fault.Cancelled, "")
-	}
-	return r.done, err
+	return err
 }
 
 // deal hands out the jobs, shuffled as far as they are known.
@@ -183,7 +190,7 @@ func outcome(err error) Outcome {
 	case fault.OutputExists:
 		return Exists
 	case fault.InputUnreadable, fault.FileChanged, fault.NoPermission, fault.StoreDenied, fault.OutputFailed,
-		fault.SymbolsOffline, fault.ServerBusy, fault.Cancelled, fault.BadOption, fault.Internal:
+		fault.SymbolsOffline, fault.SymbolsUnreadable, fault.UnpackSpace, fault.ServerBusy, fault.Cancelled, fault.BadOption, fault.Internal:
 		return Failed
 	}
 	return Refused

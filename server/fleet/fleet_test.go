@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -128,12 +129,37 @@ func TestTakenAndLeft(t *testing.T) {
 	}
 }
 
+// TestWaitingAtOnce: what others took is waited for together: who left it there without
+// a word is given some time for each.
+func TestWaitingAtOnce(t *testing.T) {
+	p := newPlace()
+	const n = 4
+	var all sync.WaitGroup // until all are waited for, no wait ends
+	all.Add(n)
+	for i := range n {
+		p.makers[fmt.Sprint("dump", i)] = 9
+	}
+	w := &Work{Convert: p.convert(1), Parallel: n, Await: func(_ context.Context, j Job) error {
+		all.Done()
+		all.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.makers, j.Dump)
+		return nil
+	}}
+	got := results(w)
+	if done, err := w.Run(t.Context(), jobs(n)); !done || err != nil || got()[Converted] != n {
+		t.Errorf("%v, %v, %v", done, err, got())
+	}
+}
+
 // TestOutcomes: what trying again may mend makes the run a failed one, and nothing
 // else does.
 func TestOutcomes(t *testing.T) {
 	for code, want := range map[fault.Code]Outcome{
 		fault.UnknownFormat: Refused, fault.IsLinux: Refused, fault.IsDmp: Refused, fault.KernelNotFound: Refused, fault.EmptyFile: Refused,
 		fault.InputUnreadable: Failed, fault.StoreDenied: Failed, fault.FileChanged: Failed, fault.OutputFailed: Failed, fault.SymbolsOffline: Failed,
+		fault.SymbolsUnreadable: Failed, fault.UnpackSpace: Failed,
 		fault.OutputExists: Exists,
 	} {
 		var got Result
@@ -193,7 +219,7 @@ func TestCancelled(t *testing.T) {
 		return Result{}, fault.New(fault.Cancelled, "")
 	}}
 	results(w)
-	if done, err := w.Run(ctx, jobs(100)); done || !fault.Is(err, fault.Cancelled) {
+	if done, err := w.Run(ctx, jobs(100)); done || !fault.Is(err, fault.Cancelled) || strings.Contains(err.Error(), "nothing") {
 		t.Errorf("%v, %v", done, err)
 	}
 	if begun != 1 {
