@@ -300,7 +300,7 @@ func TestObjectsThatAreThere(t *testing.T) {
 func TestInfoDenied(t *testing.T) {
 	s := objectStore(t)
 	put(t, s, "vm.core", demoCoreFile(t))
-	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 	if got := commanded(t.Context(), "info", "s3://cores/vm.core"); got.code != exitFailed || got.out != "" || !strings.Contains(got.errors, string(fault.StoreDenied)) {
 		t.Errorf("%+v", got)
 	}

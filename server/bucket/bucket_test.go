@@ -377,6 +377,17 @@ func TestRefusedLooks(t *testing.T) {
 	_, err := c.Stat(t.Context(), n)
 	wantCode(t, err, fault.StoreDenied)
 	s.Act(nil)
+	// There is no bucket, or no such user.
+	_, err = c.Stat(t.Context(), bucket.Name{Bucket: "nowhere", Key: "vm.core"})
+	wantCode(t, err, fault.InputUnreadable, "s3://nowhere/vm.core", "no such bucket")
+	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	nobody, err := bucket.Open(bucket.Options{Endpoint: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = nobody.Stat(t.Context(), n)
+	wantCode(t, err, fault.InputUnreadable, "No user exists")
+	t.Setenv("AWS_ACCESS_KEY_ID", buckettest.AccessKey)
 	// The store is asked in another region than its own.
 	other, err := bucket.Open(bucket.Options{Endpoint: s.URL, Region: "elsewhere-1"})
 	if err != nil {

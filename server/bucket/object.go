@@ -30,6 +30,9 @@ type Object struct {
 // errors.Is(err, fs.ErrNotExist).
 func (s *Store) Stat(ctx context.Context, n Name) (*Object, error) {
 	o, err := s.stat(ctx, n)
+	if absent(err) { // or its bucket
+		err = s.refusal(ctx, n, err)
+	}
 	if absent(err) {
 		return nil, fault.Wrap(errors.Join(fs.ErrNotExist, err), fault.InputUnreadable, "there is no object %s", n)
 	}

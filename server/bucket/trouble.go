@@ -34,9 +34,11 @@ func is(err error, codes ...string) bool {
 	return false
 }
 
+// absent reports whether it was answered that there is no such object: other things may
+// not be found either, a bucket, an upload or, with Versity's gateway, the user.
 func absent(err error) bool {
 	answer, ok := answerOf(err)
-	return ok && answer.StatusCode == http.StatusNotFound && answer.Code != "NoSuchBucket" && answer.Code != "NoSuchUpload"
+	return ok && answer.StatusCode == http.StatusNotFound && is(err, "NoSuchKey", "NoSuchVersion", "NotFound")
 }
 
 func denied(err error) bool {
