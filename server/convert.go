@@ -28,10 +28,11 @@ const convertUsage = `usage: coredrop convert [flags] CORE OUT.dmp
        coredrop convert [flags] -each s3://BUCKET/IN/ s3://BUCKET/OUT/
 
 Makes the crash dump of a Windows guest's memory core. The core is only read; an
-https address is read where it lies, by ranges, and nothing of it is kept here.
-OUT.dmp is replaced only by a complete dump, and only if it is empty or a crash
-dump (-f: whatever it is); - writes the dump to a pipe. Without the kernel's PDB
-the debugger block is searched in memory: -symbols none works for most cores.
+https or s3 address is read where it lies, by ranges, and nothing of it is kept
+here. OUT.dmp is replaced only by a complete dump, and only if it is empty or a
+crash dump (-f: whatever it is); - writes the dump to a pipe, s3://BUCKET/KEY to a
+bucket, where nothing is replaced without -f. Without the kernel's PDB the debugger
+block is searched in memory: -symbols none works for most cores.
 
 `
 

@@ -104,7 +104,7 @@ func isFile(name string) bool {
 const (
 	about = "coredrop turns guest-memory cores into crash dumps for WinDbg and recovers\nthe data-race reports of Linux cores. Nothing leaves this machine but the\nname and identity of a PDB, when one is fetched."
 
-	aboutFlags = "coredrop COMMAND -h explains the flags of a command; flags may stand\nbefore or behind files, and what follows -- is a file. A CORE may lie elsewhere:\nhttps://HOST/PATH is read in place, where the server answers Range requests."
+	aboutFlags = "coredrop COMMAND -h explains the flags of a command; flags may stand\nbefore or behind files, and what follows -- is a file. A CORE may lie elsewhere\nand is read in place: https://HOST/PATH, where the server answers Range requests,\nor s3://BUCKET/KEY."
 	aboutCodes = "exit codes: 0 done, 1 the job cannot be done, 2 wrong usage"
 )
 
