@@ -407,7 +407,7 @@ func TestListThatIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range []buckettest.Fault{{Cut: 1200}, {Status: 400, Code: "ExpiredToken"}} {
+	for _, f := range []buckettest.Fault{{Cut: 300}, {Status: 400, Code: "ExpiredToken"}} {
 		s.Reset()
 		s.Act(func(n int, _ *http.Request) buckettest.Fault {
 			if n == 2 {
