@@ -60,6 +60,7 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 	print := json.NewEncoder(stdout)
 	print.SetEscapeHTML(false)
 	var failed error
+	reported := false
 	w := &fleet.Work{
 		Parallel: o.jobs,
 		Convert:  func(ctx context.Context, j fleet.Job) (fleet.Result, error) { return o.one(ctx, j, log) },
@@ -71,6 +72,7 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 			return store.Await(ctx, name, o.force)
 		},
 		Report: func(r fleet.Result) {
+			reported = true
 			if err := print.Encode(r); err != nil && failed == nil {
 				failed = err
 				end()
@@ -86,6 +88,8 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 		return fail(stderr, err)
 	case !done:
 		return exitFailed
+	case !reported:
+		fmt.Fprintf(stderr, "coredrop: there is nothing to convert below %s\n", oneLine(in.String()))
 	}
 	return exitDone
 }

@@ -645,6 +645,18 @@ func TestEachNobodyReads(t *testing.T) {
 	nothingLeft(t, s)
 }
 
+// TestEachOfNothing: that a name has nothing below it is said: it may be mistyped.
+func TestEachOfNothing(t *testing.T) {
+	s := objectStore(t)
+	s.Put(t, "in/old.dmp", strings.NewReader("a dump"), 6)
+	for _, in := range []string{"s3://cores/inn/", "s3://cores/in/"} {
+		got := commanded(t.Context(), "convert", "-each", in, "s3://cores/in/")
+		if got.code != exitDone || got.out != "" || got.errors != "coredrop: there is nothing to convert below "+in+"\n" {
+			t.Errorf("%s: %+v", in, got)
+		}
+	}
+}
+
 // TestEachTwice: two runs at once make each dump once.
 func TestEachTwice(t *testing.T) {
 	s := objectStore(t)

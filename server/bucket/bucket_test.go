@@ -526,6 +526,10 @@ func TestPartsThatAreNotCopied(t *testing.T) {
 			t.Errorf("%s: %v", f.Code, err)
 		}
 	}
+	s.Act(func(int, *http.Request) buckettest.Fault { return buckettest.Fault{Status: 429, Code: "TooManyRequests"} })
+	if err := u.Copy(t.Context(), 1, from, 0, 6<<20); errors.Is(err, bucket.ErrNoCopy) || !fault.Is(err, fault.OutputFailed) {
+		t.Errorf("a store that is busy: %v", err)
+	}
 	s.Reset()
 	s.Put(t, "vm.core", bytes.NewReader(noise(5, 6<<20)), 6<<20)
 	wantCode(t, u.Copy(t.Context(), 1, from, 0, 6<<20), fault.FileChanged, "was replaced")

@@ -27,7 +27,11 @@ const Stale = 20 * time.Minute
 // Renewal is how often a run renews its mark.
 const Renewal = 10 * time.Second
 
+// mark puts the mark: one after the other, so that none without the claim comes behind
+// the one with it.
 func (u *Upload) mark(ctx context.Context) error {
+	u.marking.Lock()
+	defer u.marking.Unlock()
 	text := mark
 	if u.claimed.Load() {
 		text = claim

@@ -82,7 +82,8 @@ func failed(ctx context.Context, err error, code fault.Code, doing string) error
 	case denied(err):
 		return fault.Wrap(err, fault.StoreDenied, "%s: the object store refuses it to these credentials (%s)", doing, cmp.Or(answer.Code, answer.Message))
 	case ok && answer.Code == "NoSuchBucket":
-		return fault.Wrap(err, code, "%s: there is no such bucket", doing)
+		return fault.Wrap(err, code, "%s: there is no such bucket", doing).
+			Instead(fault.Step{Text: "is its name right, and is this the store that has it? -s3-endpoint and -s3-region say which one is asked"})
 	case ok:
 		return fault.Wrap(err, code, "%s: the object store answers %s", doing, said(answer))
 	}

@@ -57,6 +57,7 @@ type Upload struct {
 	rest    func() // ends the renewal of the mark, and waits for its end
 
 	claimed atomic.Bool
+	marking sync.Mutex
 	mu      sync.Mutex
 	parts   map[int]minio.CompletePart
 }
@@ -171,7 +172,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 	sent, end := linger(ctx)
 	defer end()
 	var p minio.CompletePart
-	err := u.store.ask(func() (err error) {
+	err := u.store.retry(ctx, func() (err error) {
 		p, err = u.store.copier.CopyObjectPart(sent, from.Name.Bucket, from.Name.Key, u.to.Bucket, u.to.Key, u.id, number, off, n, headers)
 		return err
 	})
@@ -188,7 +189,7 @@ func (u *Upload) Copy(ctx context.Context, number int, from *Object, off, n int6
 		return changed(err, from.Name, "became shorter")
 	case is(err, "NoSuchUpload"):
 		return gone(err, u.to)
-	case ok && answer.StatusCode >= 400 && answer.StatusCode < 500 && !expired(answer), is(err, "NotImplemented"):
+	case ok && answer.StatusCode >= 400 && answer.StatusCode < 500 && !expired(answer) && !temporary(err), is(err, "NotImplemented"):
 		return fmt.Errorf("%w: %s", ErrNoCopy, said(answer))
 	}
 	return unwritten(ctx, err, u.to)
@@ -222,7 +223,8 @@ func (u *Upload) add(p minio.CompletePart) {
 // gone is the end of an upload that was ended by another run that made the object, or
 // by a rule of the bucket.
 func gone(err error, to Name) error {
-	return fault.Wrap(errors.Join(ErrEnded, err), fault.OutputFailed, "could not write %s: the upload was ended by somebody else, most likely by another run that wrote the same object", to)
+	return fault.Wrap(errors.Join(ErrEnded, err), fault.OutputFailed, "could not write %s: the upload was ended by somebody else, most likely by another run that wrote the same object", to).
+		Instead(fault.Step{Text: "if the object is there now, that run made it; else begin again"})
 }
 
 // Complete makes the object of the parts, in the order of their numbers. When it
