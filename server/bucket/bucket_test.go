@@ -526,7 +526,9 @@ func TestPartsThatAreNotCopied(t *testing.T) {
 			t.Errorf("%s: %v", f.Code, err)
 		}
 	}
-	s.Act(func(int, *http.Request) buckettest.Fault { return buckettest.Fault{Status: 429, Code: "TooManyRequests"} })
+	s.Act(func(int, *http.Request) buckettest.Fault {
+		return buckettest.Fault{Status: 429, Code: "TooManyRequests"}
+	})
 	if err := u.Copy(t.Context(), 1, from, 0, 6<<20); errors.Is(err, bucket.ErrNoCopy) || !fault.Is(err, fault.OutputFailed) {
 		t.Errorf("a store that is busy: %v", err)
 	}
