@@ -106,8 +106,9 @@ test: ## every test: Go, the core as wasm under Node, the page in two browsers
 	$(call stage,module,.ci/module)
 	$(call stage,browsers,$(MAKE) --no-print-directory test-browser)
 
-test-deps:
+test-deps: # the object store is built once here: else every package that needs it would
 	web/test/install.sh
+	$(GO) tool -modfile=.ci/tools/go.mod -n versitygw >/dev/null
 
 test-go: ## go test; the race-report engine with its build tag and Go's race detector too
 	$(GO) test -timeout 15m ./...
