@@ -31,7 +31,7 @@ const (
 	defaultBlock    = 1 << 20
 	defaultCache    = 24 << 20
 	defaultRequest  = 4 << 20 // larger ones gain nothing: several run at once
-	defaultParallel = 8
+	defaultParallel = 12
 	defaultIdle     = 30 * time.Second
 	defaultTries    = 5
 )
@@ -44,7 +44,7 @@ type Options struct {
 	Block    int           // bytes of a block; 0: 1 MiB
 	Cache    int64         // bytes that blocks may take up, four of them at least; 0: 24 MiB
 	Request  int64         // the most bytes of one request, a block at least; 0: 4 MiB
-	Parallel int           // requests at once; 0: 8
+	Parallel int           // requests at once; 0: 12
 	Idle     time.Duration // how long nothing may arrive before a request is made again; 0: 30 s
 	Tries    int           // how often in a row one may bring nothing; 0: 5
 
