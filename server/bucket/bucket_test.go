@@ -226,6 +226,51 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// TestTheSameBytes: an object of another run is not taken for one's own because it has
+// the same bytes.
+func TestTheSameBytes(t *testing.T) {
+	s, c := open(t)
+	for _, key := range []string{"parts", "one request"} {
+		to := bucket.Name{Bucket: s.Bucket, Key: key}
+		u, err := c.Begin(t.Context(), to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Put(t.Context(), 1, 5, reader([]byte("bytes"))); err != nil {
+			t.Fatal(err)
+		}
+		if key == "parts" {
+			other, err := c.Begin(t.Context(), to, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Act(func(_ int, r *http.Request) buckettest.Fault { // the sweep behind it
+				if r.Method == http.MethodDelete {
+					return buckettest.Fault{Status: http.StatusForbidden, Code: "AccessDenied"}
+				}
+				return buckettest.Fault{}
+			})
+			if err := other.Put(t.Context(), 1, 5, reader([]byte("bytes"))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Complete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Act(nil)
+		} else if _, err := c.Create(t.Context(), to, 5, reader([]byte("bytes")), false); err != nil {
+			t.Fatal(err)
+		}
+		_, err = u.Complete(t.Context())
+		wantCode(t, err, fault.OutputExists)
+		if err := u.Abort(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if left := s.Uploads(t); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	}
+}
+
 // TestNoAnswerAtTheEnd: that the object is there, and the one that was to be, is seen
 // where no answer says so. Its parts are of both kinds.
 func TestNoAnswerAtTheEnd(t *testing.T) {

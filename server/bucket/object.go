@@ -23,6 +23,7 @@ type Object struct {
 	Size     int64  // bytes
 	ETag     string // without quotes; "" where the store gives none
 	Modified time.Time
+	run      string // of this program, that made it; else ""
 	store    *Store
 }
 
@@ -52,7 +53,7 @@ func (s *Store) stat(ctx context.Context, n Name) (*Object, error) {
 		}
 		return nil, err
 	}
-	return &Object{Name: n, Size: info.Size, ETag: info.ETag, Modified: info.LastModified, store: s}, nil
+	return &Object{Name: n, Size: info.Size, ETag: info.ETag, Modified: info.LastModified, run: info.UserMetadata[runKey], store: s}, nil
 }
 
 // refusal is the error of asking for a byte of an object; that of the look where this

@@ -2,8 +2,7 @@ package bucket
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +35,13 @@ var ErrNoCopy = errors.New("the object store does not copy it")
 // ErrEnded is the error of an upload that somebody else ended.
 var ErrEnded = errors.New("the upload was ended by somebody else")
 
+// runKey is where objects bear the name of the run that made them: where the answer to
+// the end got lost, an object is that run's if it has its name. The same bytes may be
+// another's.
+const runKey = "Coredrop-Run"
+
+func ofRun(name string) map[string]string { return map[string]string{runKey: name} }
+
 // Done is an object that was made.
 type Done struct {
 	ETag string
@@ -54,6 +60,7 @@ type Upload struct {
 	to      Name
 	replace bool
 	id      string
+	run     string // the name that the object will bear
 	rest    func() // ends the renewal of the mark, and waits for its end
 
 	claimed atomic.Bool
@@ -72,14 +79,15 @@ func (s *Store) Begin(ctx context.Context, to Name, replace bool) (*Upload, erro
 	s.Sweep(ctx, to, Stale)
 	sent, end := linger(ctx)
 	defer end()
+	run := rand.Text()
 	var id string
 	if err := s.ask(func() (err error) {
-		id, err = s.core.NewMultipartUpload(sent, to.Bucket, to.Key, minio.PutObjectOptions{})
+		id, err = s.core.NewMultipartUpload(sent, to.Bucket, to.Key, minio.PutObjectOptions{UserMetadata: ofRun(run)})
 		return err
 	}); err != nil {
 		return nil, unwritten(ctx, err, to)
 	}
-	u := &Upload{store: s, to: to, replace: replace, id: id, parts: map[int]minio.CompletePart{}}
+	u := &Upload{store: s, to: to, replace: replace, id: id, run: run, parts: map[int]minio.CompletePart{}}
 	err := ctx.Err()
 	if err == nil {
 		err = u.mark(sent)
@@ -237,7 +245,7 @@ func (u *Upload) Complete(ctx context.Context) (Done, error) {
 	}
 	u.mu.Unlock()
 	slices.SortFunc(parts, func(a, b minio.CompletePart) int { return a.PartNumber - b.PartNumber })
-	return u.store.make(ctx, u.to, u.replace, func() string { return etagOf(parts) }, func(o minio.PutObjectOptions) (minio.UploadInfo, error) {
+	return u.store.make(ctx, u.to, u.replace, u.run, func(o minio.PutObjectOptions) (minio.UploadInfo, error) {
 		return u.store.copier.CompleteMultipartUpload(ctx, u.to.Bucket, u.to.Key, u.id, parts, o)
 	}, u.finish)
 }
@@ -268,20 +276,20 @@ func (s *Store) Create(ctx context.Context, to Name, n int64, body func() io.Rea
 	if err := s.free(ctx, to, replace); err != nil {
 		return Done{}, err
 	}
-	sum := md5.New()
-	return s.make(ctx, to, replace, func() string { return hex.EncodeToString(sum.Sum(nil)) }, func(o minio.PutObjectOptions) (info minio.UploadInfo, err error) {
+	run := rand.Text()
+	return s.make(ctx, to, replace, run, func(o minio.PutObjectOptions) (info minio.UploadInfo, err error) {
+		o.UserMetadata = ofRun(run)
 		err = s.retry(ctx, func() error {
-			sum.Reset()
-			info, err = s.core.PutObject(ctx, to.Bucket, to.Key, io.TeeReader(body(), sum), n, "", "", o)
+			info, err = s.core.PutObject(ctx, to.Bucket, to.Key, body(), n, "", "", o)
 			return err
 		})
 		return info, err
 	}, func(context.Context) {})
 }
 
-// make makes an object by do, on the condition that there is none unless replace. etag
-// is what its ETag is then, as far as can be told; finish follows.
-func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() string, do func(minio.PutObjectOptions) (minio.UploadInfo, error), finish func(context.Context)) (Done, error) {
+// make makes an object by do, on the condition that there is none unless replace. run
+// is the name that the object bears; finish follows.
+func (s *Store) make(ctx context.Context, to Name, replace bool, run string, do func(minio.PutObjectOptions) (minio.UploadInfo, error), finish func(context.Context)) (Done, error) {
 	var o, guarded minio.PutObjectOptions
 	guarded.SetMatchETagExcept("*")
 	if !replace {
@@ -307,7 +315,7 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 		defer cancel()
 		o, statErr := s.stat(after, to)
 		switch {
-		case statErr == nil && o.ETag != "" && o.ETag == etag():
+		case statErr == nil && o.run == run:
 			info = minio.UploadInfo{ETag: o.ETag}
 		case is(err, "PreconditionFailed"), is(err, "ConditionalRequestConflict") && statErr == nil:
 			return Done{}, exists(err, to)
@@ -319,19 +327,6 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, etag func() str
 	}
 	finish(ctx)
 	return Done{ETag: info.ETag, Checksum: checksum(info), Unguarded: unguarded}, nil
-}
-
-// etagOf is the ETag that an object of such parts has where ETags are MD5 sums.
-func etagOf(parts []minio.CompletePart) string {
-	sum := md5.New()
-	for _, p := range parts {
-		b, err := hex.DecodeString(p.ETag)
-		if err != nil || len(b) != md5.Size {
-			return ""
-		}
-		sum.Write(b)
-	}
-	return fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts))
 }
 
 // checksum is the first one that the store states.
