@@ -51,3 +51,26 @@ func BenchmarkConvertInStore(b *testing.B) {
 		b.ReportMetric(convert.Seconds()/download.Seconds(), "x-download")
 	}
 }
+
+// BenchmarkInfoOfAnObject says what a core of 4.8 GB in an object store is, where each
+// request takes 30 ms, and prints the time against that of one request.
+func BenchmarkInfoOfAnObject(b *testing.B) {
+	core := unpackCore(b, "windows/05-hole3g/core.elf.zst")
+	s := objectStore(b)
+	if err := os.Rename(core, s.Path("vm.core")); err != nil {
+		b.Skip("the store is on another disk than temporary files are")
+	}
+	binary := buildBinary(b)
+	const journey = 30 * time.Millisecond
+	for b.Loop() {
+		var list []time.Duration
+		for range 4 {
+			s.Reset()
+			s.Latency(journey)
+			list = append(list, timed(b, binary, "info", "s3://cores/vm.core"))
+		}
+		took := median(list[1:])
+		fmt.Printf("info of a core of 4.8 GB in a store, 30 ms a request: %.2f s, %d requests, %.1f journeys\n", took.Seconds(), len(s.Requests()), float64(took)/float64(journey))
+		b.ReportMetric(float64(took)/float64(journey), "journeys")
+	}
+}
