@@ -19,8 +19,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/minio/minio-go/v7"
-
 	"coredrop/core/fault"
 	"coredrop/core/synth"
 	"coredrop/server/bucket"
@@ -309,7 +307,6 @@ func TestInfoDenied(t *testing.T) {
 // TestTroubleInTheStore: whatever the store does, there is the right dump or none, and
 // no upload is left.
 func TestTroubleInTheStore(t *testing.T) {
-	minioPauses(t)
 	core := guestFile(t, 12<<20)
 	want := here(t, core)
 	other := slices.Repeat([]byte{0x55}, 1<<20)
@@ -692,13 +689,6 @@ func TestEachTwice(t *testing.T) {
 		}
 	}
 	nothingLeft(t, s)
-}
-
-// minioPauses lets no other attempt wait long.
-func minioPauses(t testing.TB) {
-	unit, limit := minio.DefaultRetryUnit, minio.DefaultRetryCap
-	minio.DefaultRetryUnit, minio.DefaultRetryCap = 1, 1
-	t.Cleanup(func() { minio.DefaultRetryUnit, minio.DefaultRetryCap = unit, limit })
 }
 
 // TestBucketMemory: whatever goes through here, little of it is held.

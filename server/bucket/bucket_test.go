@@ -18,18 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-
 	"coredrop/core/fault"
 	"coredrop/server/bucket"
 	"coredrop/server/bucket/buckettest"
 )
-
-// TestMain lets no test wait long for another attempt.
-func TestMain(m *testing.M) {
-	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
-	os.Exit(m.Run())
-}
 
 // open gives a store and the client for it.
 func open(t *testing.T) (*buckettest.Store, *bucket.Store) {

@@ -8,13 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -23,12 +19,6 @@ import (
 	"coredrop/server/bucket/buckettest"
 	"coredrop/server/compose"
 )
-
-// TestMain lets no test wait long for another attempt.
-func TestMain(m *testing.M) {
-	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
-	os.Exit(m.Run())
-}
 
 // dump is an image of a core in the store.
 type dump struct {

@@ -12,9 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"coredrop/core/fault"
 	"coredrop/core/symstore"
@@ -23,12 +20,6 @@ import (
 	"coredrop/server/bucket/buckettest"
 	"coredrop/server/sharedstore"
 )
-
-// TestMain lets no test wait long for another attempt.
-func TestMain(m *testing.M) {
-	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
-	os.Exit(m.Run())
-}
 
 // open gives a store of symbols below a prefix of a running object store.
 func open(t *testing.T, s *buckettest.Store, below string) *sharedstore.Store {

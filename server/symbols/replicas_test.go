@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"coredrop/core/demo"
 	"coredrop/core/fault"
@@ -23,12 +20,6 @@ import (
 	"coredrop/server/bucket/buckettest"
 	"coredrop/server/sharedstore"
 )
-
-// TestMain lets no test wait long for another attempt of the object store's client.
-func TestMain(m *testing.M) {
-	minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond
-	os.Exit(m.Run())
-}
 
 // replica is one of several servers with a cache of its own and one bucket.
 type replica struct {

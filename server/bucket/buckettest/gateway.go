@@ -45,6 +45,7 @@ type Store struct {
 // client finds its keys.
 func Start(t testing.TB) *Store {
 	t.Helper()
+	hurry()
 	dir, err := os.MkdirTemp("", "bucket") // short: a socket's path has little room
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,9 @@ func Start(t testing.TB) *Store {
 	Environment(t)
 	return s
 }
+
+// hurry lets no client of the library wait long for another attempt.
+var hurry = sync.OnceFunc(func() { minio.DefaultRetryUnit, minio.DefaultRetryCap = time.Millisecond, time.Millisecond })
 
 // Environment sets what a client needs to know of the user, and keeps it from what
 // this machine has of its own.
