@@ -22,6 +22,9 @@ type Limits struct {
 	// Price is what a step costs beside its bytes, in bytes: that many more are sent
 	// rather than make one more step.
 	Price int64
+	// Equal: all steps but the last have one length, as some stores want it. It is that
+	// of Upload, or longer.
+	Equal bool
 	// From says whether the store can copy ranges of a file of the input: it has the
 	// file, and S3 copies none of an object of 5 MiB or less. nil: of none, and all is
 	// sent.
@@ -39,8 +42,30 @@ func Plan(parts []Part, limits Limits) ([]Step, bool) {
 	if p.Min < 1 || p.Max/2 < p.Min || p.Most < 1 || !p.measure() {
 		return nil, false
 	}
+	if p.Equal {
+		return p.equal(), true
+	}
 	p.choose()
 	return p.cut(), true
+}
+
+// equal cuts the dump into steps of one length. Those that lie in one range of the
+// input are copied.
+func (p *planner) equal() (steps []Step) {
+	length := max(p.best(p.Upload), p.Min, (p.size-1)/int64(p.Most)+1)
+	i, start := 0, int64(0) // the part that a step begins in, and where it is
+	for off := int64(0); off < p.size; off += length {
+		for start+p.parts[i].Bytes <= off {
+			start += p.parts[i].Bytes
+			i++
+		}
+		s, part := Step{Off: off, Bytes: min(length, p.size-off)}, p.parts[i]
+		if part.Kind == Copy && off+s.Bytes <= start+part.Bytes && p.From != nil && p.From(part.File) {
+			s.Copy, s.File, s.From = true, part.File, part.Off+off-start
+		}
+		steps = append(steps, s)
+	}
+	return steps
 }
 
 // What bounds costs, so that none is too large for its type.

@@ -331,6 +331,27 @@ func TestStepsTile(t *testing.T) {
 		if total/l.Max+2*int64(len(parts)) < int64(l.Most) && sent > bound {
 			t.Fatalf("%d of %d bytes are sent, %d are bound to be", sent, total, bound)
 		}
+		l.Equal = true
+		equal, ok := Plan(parts, l)
+		if !ok {
+			t.Fatalf("%d bytes in no equal steps", total)
+		}
+		checked(t, parts, l, equal)
+		for i, s := range equal {
+			if i < len(equal)-1 && s.Bytes != equal[0].Bytes || s.Bytes > equal[0].Bytes {
+				t.Fatalf("step %d of %d has %d bytes, the first one %d", i, len(equal), s.Bytes, equal[0].Bytes)
+			}
+		}
+		i, start := 0, int64(0)
+		for _, s := range equal { // what lies in one range is copied
+			for start+parts[i].Bytes <= s.Off {
+				start += parts[i].Bytes
+				i++
+			}
+			if p := parts[i]; s.Copy != (p.Kind == Copy && l.From(p.File) && s.Off+s.Bytes <= start+p.Bytes) {
+				t.Fatalf("%+v is of %+v", s, p)
+			}
+		}
 	}
 	if lists < 300 {
 		t.Errorf("%d lists of parts had steps", lists)

@@ -32,6 +32,10 @@ const MinCopied = 5 << 20
 // from there.
 var ErrNoCopy = errors.New("the object store does not copy it")
 
+// ErrUnequal is the error of an upload whose parts the store does not take together: it
+// wants all but the last to have one length, as Cloudflare's R2 and Garage do.
+var ErrUnequal = errors.New("the object store wants parts of one length")
+
 // ErrEnded is the error of an upload that somebody else ended.
 var ErrEnded = errors.New("the upload was ended by somebody else")
 
@@ -321,6 +325,8 @@ func (s *Store) make(ctx context.Context, to Name, replace bool, run string, do 
 			return Done{}, exists(err, to)
 		case is(err, "NoSuchUpload"):
 			return Done{}, gone(err, to)
+		case is(err, "InvalidPart"):
+			return Done{}, unwritten(ctx, errors.Join(ErrUnequal, err), to)
 		default:
 			return Done{}, unwritten(ctx, err, to)
 		}

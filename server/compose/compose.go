@@ -5,6 +5,7 @@ package compose
 
 import (
 	"context"
+	"errors"
 
 	"coredrop/core/dmp"
 	"coredrop/core/fault"
@@ -62,8 +63,20 @@ const (
 // Write makes the object. When it fails there is none, and nothing is left in the
 // store but what the error says.
 func Write(ctx context.Context, j Job) (Result, error) {
-	steps, ok := dmp.Plan(j.Image.Parts(), dmp.Limits{Min: bucket.MinPart, Max: bucket.MaxPart, Most: bucket.MaxParts,
-		Copy: copyBytes, Upload: sendBytes, Price: stepPrice, From: j.copyable})
+	limits := dmp.Limits{Min: bucket.MinPart, Max: bucket.MaxPart, Most: bucket.MaxParts,
+		Copy: copyBytes, Upload: sendBytes, Price: stepPrice, From: j.copyable}
+	r, err := j.write(ctx, limits)
+	if errors.Is(err, bucket.ErrUnequal) {
+		j.Sink.Logf("the object store takes no parts of different lengths: once more, with equal ones")
+		limits.Equal = true
+		return j.write(ctx, limits)
+	}
+	return r, err
+}
+
+// write makes the object of the steps of one plan.
+func (j Job) write(ctx context.Context, limits dmp.Limits) (Result, error) {
+	steps, ok := dmp.Plan(j.Image.Parts(), limits)
 	if !ok {
 		return Result{}, fault.New(fault.OutputFailed, "could not write %s: the dump has %s, and an object of parts at most %s", j.To,
 			words.Bytes(j.Image.Size()), words.Bytes(bucket.MaxParts*bucket.MaxPart)).
@@ -89,6 +102,6 @@ func Write(ctx context.Context, j Job) (Result, error) {
 }
 
 // copyable reports whether the store can copy ranges of a file of the input.
-func (j *Job) copyable(file int) bool {
+func (j Job) copyable(file int) bool {
 	return file < len(j.Files) && j.Files[file] != nil && j.Files[file].Size > bucket.MinCopied
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -202,6 +204,51 @@ func TestWriteWithoutPartCopy(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	s.made(t, true)
+}
+
+// TestWriteOfEqualParts: a store that wants parts of one length gets them, and still
+// copies what it can.
+func TestWriteOfEqualParts(t *testing.T) {
+	s := set(t, 80<<20)
+	var mu sync.Mutex
+	lengths := map[string]map[int]int64{} // by upload, and part
+	s.Act(func(_ int, r *http.Request) buckettest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		q := r.URL.Query()
+		list := lengths[q.Get("uploadId")]
+		if list == nil {
+			list = map[int]int64{}
+			lengths[q.Get("uploadId")] = list
+		}
+		number, _ := strconv.Atoi(q.Get("partNumber"))
+		switch {
+		case part(r, "UploadPart"):
+			list[number], _ = strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64)
+		case part(r, "UploadPartCopy"):
+			var first, last int64
+			fmt.Sscanf(r.Header.Get("X-Amz-Copy-Source-Range"), "bytes=%d-%d", &first, &last)
+			list[number] = last - first + 1
+		case part(r, "CompleteMultipartUpload"):
+			for number, n := range list {
+				if n != list[1] && number != len(list) || n > list[1] {
+					return buckettest.Fault{Status: http.StatusBadRequest, Code: "InvalidPart"}
+				}
+			}
+		}
+		return buckettest.Fault{}
+	})
+	r, err := compose.Write(t.Context(), s.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.made(t, true)
+	if n := s.Count("CompleteMultipartUpload"); n != 2 {
+		t.Errorf("%d uploads were completed, want one that is refused and one that is not", n)
+	}
+	if r.Copied == 0 || r.Sent > 3*16<<20 {
+		t.Errorf("%d bytes were copied, %d sent", r.Copied, r.Sent)
+	}
 }
 
 // TestWriteOfWhatChanges: a core that is replaced while it is copied gives no dump.
