@@ -15,7 +15,7 @@ import (
 // again on this machine, too.
 const (
 	directBytes   = 4 << 20 // of one write
-	directWorkers = 2       // one reads while the other writes
+	directWorkers = 4       // some read while others write
 )
 
 // direct is an output that is written past the page cache.
