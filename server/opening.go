@@ -48,7 +48,7 @@ func (o *opening) open(ctx context.Context, name string, stdin io.Reader) (*inpu
 // remoteLimit is from where on, in bytes, memory is collected as often as it takes where
 // a core or a dump lies elsewhere: the buffers of what is on its way are much garbage.
 // It is no bound of what may be used.
-const remoteLimit = 72 << 20
+const remoteLimit = 52 << 20
 
 // limitMemory sets such a limit, unless the environment has one. Tests, which run many
 // commands in one process, have none.
