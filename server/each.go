@@ -96,12 +96,9 @@ func (o *convertFlags) many(ctx context.Context, from, to string, stdout, stderr
 
 // prefix reads the name of what is below it.
 func prefix(name string) (bucket.Name, error) {
-	n, err := bucket.Parse(name)
+	n, err := bucket.ParsePrefix(name)
 	if err != nil {
 		return n, fmt.Errorf("-each takes what is below a name in a bucket, and where it goes: %w", err)
-	}
-	if !n.IsPrefix() {
-		n.Key += "/"
 	}
 	return n, nil
 }

@@ -266,11 +266,8 @@ func (w *imageWriter) computed(n int64) error {
 func (w *imageWriter) sparse(scan func(buf []byte, visit func(p []byte) error) error) error {
 	err := scan(w.block(bufferBytes), func(p []byte) error {
 		for len(p) > 0 {
-			n := min(holeBytes, len(p))
-			if !isZero(p[:n]) {
-				for n < len(p) && !isZero(p[n:min(n+holeBytes, len(p))]) {
-					n = min(n+holeBytes, len(p))
-				}
+			n, hole := stretch(p)
+			if !hole {
 				if err := w.put(p[:n], w.at); err != nil {
 					return err
 				}

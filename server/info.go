@@ -15,8 +15,8 @@ const infoUsage = `usage: coredrop info [flags] CORE...
 
 Says what each file is, whether it can be converted, and of a Linux guest what
 went wrong in it. Reads headers and a few hundred pages; uses no network unless
-the file's address or -symbols names a server. Exit code 0 for every file that is recognised, also
-where it cannot be converted.
+the file's address or -symbols names a server. Exit code 0 for every file that is
+recognised, also where it cannot be converted.
 
 `
 

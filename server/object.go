@@ -26,6 +26,9 @@ func (s *storeFlags) flags(set *flag.FlagSet) {
 	set.StringVar(&s.region, "s3-region", "", "the `region` that its requests are signed for (default: AWS_REGION)")
 }
 
+// named reports whether any of the flags was given.
+func (s *storeFlags) named() bool { return s.endpoint != "" || s.region != "" }
+
 // store opens it, once for all objects of a command.
 func (s *storeFlags) store() (*bucket.Store, error) {
 	s.once.Do(func() {

@@ -55,7 +55,8 @@ func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	addr, base, cache, symbols, admin, tlsCert, tlsKey, log, instance string
-	shared, s3Endpoint, s3Region                                      string
+	shared                                                            string
+	objects                                                           storeFlags
 	drain                                                             time.Duration
 	clients                                                           int
 	cacheSize                                                         byteSize
@@ -96,8 +97,7 @@ func (f *serveFlags) define(set *flag.FlagSet) {
 	set.IntVar(&f.clients, "max-clients", defaultClients, "how `many` connections there may be at once; the limit of open files may make it less")
 	set.Var(servers{&f.upstreams, true}, "proxy", "like -upstream, for a `URL` that fetches what it does not have: Coredrop, SymProxy")
 	set.Var(&f.redirects, "redirect-host", "a `host`, or .suffix, that upstreams may redirect to; may be repeated (default "+upstream.BlobHosts+")")
-	set.StringVar(&f.s3Endpoint, "s3-endpoint", "", "the object store's `URL` (default $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, Amazon's)")
-	set.StringVar(&f.s3Region, "s3-region", "", "the object store's `region` (default $AWS_REGION, $AWS_DEFAULT_REGION)")
+	f.objects.flags(set)
 	set.StringVar(&f.shared, "shared", "", "a `prefix` of a bucket, s3://BUCKET/PREFIX/, that keeps what was fetched for other servers too")
 	set.DurationVar(&f.drain, "shutdown-timeout", defaultDrain, "how `long` what was begun may go on when the server is to end")
 	set.Var(&f.stores, "store", "a symbol store `directory` to read; may be repeated")
@@ -129,15 +129,12 @@ func (f *serveFlags) check() (err error) {
 		return fmt.Errorf("-max-clients is at least 1, not %d", f.clients)
 	case f.drain <= 0:
 		return fmt.Errorf("-shutdown-timeout is longer than nothing, not %v", f.drain)
-	case f.shared == "" && (f.s3Endpoint != "" || f.s3Region != ""):
+	case f.shared == "" && f.objects.named():
 		return errors.New("-s3-endpoint and -s3-region belong to -shared")
 	}
 	if f.shared != "" {
-		if f.below, err = bucket.Parse(f.shared); err != nil {
+		if f.below, err = bucket.ParsePrefix(f.shared); err != nil {
 			return fmt.Errorf("-shared: %w", err)
-		}
-		if !f.below.IsPrefix() {
-			f.below = f.below.Join("/")
 		}
 	}
 	f.base, err = cleanBase(f.base)
@@ -230,8 +227,7 @@ func (f *serveFlags) symbolServer(base context.Context, stderr io.Writer) (*symb
 	}
 	var err error
 	if f.shared != "" {
-		version, _ := buildVersion()
-		objects, err := bucket.Open(bucket.Options{Endpoint: f.s3Endpoint, Region: f.s3Region, Version: version})
+		objects, err := f.objects.store()
 		if err != nil {
 			return nil, err
 		}

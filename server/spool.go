@@ -185,11 +185,8 @@ func (w *spoolWriter) all(ctx context.Context, stream io.Reader) error {
 // put writes the next bytes; zeros stay a hole.
 func (w *spoolWriter) put(p []byte) error {
 	for len(p) > 0 {
-		n := 0 // bytes that are to be written
-		for n < len(p) && !isZero(p[n:min(n+holeBytes, len(p))]) {
-			n = min(n+holeBytes, len(p))
-		}
-		if n > 0 {
+		n, hole := stretch(p)
+		if !hole {
 			if err := w.room(int64(n)); err != nil {
 				return err
 			}
@@ -197,8 +194,6 @@ func (w *spoolWriter) put(p []byte) error {
 				return w.failed(err)
 			}
 			w.written += int64(n)
-		} else {
-			n = min(holeBytes, len(p))
 		}
 		if w.to.size += int64(n); w.to.size > maxUnpacked {
 			return fault.New(fault.UnpackSpace, "%s unpacks to more than %s, which no machine's memory is", w.name, words.Bytes(maxUnpacked))
@@ -209,6 +204,18 @@ func (w *spoolWriter) put(p []byte) error {
 }
 
 var zeros [holeBytes]byte
+
+// stretch gives how much of the beginning of p is to be written, up to a block of
+// zeros; or of that, which is left out as a hole.
+func stretch(p []byte) (n int, hole bool) {
+	for n < len(p) && !isZero(p[n:min(n+holeBytes, len(p))]) {
+		n = min(n+holeBytes, len(p))
+	}
+	if n == 0 {
+		return min(holeBytes, len(p)), true
+	}
+	return n, false
+}
 
 func isZero(p []byte) bool { return bytes.Equal(p, zeros[:len(p)]) }
 

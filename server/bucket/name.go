@@ -31,6 +31,15 @@ func Parse(s string) (Name, error) {
 	return Name{bucket, key}, nil
 }
 
+// ParsePrefix reads the name of what is below it; a slash at its end may be left out.
+func ParsePrefix(s string) (Name, error) {
+	n, err := Parse(s)
+	if err == nil && !n.IsPrefix() {
+		n.Key += "/"
+	}
+	return n, err
+}
+
 // String gives the name as it is written.
 func (n Name) String() string { return Scheme + n.Bucket + "/" + n.Key }
 
