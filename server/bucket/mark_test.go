@@ -17,6 +17,16 @@ import (
 	"coredrop/server/bucket/buckettest"
 )
 
+// renewing gives a client that renews its marks so often.
+func renewing(t *testing.T, s *buckettest.Store, renewal time.Duration) *bucket.Store {
+	t.Helper()
+	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: renewal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestSweep: what this program left goes, when its run has ended; others' uploads stay.
 func TestSweep(t *testing.T) {
 	s, c := open(t)
@@ -58,10 +68,7 @@ func TestSweep(t *testing.T) {
 // object is there, what has just been left too.
 func TestBeginSweeps(t *testing.T) {
 	s, _ := open(t)
-	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := renewing(t, s, time.Hour)
 	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
 	begin := func() *bucket.Upload {
 		t.Helper()
@@ -85,7 +92,7 @@ func TestBeginSweeps(t *testing.T) {
 	}
 	begin()
 	s.Put(t, to.Key, strings.NewReader("there"), 5)
-	_, err = c.Begin(t.Context(), to, false)
+	_, err := c.Begin(t.Context(), to, false)
 	wantCode(t, err, fault.OutputExists)
 	if left := s.Uploads(t); len(left) != 0 {
 		t.Errorf("left: %q", left)
@@ -165,10 +172,7 @@ func TestClaim(t *testing.T) {
 // TestMarkIsRenewed: it tells a run that goes on from one that ended without a word.
 func TestMarkIsRenewed(t *testing.T) {
 	s, _ := open(t)
-	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := renewing(t, s, time.Millisecond)
 	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
 	u, err := c.Begin(t.Context(), to, false)
 	if err != nil {
@@ -196,13 +200,7 @@ func TestMarkIsRenewed(t *testing.T) {
 // a word is removed.
 func TestAwait(t *testing.T) {
 	s, _ := open(t)
-	store := func(renewal time.Duration) *bucket.Store {
-		c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: renewal})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	store := func(renewal time.Duration) *bucket.Store { return renewing(t, s, renewal) }
 	begin := func(c *bucket.Store, key string) (bucket.Name, *bucket.Upload) {
 		to := bucket.Name{Bucket: s.Bucket, Key: key}
 		u, err := c.Begin(t.Context(), to, false)
@@ -250,10 +248,7 @@ func TestAwait(t *testing.T) {
 // object is there all along.
 func TestAwaitOneThatReplaces(t *testing.T) {
 	s, _ := open(t)
-	c, err := bucket.Open(bucket.Options{Endpoint: s.URL, Renewal: 200 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := renewing(t, s, 200 * time.Millisecond)
 	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
 	s.Put(t, to.Key, strings.NewReader("before"), 6)
 	u, err := c.Begin(t.Context(), to, true)
