@@ -248,7 +248,7 @@ func TestAwait(t *testing.T) {
 // object is there all along.
 func TestAwaitOneThatReplaces(t *testing.T) {
 	s, _ := open(t)
-	c := renewing(t, s, 200 * time.Millisecond)
+	c := renewing(t, s, 200*time.Millisecond)
 	to := bucket.Name{Bucket: s.Bucket, Key: "vm.dmp"}
 	s.Put(t, to.Key, strings.NewReader("before"), 6)
 	u, err := c.Begin(t.Context(), to, true)
